@@ -1,0 +1,80 @@
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// ErrAnonymous reports that a request has no live session. See [Absent].
+var ErrAnonymous = errors.New("nobody is signed in")
+
+// Why a request has no live session.
+const (
+	NoCookie  = "no-cookie" // the browser brought none
+	Damaged   = "damaged"   // it brought one that does not open
+	Duplicate = "duplicate" // it brought more than one
+	Ended     = "ended"     // signed out, revoked or over, and forgotten
+	Idle      = "idle"      // unused for longer than idle_timeout
+	Over      = "over"      // older than max_lifetime
+	Withdrawn = "withdrawn" // the provider said no: disabled, password changed, grant revoked
+	Theft     = "theft"     // a spent handle was proven to be in a cookie jar
+	Stale     = "stale"     // the access token ran out long ago and could not be renewed
+)
+
+// Absent says that a request has no live session, and why.
+type Absent struct {
+	// Reason is one of the constants above.
+	Reason string
+	// Clear are cookies that the answer should delete.
+	Clear []*http.Cookie
+}
+
+func (a *Absent) Error() string        { return "nobody is signed in: " + a.Reason }
+func (a *Absent) Is(target error) bool { return target == ErrAnonymous }
+
+// Unavailable says that something needed is out of order for now: a store, a
+// provider, a renewal. Nothing is lost by it, and it never means "signed out".
+type Unavailable struct {
+	// What is out of order, in words fit for a page, such as "the session store".
+	What string
+	// RetryAfter is when to come again. Zero means soon, unknown when.
+	RetryAfter time.Duration
+	Err        error
+}
+
+func (u *Unavailable) Error() string {
+	if u.Err == nil {
+		return u.What + " is unavailable"
+	}
+	return u.What + " is unavailable: " + u.Err.Error()
+}
+func (u *Unavailable) Unwrap() error { return u.Err }
+
+// Detour says that the request must come again before it can be served: its
+// handle is spent, and whether the browser still holds it shows only when the
+// browser attaches its cookies anew. It is answered 307 to the same URL with
+// Cookies set; an upgrade, which cannot be redirected, with 503.
+type Detour struct {
+	Cookies []*http.Cookie
+}
+
+func (*Detour) Error() string { return "the request must come again with the cookies of now" }
+
+// Refused is a clear no about a person or their credentials. It ends what it
+// is about, and trying again does not help.
+type Refused struct {
+	// Reason is for logs, never for the page: "no such user", "wrong password",
+	// "disabled".
+	Reason string
+}
+
+func (r *Refused) Error() string { return "refused: " + r.Reason }
+
+// Throttled says that too many attempts failed lately.
+type Throttled struct {
+	// RetryAfter is when the next attempt will be looked at.
+	RetryAfter time.Duration
+}
+
+func (*Throttled) Error() string { return "too many failed attempts" }

@@ -1,0 +1,48 @@
+package auth
+
+import "strings"
+
+// Identity is who somebody is, as the provider that signed them in says.
+// The zero value is nobody. Its slices and map are never edited after the
+// Identity is made: a renewal makes a new one.
+type Identity struct {
+	// Provider is the configured name of the provider, such as "local".
+	Provider string
+	// Subject is the provider's own stable name for the person (OIDC Core
+	// section 2, "sub"). For a local user it is the user name.
+	Subject string
+	// User is the name that rules and upstreams know the person by. With more
+	// than one provider it is "provider/name".
+	User string
+	// PreferredUsername is the short name the person goes by.
+	PreferredUsername string
+	// Name is the display name.
+	Name string
+	// Email is the mail address, or "".
+	Email string
+	// EmailVerified says that the provider vouches for Email. Rules that decide
+	// by address pass no unverified one.
+	EmailVerified bool
+	// Groups are the groups the person is in.
+	Groups []string
+	// Claims are the provider's claims as they came, for rules and pages.
+	Claims map[string]any
+}
+
+// EmailDomain returns the lower-case domain of a plain mail address, or "" if
+// the address is not exactly one local part, one "@" and one domain.
+//
+// Taking the part after the last "@" of anything longer let
+// attacker@evil.example@company.example pass elsewhere (CVE-2026-40574).
+func EmailDomain(email string) string {
+	local, domain, ok := strings.Cut(email, "@")
+	if !ok || local == "" || domain == "" || strings.ContainsAny(domain, "@") {
+		return ""
+	}
+	for _, r := range email {
+		if r <= ' ' || r == 0x7f || strings.ContainsRune(`"(),:;<>[]\`, r) {
+			return ""
+		}
+	}
+	return strings.ToLower(domain)
+}

@@ -1,0 +1,91 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Note is what the parts that handle a request tell its access line. One
+// goroutine at a time writes it: the one that serves the request.
+type Note struct {
+	// ID is the request id, also sent as X-Request-Id up and down.
+	ID string
+	// Client is the address of the browser, taken from X-Forwarded-For only
+	// where the peer is a trusted proxy.
+	Client netip.Addr
+	// Scheme is "http" or "https", as the browser sees it.
+	Scheme string
+	// Route names the route that matched.
+	Route string
+	// Subject is who is signed in.
+	Subject string
+	// Session names the session; it opens nothing.
+	Session string
+	// Decision is one word: "allowed", "public", "login", "denied", "refused", …
+	Decision string
+	// Upstream is the time spent waiting for the upstream's response header.
+	Upstream time.Duration
+	// Err is why an answer is an error.
+	Err error
+}
+
+type noteKey struct{}
+
+// NoteOf returns the Note of a request. Outside of Serve it returns a fresh one.
+func NoteOf(ctx context.Context) *Note {
+	if n, ok := ctx.Value(noteKey{}).(*Note); ok {
+		return n
+	}
+	return &Note{ID: newID()}
+}
+
+// WithNote returns a context that carries n.
+func WithNote(ctx context.Context, n *Note) context.Context {
+	return context.WithValue(ctx, noteKey{}, n)
+}
+
+// newID returns 130 random bits as text.
+func newID() string { return rand.Text() }
+
+// IsNavigation reports whether r is a person opening a page, as opposed to a
+// script, an image or a program. Browsers say so in Fetch Metadata; older ones
+// and programs are told by what they accept.
+func IsNavigation(r *http.Request) bool {
+	if IsUpgrade(r) {
+		return false
+	}
+	h := r.Header
+	if mode := h.Get("Sec-Fetch-Mode"); mode != "" {
+		if mode != "navigate" {
+			return false
+		}
+		switch h.Get("Sec-Fetch-Dest") {
+		case "", "document", "iframe", "frame", "embed", "object", "fencedframe":
+			return true
+		}
+		return false
+	}
+	if strings.EqualFold(h.Get("X-Requested-With"), "XMLHttpRequest") {
+		return false
+	}
+	return strings.Contains(strings.ToLower(strings.Join(h.Values("Accept"), ",")), "text/html")
+}
+
+// IsFramed reports whether r is a navigation inside a frame, where a sign-in
+// page would not be shown.
+func IsFramed(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "iframe", "frame", "embed", "object", "fencedframe":
+		return IsNavigation(r)
+	}
+	return false
+}
+
+// IsUpgrade reports whether r asks to change the protocol.
+func IsUpgrade(r *http.Request) bool {
+	return r.Header.Get("Upgrade") != "" || r.Method == http.MethodConnect
+}
