@@ -1,0 +1,253 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
+)
+
+// Authenticate implements auth.Authenticator.
+func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
+	host := hostOf(r)
+	h, err := m.handleOf(r, host)
+	if err != nil {
+		return nil, err
+	}
+	ctx := r.Context()
+	use := Use{
+		Generation: h.generation, Child: h.child,
+		Probed: m.probed(r, host, h),
+		Safe:   (r.Method == http.MethodGet || r.Method == http.MethodHead) && !web.IsUpgrade(r),
+	}
+	for range maxTries {
+		l, err := m.load(ctx, h)
+		if err != nil {
+			return m.unread(h, host, err)
+		}
+		if err := m.stands(ctx, &l); err != nil {
+			return nil, err
+		}
+		l, again, err := m.present(ctx, l, h, use, host)
+		if again {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return m.serve(ctx, l, h, host)
+	}
+	return nil, &auth.Unavailable{What: "the session store", Err: ErrConflict}
+}
+
+// handleOf opens the cookie that r brings.
+func (m *Manager) handleOf(r *http.Request, host string) (handle, error) {
+	switch cookies := r.CookiesNamed(m.cfg.Cookie); len(cookies) {
+	case 0:
+		return handle{}, &auth.Absent{Reason: auth.NoCookie}
+	case 1:
+		plain, err := m.cfg.Ring.Open(purposeHandle, host, cookies[0].Value)
+		if errors.Is(err, ErrUnknownKey) {
+			return handle{}, &auth.Unavailable{What: "the key of this session", Err: err}
+		}
+		if err == nil {
+			if h, err := decodeHandle(plain); err == nil {
+				return h, nil
+			}
+		}
+		return handle{}, &auth.Absent{Reason: auth.Damaged, Clear: []*http.Cookie{m.clear(m.cfg.Cookie)}}
+	}
+	// One of them was planted, and which cannot be told: a cookie that is merely
+	// first must not win.
+	return handle{}, &auth.Absent{Reason: auth.Duplicate, Clear: []*http.Cookie{m.clear(m.cfg.Cookie)}}
+}
+
+func (m *Manager) probed(r *http.Request, host string, h handle) bool {
+	for _, c := range r.CookiesNamed(m.cfg.Cookie + probeSuffix) {
+		if named, err := m.cfg.Ring.Open(purposeProbe, host, c.Value); err == nil && bytes.Equal(named, h.probe()) {
+			return true
+		}
+	}
+	return false
+}
+
+// unread is the answer when the record could not be read.
+func (m *Manager) unread(h handle, host string, err error) (*auth.Login, error) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		// The cookie stays: this request may be a late one, and the jar may hold
+		// the handle of a newer session under the same name by now.
+		return nil, &auth.Absent{Reason: auth.Ended}
+	case errors.Is(err, ErrSeal):
+		return nil, &auth.Absent{Reason: auth.Damaged}
+	}
+	if login := m.fromMemory(h, host); login != nil {
+		return login, nil
+	}
+	return nil, &auth.Unavailable{What: "the session store", Err: err}
+}
+
+// fromMemory serves a session while the store is out of order, and never
+// beyond the expiry of its access token. Nothing settles or rotates.
+func (m *Manager) fromMemory(h handle, host string) *auth.Login {
+	m.mu.Lock()
+	e := m.entries[h.session.Key()]
+	m.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	e.mu.Lock()
+	l := loaded{version: e.at, entry: e}
+	ended := e.ended
+	e.mu.Unlock()
+	if l.state == nil || ended != "" || l.dk != h.key {
+		return nil
+	}
+	l.now = m.cfg.Now().Add(l.skew)
+	login := l.login()
+	if !m.cfg.Now().Before(login.AccessToken.Expires) || m.over(&l) != "" || m.check(login) != nil {
+		return nil
+	}
+	fam, ok := l.state.Families[host]
+	if !ok {
+		return nil
+	}
+	if _, _, v := fam.Present(Use{Generation: h.generation, Child: h.child}, l.now, m.rules(l.state)); v != Serve {
+		return nil
+	}
+	e.use(l.now)
+	login.Session = &live{m: m, e: e, h: h, host: host}
+	return login
+}
+
+// stands ends the session if it is over, or if its method withdraws it.
+func (m *Manager) stands(ctx context.Context, l *loaded) error {
+	reason := m.over(l)
+	if reason == "" {
+		if err := m.check(l.login()); err != nil {
+			reason = auth.Withdrawn
+			m.cfg.Log.InfoContext(ctx, "session withdrawn", "event", "session.withdrawn",
+				"session", l.entry.key.Name(), "subject", l.state.Login.Identity.User, "err", err)
+		}
+	}
+	if reason == "" {
+		return nil
+	}
+	if err := m.revoke(context.WithoutCancel(ctx), l.entry.key, reason); err != nil {
+		m.cfg.Log.WarnContext(ctx, "an ended session could not be deleted; it stays ended", "session", l.entry.key.Name(), "err", err)
+	}
+	return &auth.Absent{Reason: reason}
+}
+
+func (m *Manager) check(login *auth.Login) error {
+	method, ok := m.cfg.Methods[login.Identity.Provider]
+	if !ok {
+		return &auth.Refused{Reason: "provider " + login.Identity.Provider + " is not configured any more"}
+	}
+	if c, ok := method.(auth.Checker); ok {
+		return c.Check(login)
+	}
+	return nil
+}
+
+// present judges the handle and stores what follows from it. Again says that
+// somebody else wrote meanwhile.
+func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host string) (next loaded, again bool, err error) {
+	fam, ok := l.state.Families[host]
+	if !ok {
+		return l, false, &auth.Absent{Reason: auth.Damaged}
+	}
+	moved, changed, verdict := fam.Present(use, l.now, m.rules(l.state))
+	name := l.entry.key.Name()
+	switch {
+	case verdict == Reuse:
+		if err := m.revoke(context.WithoutCancel(ctx), l.entry.key, auth.Theft); err != nil {
+			return l, false, &auth.Unavailable{What: "the session store", Err: err}
+		}
+		m.cfg.Log.WarnContext(ctx, "a spent handle is in a cookie jar: the session is revoked", "event", "session.reuse_detected",
+			"session", name, "subject", l.state.Login.Identity.User, "generation", h.generation, "current", fam.Generation)
+		return l, false, &auth.Absent{Reason: auth.Theft}
+	case verdict == Probe:
+		spent := h.generation != fam.Generation || !fam.open()
+		if spent {
+			m.cfg.Log.InfoContext(ctx, "a spent handle came; asking the browser to come again", "event", "session.reuse_suspected",
+				"session", name, "subject", l.state.Login.Identity.User, "generation", h.generation, "current", fam.Generation)
+		}
+		probe, err := m.probeCookie(h, host)
+		if err != nil {
+			return l, false, err
+		}
+		return l, false, &auth.Detour{Cookies: []*http.Cookie{probe}}
+	case !changed || l.state.Retired:
+		return l, false, nil
+	}
+	saved, err := m.save(ctx, l, l.state.withFamily(host, moved))
+	switch {
+	case err == nil:
+		return saved, false, nil
+	case errors.Is(err, ErrConflict):
+		return l, true, nil
+	}
+	// A store that reads but does not write: nothing settles or rotates, and
+	// nobody is kept from their work by that.
+	m.cfg.Log.WarnContext(ctx, "the session store does not write; handles do not rotate", "session", name, "err", err)
+	return l, false, nil
+}
+
+// serve renews what is due and hands out the login.
+func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*auth.Login, error) {
+	l.entry.use(l.now)
+	login := l.login()
+	now := m.cfg.Now()
+	if m.due(login.AccessToken, now) {
+		f := m.renew(l.entry, h)
+		if f != nil && m.tooOld(login.AccessToken, now) {
+			select {
+			case <-f.done:
+			case <-ctx.Done():
+				return nil, &auth.Unavailable{What: "the renewal of your sign-in", Err: ctx.Err()}
+			}
+		}
+		var err error
+		if login, err = l.entry.renewed(m); err != nil {
+			return nil, err
+		}
+	}
+	login.Session = &live{m: m, e: l.entry, h: h, host: host}
+	return login, nil
+}
+
+// use moves the idle clock.
+func (e *entry) use(now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now.After(e.seen) {
+		e.seen = now
+	}
+}
+
+// login returns the login of the session, with the token that could not be
+// stored yet if there is one.
+func (l *loaded) login() *auth.Login {
+	l.entry.mu.Lock()
+	defer l.entry.mu.Unlock()
+	if u := l.entry.unsaved; u != nil {
+		return u.login()
+	}
+	return l.state.Login.login()
+}
+
+// hostOf is the host a cookie belongs to. Cookies know no ports.
+func hostOf(r *http.Request) string {
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return strings.TrimSuffix(strings.ToLower(host), ".")
+}

@@ -1,0 +1,113 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// Begin implements auth.Sessions.
+func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, remember bool) error {
+	ctx, host := r.Context(), hostOf(r)
+	now, err := m.cfg.Store.Now(ctx)
+	if err != nil {
+		return &auth.Unavailable{What: "the session store", Err: err}
+	}
+	h := newHandle()
+	s := state{
+		Created: now, Seen: now, Remember: remember, Login: storeLogin(login),
+		Families: map[string]Family{host: NewFamily(h.child, now)},
+	}
+	cookie, err := m.handleCookie(h, host, &s, now)
+	if err != nil {
+		return err
+	}
+	fresh := loaded{now: now, entry: m.entry(h.session.Key()), version: version{dk: h.key, skew: now.Sub(m.cfg.Now())}}
+	if _, err := m.save(ctx, fresh, s); err != nil {
+		m.gone(fresh.entry.key, auth.Ended)
+		return &auth.Unavailable{What: "the session store", Err: err}
+	}
+	fresh.entry.use(now)
+	m.retire(context.WithoutCancel(ctx), r, host, login)
+	http.SetCookie(headerWriter{header}, cookie)
+	m.cfg.Log.InfoContext(ctx, "signed in", "event", "session.started", "session", fresh.entry.key.Name(),
+		"subject", login.Identity.User, "provider", login.Identity.Provider)
+	return nil
+}
+
+// retire ends the session that a sign-in replaces: at once if it is somebody
+// else's (a planted one), and after the grace time if it is the same person's,
+// so that what their other tabs have under way is still answered.
+func (m *Manager) retire(ctx context.Context, r *http.Request, host string, login *auth.Login) {
+	h, err := m.handleOf(r, host)
+	if err != nil {
+		return
+	}
+	for range maxTries {
+		l, err := m.load(ctx, h)
+		if err != nil {
+			return
+		}
+		old := l.state.Login.Identity
+		if old.Provider != login.Identity.Provider || old.Subject != login.Identity.Subject {
+			err = m.revoke(ctx, l.entry.key, auth.Ended)
+		} else {
+			next := *l.state
+			next.Retired, next.Seen = true, l.now
+			_, err = m.save(ctx, l, next)
+		}
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			m.cfg.Log.WarnContext(ctx, "the session before this sign-in could not be ended", "session", l.entry.key.Name(), "err", err)
+		}
+		return
+	}
+}
+
+// End implements auth.Sessions. The handle need not be the current one: a
+// sign-out is never too late.
+func (m *Manager) End(header http.Header, r *http.Request) (*auth.Login, error) {
+	host := hostOf(r)
+	h, err := m.handleOf(r, host)
+	var unavailable *auth.Unavailable
+	if errors.As(err, &unavailable) {
+		return nil, err
+	}
+	var login *auth.Login
+	if err == nil {
+		if login, err = m.endSession(context.WithoutCancel(r.Context()), h); err != nil {
+			return nil, &auth.Unavailable{What: "the session store", Err: err}
+		}
+	}
+	http.SetCookie(headerWriter{header}, m.clear(m.cfg.Cookie))
+	http.SetCookie(headerWriter{header}, m.clear(m.cfg.Cookie+probeSuffix))
+	return login, nil
+}
+
+func (m *Manager) endSession(ctx context.Context, h handle) (*auth.Login, error) {
+	l, err := m.load(ctx, h)
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSeal):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	login := l.login()
+	if err := m.revoke(ctx, l.entry.key, auth.Ended); err != nil {
+		return nil, err
+	}
+	m.cfg.Log.InfoContext(ctx, "signed out", "event", "session.ended", "session", l.entry.key.Name(),
+		"subject", login.Identity.User)
+	return login, nil
+}
+
+// headerWriter lets http.SetCookie write to a bare header.
+type headerWriter struct{ h http.Header }
+
+func (w headerWriter) Header() http.Header     { return w.h }
+func (headerWriter) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (headerWriter) WriteHeader(int)           {}

@@ -1,0 +1,157 @@
+package bolt
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/evergate/evergate/session"
+)
+
+// op is one change that waits for its turn.
+type op struct {
+	key    session.Key
+	rec    session.Record // to put, unless remove is set
+	remove bool
+	done   chan error
+}
+
+// maxBatch bounds the changes that share one transaction, and so one fsync.
+const maxBatch = 256
+
+// Put implements session.Store.
+func (s *Store) Put(ctx context.Context, key session.Key, rec session.Record) error {
+	return s.do(ctx, &op{key: key, rec: rec})
+}
+
+// Delete implements session.Store.
+func (s *Store) Delete(ctx context.Context, key session.Key) error {
+	return s.do(ctx, &op{key: key, remove: true})
+}
+
+var errClosed = errors.New("bolt: the store is closed")
+
+// do hands o to the writer. Once it is handed over it will happen, so do waits
+// for it even if ctx ends: an answer that is not known would be worse.
+func (s *Store) do(ctx context.Context, o *op) error {
+	o.done = make(chan error, 1)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-s.stop:
+		return errClosed
+	default:
+	}
+	select {
+	case s.ops <- o:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.stop:
+		return errClosed
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-s.stop:
+	}
+	// Closing: the writer still answers what it had taken.
+	s.wg.Wait()
+	select {
+	case err := <-o.done:
+		return err
+	default:
+		return errClosed
+	}
+}
+
+// write is the one writer. Changes that wait at the same time share a
+// transaction; a lone one waits for nobody.
+func (s *Store) write() {
+	for {
+		select {
+		case o := <-s.ops:
+			s.commit(s.gather(o))
+		case <-s.stop:
+			for {
+				select {
+				case o := <-s.ops:
+					s.commit(s.gather(o))
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *Store) gather(first *op) []*op {
+	batch := []*op{first}
+	for len(batch) < maxBatch {
+		select {
+		case o := <-s.ops:
+			batch = append(batch, o)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit makes the changes of a batch. A change that conflicts is answered so
+// and does not keep the others from being made.
+func (s *Store) commit(batch []*op) {
+	results := make([]error, len(batch))
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		now := s.clock.now()
+		for i, o := range batch {
+			var err error
+			if results[i], err = o.apply(tx, now); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bucketMeta).Put(keyClock, binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano())))
+	})
+	for i, o := range batch {
+		if err != nil {
+			o.done <- fmt.Errorf("bolt: write session: %w", err)
+		} else {
+			o.done <- results[i]
+		}
+	}
+}
+
+// apply makes the change in tx. Result is for who asked; err undoes the batch.
+func (o *op) apply(tx *bolt.Tx, now time.Time) (result, err error) {
+	sessions, expiry := tx.Bucket(bucketSessions), tx.Bucket(bucketExpiry)
+	old, found := decode(sessions.Get(o.key[:]))
+	if !o.remove {
+		version := old.Version
+		if found && !now.Before(old.Expires) {
+			version = 0
+		}
+		if version+1 != o.rec.Version {
+			return session.ErrConflict, nil
+		}
+	}
+	if found {
+		if err := expiry.Delete(expiryKey(old.Expires, o.key)); err != nil {
+			return nil, err
+		}
+	}
+	if o.remove {
+		return nil, sessions.Delete(o.key[:])
+	}
+	if err := expiry.Put(expiryKey(o.rec.Expires, o.key), nil); err != nil {
+		return nil, err
+	}
+	return nil, sessions.Put(o.key[:], encode(o.rec))
+}
+
+func expiryKey(at time.Time, key session.Key) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano())), key[:]...)
+}

@@ -1,0 +1,65 @@
+package session
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+const (
+	purposeHandle = "handle"
+	purposeProbe  = "probe"
+	probeSuffix   = "-probe"
+)
+
+// CookieName is the name of the session cookie. The prefix makes browsers
+// refuse it from scripts, from plain http and for a parent domain; on plain
+// http of a loopback name they would refuse it altogether, and since cookies
+// know no ports the name carries it there.
+func CookieName(secure bool, port string) string {
+	if secure {
+		return "__Host-Http-evergate"
+	}
+	return "evergate-" + port
+}
+
+// cookie returns a cookie with the attributes that all of the Manager's share;
+// deleting one repeats them, or browsers would keep it.
+func (m *Manager) cookie(name, value string) *http.Cookie {
+	return &http.Cookie{
+		Name: name, Value: value, Path: "/",
+		Secure: !m.cfg.Insecure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+}
+
+func (m *Manager) clear(name string) *http.Cookie {
+	c := m.cookie(name, "")
+	c.MaxAge = -1
+	return c
+}
+
+// handleCookie seals h. Its Max-Age is the rest of the session's life, or it
+// ends with the browser where nobody asked to be remembered.
+func (m *Manager) handleCookie(h handle, host string, s *state, now time.Time) (*http.Cookie, error) {
+	value, err := m.cfg.Ring.Seal(purposeHandle, host, h.encode(), 0)
+	if err != nil {
+		return nil, err
+	}
+	c := m.cookie(m.cfg.Cookie, value)
+	if s.Remember {
+		rest := s.Created.Add(m.cfg.MaxLifetime).Sub(now)
+		c.MaxAge = int(min(rest, maxCookieAge) / time.Second)
+	}
+	return c, nil
+}
+
+func (m *Manager) probeCookie(h handle, host string) (*http.Cookie, error) {
+	value, err := m.cfg.Ring.Seal(purposeProbe, host, h.probe(), probeTTL)
+	if err != nil {
+		return nil, &auth.Unavailable{What: "the session", Err: err}
+	}
+	c := m.cookie(m.cfg.Cookie+probeSuffix, value)
+	c.MaxAge = int(probeTTL / time.Second)
+	return c, nil
+}

@@ -1,0 +1,170 @@
+package session
+
+import (
+	"crypto/rand"
+	"slices"
+	"time"
+)
+
+// Child tells the handles of one generation apart. The zero Child is none.
+type Child [16]byte
+
+func newChild() (c Child) {
+	_, _ = rand.Read(c[:]) // never fails (crypto/rand)
+	return c
+}
+
+// MaxChildren bounds the children of one generation that are remembered. One
+// more is accepted, unrecorded: it cannot settle.
+const MaxChildren = 32
+
+// Sight is the first use of a child.
+type Sight struct {
+	Child Child     `json:"c"`
+	First time.Time `json:"t"`
+}
+
+// Family is what the store keeps of the handles of one host's cookie. It is a
+// value: no method edits its receiver or anything the receiver shares.
+type Family struct {
+	// Generation counts rotations, from 1.
+	Generation uint64 `json:"g"`
+	// Parent is the settled child of the generation before, or none.
+	Parent Child `json:"p"`
+	// Settled is the child that won this generation, or none while it is open.
+	Settled Child `json:"s"`
+	// Children are those seen in this generation, in the order they came.
+	Children []Sight `json:"c,omitempty"`
+	// Minted counts the children handed out in this generation: 0, 1, or 2 for
+	// more than one.
+	Minted int `json:"m,omitempty"`
+	// Rotated is when this generation began.
+	Rotated time.Time `json:"r"`
+}
+
+// Rules are the times of the protocol.
+type Rules struct {
+	// Grace is S: how long a child must be in use before it settles.
+	Grace time.Duration
+	// Lifetime is that of the access token; the handle rotates once 0.8 of it
+	// and 2 S have passed.
+	Lifetime time.Duration
+}
+
+func (r Rules) every() time.Duration { return max(r.Lifetime/5*4, 2*r.Grace) }
+
+// Verdict is what is to be done with a request by its handle.
+type Verdict int
+
+const (
+	// Serve the request.
+	Serve Verdict = iota
+	// Probe sends the request back once with a probe cookie that names its handle.
+	Probe
+	// Reuse: the handle is spent and the jar holds it. The session is revoked.
+	Reuse
+)
+
+func (v Verdict) String() string { return [...]string{"serve", "probe", "reuse"}[v] }
+
+// Use is how a handle was presented.
+type Use struct {
+	Generation uint64
+	Child      Child
+	// Probed says that the request brought a live probe cookie naming this handle.
+	Probed bool
+	// Safe says that the request is a GET or HEAD that can be sent back.
+	Safe bool
+}
+
+// NewFamily returns the family of a fresh sign-in; its first child counts as settled.
+func NewFamily(first Child, now time.Time) Family {
+	return Family{Generation: 1, Settled: first, Rotated: now}
+}
+
+// Present judges a handle at the store's time now. The family it returns is to
+// be stored, by compare and set, before the verdict holds; changed is false
+// where it is the receiver.
+func (f Family) Present(u Use, now time.Time, rules Rules) (next Family, changed bool, v Verdict) {
+	switch {
+	case u.Generation > f.Generation:
+		return f.forward(u, now), true, Serve
+
+	case u.Generation == f.Generation && f.Settled == u.Child:
+		if now.Sub(f.Rotated) < rules.every() {
+			return f, false, Serve
+		}
+		return Family{Generation: f.Generation + 1, Parent: u.Child, Rotated: now}, true, Serve
+
+	case u.Generation == f.Generation && f.open():
+		return f.sighted(u, now, rules)
+
+	case f.isParent(u):
+		return f, false, Serve
+
+	case u.Probed:
+		return f, false, Reuse
+	}
+	return f, false, Probe
+}
+
+// forward takes the word of a sealed handle that is ahead of the store.
+func (f Family) forward(u Use, now time.Time) Family {
+	next := Family{
+		Generation: u.Generation,
+		Children:   []Sight{{u.Child, now}},
+		Minted:     2, // unknown, so taken as many
+		Rotated:    now,
+	}
+	if u.Generation == f.Generation+1 {
+		next.Parent = f.Settled
+	}
+	return next
+}
+
+// sighted notes the use of a child of the open generation, and settles it when
+// it has been in use for long enough.
+func (f Family) sighted(u Use, now time.Time, rules Rules) (Family, bool, Verdict) {
+	i := slices.IndexFunc(f.Children, func(s Sight) bool { return s.Child == u.Child })
+	if i < 0 {
+		if len(f.Children) >= MaxChildren {
+			return f, false, Serve
+		}
+		f.Children = append(slices.Clip(f.Children), Sight{u.Child, now})
+		return f, true, Serve
+	}
+	if now.Sub(f.Children[i].First) <= rules.Grace {
+		return f, false, Serve
+	}
+	if f.Minted > 1 && !u.Probed {
+		if u.Safe {
+			return f, false, Probe
+		}
+		return f, false, Serve
+	}
+	return Family{Generation: f.Generation, Settled: u.Child, Rotated: f.Rotated}, true, Serve
+}
+
+// Deliver decides, when the headers of a response go out, whether it carries a
+// fresh child. If ok, next is to be stored before the child is handed out.
+func (f Family) Deliver(u Use, now time.Time, rules Rules) (next Family, changed, ok bool) {
+	if !f.isParent(u) {
+		return f, false, false
+	}
+	for _, s := range f.Children {
+		if now.Sub(s.First) <= rules.Grace {
+			return f, false, false
+		}
+	}
+	if f.Minted >= 2 {
+		return f, false, true
+	}
+	f.Minted++
+	return f, true, true
+}
+
+func (f Family) open() bool { return f.Settled == Child{} }
+
+func (f Family) isParent(u Use) bool {
+	return f.open() && u.Generation+1 == f.Generation && u.Child == f.Parent && u.Child != Child{}
+}

@@ -1,0 +1,106 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	houseEvery = time.Second      // how often what could not be stored is tried again
+	forgetIdle = 10 * time.Minute // how long an entry that nobody uses is kept in memory
+)
+
+// keepHouse writes the idle clocks behind, tries again to store renewed tokens
+// that could not be, and forgets entries that nobody uses.
+func (m *Manager) keepHouse() {
+	tick := time.NewTicker(houseEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		ctx, cancel := context.WithTimeout(m.ctx, storeTimeout)
+		m.writeBehind(ctx, m.seenEvery()/2)
+		cancel()
+		m.forget()
+	}
+}
+
+// writeBehind stores what entries know beyond their records: a last use that
+// is newer by more than coarse, and tokens that are not saved yet.
+func (m *Manager) writeBehind(ctx context.Context, coarse time.Duration) {
+	for _, e := range m.snapshot() {
+		e.mu.Lock()
+		due := e.at.state != nil && e.ended == "" && !e.at.state.Retired &&
+			(e.unsaved != nil || e.seen.Sub(e.at.state.Seen) > coarse)
+		e.mu.Unlock()
+		if due && ctx.Err() == nil {
+			m.writeEntry(ctx, e)
+		}
+	}
+}
+
+func (m *Manager) writeEntry(ctx context.Context, e *entry) {
+	for range maxTries {
+		e.mu.Lock()
+		l, seen, unsaved := loaded{version: e.at, entry: e}, e.seen, e.unsaved
+		e.mu.Unlock()
+		next := *l.state
+		next.Seen = seen
+		if unsaved != nil {
+			next.Login = *unsaved
+		}
+		_, err := m.save(ctx, l, next)
+		if err == nil {
+			e.mu.Lock()
+			if e.unsaved == unsaved {
+				e.unsaved = nil
+			}
+			e.mu.Unlock()
+			return
+		}
+		if !errors.Is(err, ErrConflict) || !m.reload(ctx, e) {
+			return
+		}
+	}
+}
+
+// reload reads an entry's record again with the data key at hand.
+func (m *Manager) reload(ctx context.Context, e *entry) bool {
+	rec, err := m.cfg.Store.Get(ctx, e.key)
+	if errors.Is(err, ErrNotFound) {
+		m.gone(e.key, "ended")
+		return false
+	}
+	if err != nil {
+		return false
+	}
+	e.mu.Lock()
+	at := e.at
+	e.mu.Unlock()
+	if rec.Version <= at.number {
+		return rec.Version == at.number
+	}
+	s, err := openState(rec.Data, at.dk, e.key, rec.Version)
+	if err != nil {
+		return false
+	}
+	e.learn(version{number: rec.Version, dk: at.dk, state: &s, skew: rec.Now.Sub(m.cfg.Now())})
+	return true
+}
+
+// forget drops entries that nothing here needs: the store has the session.
+func (m *Manager) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, e := range m.entries {
+		e.mu.Lock()
+		if m.cfg.Now().Sub(e.touched) > forgetIdle && e.flight == nil && e.streams == 0 && e.unsaved == nil {
+			delete(m.entries, key)
+		}
+		e.mu.Unlock()
+	}
+}

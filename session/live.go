@@ -1,0 +1,161 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// live implements auth.Session for one request.
+type live struct {
+	m    *Manager
+	e    *entry
+	h    handle
+	host string
+}
+
+// ID implements auth.Session.
+func (s *live) ID() string { return s.e.key.Name() }
+
+// Times implements auth.Session.
+func (s *live) Times() auth.Times {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	st, skew := s.e.at.state, s.e.at.skew
+	if st == nil {
+		return auth.Times{}
+	}
+	return auth.Times{
+		Ends:     s.m.ends(st).Add(-skew),
+		IdleEnds: s.e.seen.Add(s.m.cfg.IdleTimeout).Add(-skew),
+		Renews:   s.m.renewsAt(st.Login),
+	}
+}
+
+func (m *Manager) renewsAt(l storedLogin) time.Time {
+	return l.Expires.Add(-m.cfg.RenewBefore(l.Expires.Sub(l.Issued)))
+}
+
+// Deliver implements auth.Session.
+func (s *live) Deliver(ctx context.Context, header http.Header) {
+	use := Use{Generation: s.h.generation, Child: s.h.child}
+	s.e.mu.Lock()
+	known := s.e.at.state
+	s.e.mu.Unlock()
+	if known == nil || !known.Families[s.host].isParent(use) {
+		return // the usual case costs no look at the store
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	for range maxTries {
+		l, err := s.m.load(ctx, s.h)
+		if err != nil || l.state.Retired {
+			return // ended, replaced by a newer sign-in, or not now: the parent goes on working
+		}
+		fam, changed, ok := l.state.Families[s.host].Deliver(use, l.now, s.m.rules(l.state))
+		if !ok {
+			return
+		}
+		if changed {
+			if _, err := s.m.save(ctx, l, l.state.withFamily(s.host, fam)); errors.Is(err, ErrConflict) {
+				continue
+			} else if err != nil {
+				return
+			}
+		}
+		child := s.h
+		child.generation, child.child = fam.Generation, newChild()
+		cookie, err := s.m.handleCookie(child, s.host, l.state, l.now)
+		if err != nil {
+			s.m.cfg.Log.ErrorContext(ctx, "a handle could not be sealed", "session", s.ID(), "err", err)
+			return
+		}
+		header.Add("Set-Cookie", cookie.String())
+		return
+	}
+}
+
+var (
+	errSessionEnded = errors.New("the session has ended")
+	errNotAllowed   = errors.New("the session may not use this route any more")
+)
+
+// Attend implements auth.Session. The goroutine that attends ends with ctx, and
+// with the Manager.
+func (s *live) Attend(ctx context.Context, allowed func(*auth.Login) error) (context.Context, func()) {
+	attended, cancel := context.WithCancelCause(ctx)
+	s.e.mu.Lock()
+	s.e.streams++
+	s.e.mu.Unlock()
+	s.m.wg.Go(func() {
+		cancel(s.attend(attended, allowed))
+		s.e.mu.Lock()
+		s.e.streams--
+		s.e.mu.Unlock()
+	})
+	return attended, s.activity
+}
+
+func (s *live) activity() {
+	s.e.mu.Lock()
+	now := s.m.cfg.Now().Add(s.e.at.skew)
+	s.e.mu.Unlock()
+	s.e.use(now)
+}
+
+// attend watches until the stream has to close, and returns why.
+func (s *live) attend(ctx context.Context, allowed func(*auth.Login) error) error {
+	for {
+		s.e.mu.Lock()
+		changed, ended, at, unsaved := s.e.changed, s.e.ended, s.e.at, s.e.unsaved
+		idleEnds := s.e.seen.Add(s.m.cfg.IdleTimeout)
+		retryAt := s.e.retryAt
+		s.e.mu.Unlock()
+		if ended != "" {
+			return errSessionEnded
+		}
+		stored := at.state.Login
+		if unsaved != nil {
+			stored = *unsaved
+		}
+		login := stored.login()
+		l := loaded{version: at, entry: s.e, now: s.m.cfg.Now().Add(at.skew)}
+		if err := s.stillStands(ctx, &l, login); err != nil {
+			return err
+		}
+		if err := allowed(login); err != nil {
+			return errNotAllowed
+		}
+		wait := earlier(s.m.ends(at.state), idleEnds).Sub(l.now)
+		if now := s.m.cfg.Now(); s.m.due(login.AccessToken, now) {
+			s.m.renew(s.e, s.h)
+			wait = min(wait, max(retryAt.Sub(now), time.Second))
+		} else {
+			wait = min(wait, s.m.renewsAt(stored).Sub(now))
+		}
+		timer := time.NewTimer(max(wait, time.Millisecond))
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-s.m.ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil || s.m.ctx.Err() != nil {
+			return errSessionEnded
+		}
+	}
+}
+
+func (s *live) stillStands(ctx context.Context, l *loaded, login *auth.Login) error {
+	if s.m.over(l) == "" && s.m.check(login) == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	_ = s.m.stands(ctx, l) // ends it, and says why in the log
+	return errSessionEnded
+}

@@ -1,0 +1,214 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// Manager remembers sign-ins. It implements auth.Authenticator and
+// auth.Sessions. Make one with New; Close it to end what it runs.
+type Manager struct {
+	cfg Config
+
+	ctx    context.Context // ends with Close; renewals and streams live no longer
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex // guards entries
+	entries map[Key]*entry
+}
+
+// Config is what a Manager is made of.
+type Config struct {
+	// Store keeps the sessions.
+	Store Store
+	// Ring seals the cookies.
+	Ring *Ring
+	// Methods are the ways people signed in, by Identity.Provider: each an
+	// auth.Refresher, and an auth.Checker if it can tell at once.
+	Methods map[string]auth.Refresher
+	// Cookie is the name of the session cookie. The probe cookie adds "-probe".
+	Cookie string
+	// Insecure leaves the Secure attribute out, for plain http on a loopback
+	// name: Safari drops Secure cookies there.
+	Insecure bool
+	// IdleTimeout ends a session that nobody used for this long.
+	IdleTimeout time.Duration
+	// MaxLifetime ends every session.
+	MaxLifetime time.Duration
+	// Grace is S of the handle protocol.
+	Grace time.Duration
+	// MaxStale is for how long after the access token's expiry a session is kept
+	// whose renewal fails for a reason that is neither a clear no (*auth.Refused)
+	// nor an outage (*auth.Unavailable), which keeps it for as long as it lasts.
+	MaxStale time.Duration
+	// RenewBefore is how much of an access token's lifetime is left when its
+	// renewal is due.
+	RenewBefore func(lifetime time.Duration) time.Duration
+	// Log takes events; nil discards them.
+	Log *slog.Logger
+	// Now is the wall clock, by which access tokens expire; nil means time.Now.
+	Now func() time.Time
+}
+
+// New returns a Manager that runs until Close.
+func New(cfg Config) (*Manager, error) {
+	switch {
+	case cfg.Store == nil || cfg.Ring == nil:
+		return nil, errors.New("session: a Manager needs a Store and a Ring")
+	case cfg.Cookie == "":
+		return nil, errors.New("session: the session cookie has no name")
+	case cfg.IdleTimeout <= 0 || cfg.MaxLifetime <= 0 || cfg.Grace <= 0 || cfg.MaxStale < 0:
+		return nil, errors.New("session: idle_timeout, max_lifetime and rotation_grace must be above zero")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.RenewBefore == nil {
+		cfg.RenewBefore = func(life time.Duration) time.Duration { return life / 5 }
+	}
+	m := &Manager{cfg: cfg, entries: map[Key]*entry{}}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.wg.Go(m.keepHouse)
+	return m, nil
+}
+
+// Close ends renewals and attended streams, writes what is not yet written,
+// and waits for all of it. It does not close the Store.
+func (m *Manager) Close() error {
+	m.cancel()
+	m.wg.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	m.writeBehind(ctx, 0)
+	return nil
+}
+
+// Recheck asks the methods again about every session that has a live
+// connection here. A users file that changed calls it.
+func (m *Manager) Recheck() {
+	for _, e := range m.snapshot() {
+		e.wake()
+	}
+}
+
+const (
+	// storeTimeout bounds what the Manager asks of the store off the request path.
+	storeTimeout = 5 * time.Second
+	// renewTimeout bounds one renewal.
+	renewTimeout = 30 * time.Second
+	// maxTries bounds the compare-and-set loops; each lost round is somebody
+	// else's progress.
+	maxTries = 100
+	// maxCookieAge is what browsers cut a cookie's life to (RFC 6265bis section 5.5).
+	maxCookieAge = 400 * 24 * time.Hour
+)
+
+// seenEvery is how coarsely the idle clock is written. A session whose last
+// use is known only from the store is kept this much longer, never shorter.
+func (m *Manager) seenEvery() time.Duration { return min(m.cfg.IdleTimeout/20, 5*time.Minute) }
+
+func (m *Manager) rules(s *state) Rules {
+	return Rules{Grace: m.cfg.Grace, Lifetime: s.Login.Expires.Sub(s.Login.Issued)}
+}
+
+// ends is when the session ends however it is used.
+func (m *Manager) ends(s *state) time.Time {
+	ends := s.Created.Add(m.cfg.MaxLifetime)
+	if s.Retired {
+		return earlier(ends, s.Seen.Add(m.cfg.Grace))
+	}
+	return ends
+}
+
+// expires is when the store may forget a session.
+func (m *Manager) expires(s *state) time.Time {
+	return earlier(m.ends(s), s.Seen.Add(m.cfg.IdleTimeout+m.seenEvery()))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// entry is what this process knows of a session beyond the store: the opened
+// record, the renewal under way, when it was last used.
+type entry struct {
+	key     Key
+	touched time.Time // when it was last asked for, by the wall clock; guarded by Manager.mu
+
+	mu      sync.Mutex // guards all below
+	at      version    // the newest record seen here
+	flight  *flight    // the renewal under way, or nil
+	unsaved *storedLogin
+	failed  int       // renewals failed in a row
+	unclear time.Time // since when they fail for a reason that is no outage, or zero
+	retryAt time.Time // when to try again after a failure
+	seen    time.Time // last use, by the store's clock
+	streams int       // attended streams
+	ended   string    // why it ended, or ""
+	changed chan struct{}
+}
+
+// version is one opened record. It is a value that is replaced, never edited.
+type version struct {
+	number uint64
+	dk     DataKey
+	state  *state
+	// skew is the store's clock less the wall clock, when it was read.
+	skew time.Duration
+}
+
+func (m *Manager) entry(key Key) *entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entries[key]
+	if e == nil {
+		e = &entry{key: key, changed: make(chan struct{})}
+		m.entries[key] = e
+	}
+	e.touched = m.cfg.Now()
+	return e
+}
+
+func (m *Manager) snapshot() []*entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*entry, 0, len(m.entries))
+	for _, e := range m.entries {
+		all = append(all, e)
+	}
+	return all
+}
+
+// wake tells attended streams to look again.
+func (e *entry) wake() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.wakeLocked()
+}
+
+func (e *entry) wakeLocked() {
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+// end marks the session as ended here and closes its live connections.
+func (e *entry) end(reason string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended == "" {
+		e.ended = reason
+	}
+	e.wakeLocked()
+}

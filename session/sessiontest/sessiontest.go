@@ -1,0 +1,234 @@
+// Package sessiontest is the exam of session stores: every implementation of
+// session.Store passes it, so that the Manager may rely on any of them alike.
+package sessiontest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/evergate/evergate/session"
+)
+
+// TestStore examines the stores that open returns. Each call of open returns an
+// empty store, and the exam closes it.
+func TestStore(t *testing.T, open func(t *testing.T) session.Store) {
+	for name, exam := range map[string]func(*testing.T, session.Store){
+		"an unknown key is not found":                unknownKey,
+		"what is put can be got":                     putGet,
+		"a version must follow the stored one":       compareAndSet,
+		"of many who write one wins":                 race,
+		"what is deleted does not come back":         deleted,
+		"an expired record is as good as none":       expiry,
+		"keys and data of any bytes are kept":        hostile,
+		"bytes that are handed out are the caller's": ownBytes,
+		"a context that is over changes nothing":     canceled,
+		"the clock does not run backwards":           clock,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			defer func() {
+				if err := s.Close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+			}()
+			exam(t, s)
+		})
+	}
+}
+
+func newKey() (k session.Key) {
+	_, _ = rand.Read(k[:])
+	return k
+}
+
+func now(t *testing.T, s session.Store) time.Time {
+	t.Helper()
+	n, err := s.Now(t.Context())
+	if err != nil {
+		t.Fatalf("now: %v", err)
+	}
+	return n
+}
+
+func put(t *testing.T, s session.Store, k session.Key, version uint64, data string) error {
+	t.Helper()
+	return s.Put(t.Context(), k, session.Record{Version: version, Expires: now(t, s).Add(time.Hour), Data: []byte(data)})
+}
+
+func unknownKey(t *testing.T, s session.Store) {
+	if _, err := s.Get(t.Context(), newKey()); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("get: got %v, want ErrNotFound", err)
+	}
+	if err := s.Delete(t.Context(), newKey()); err != nil {
+		t.Errorf("delete: got %v, want nil", err)
+	}
+}
+
+func putGet(t *testing.T, s session.Store) {
+	k, before := newKey(), now(t, s)
+	want := session.Record{Version: 1, Expires: before.Add(time.Hour).Truncate(time.Millisecond), Data: []byte("data")}
+	if err := s.Put(t.Context(), k, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Get(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Version != want.Version || !got.Expires.Equal(want.Expires) || !bytes.Equal(got.Data, want.Data) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got.Now.Before(before) || got.Now.After(now(t, s)) {
+		t.Errorf("the time of the get: got %v, want between %v and now", got.Now, before)
+	}
+}
+
+func compareAndSet(t *testing.T, s session.Store) {
+	k := newKey()
+	for _, step := range []struct {
+		version uint64
+		want    error
+	}{
+		{2, session.ErrConflict}, {0, session.ErrConflict}, {1, nil}, {1, session.ErrConflict},
+		{3, session.ErrConflict}, {2, nil}, {3, nil}, {3, session.ErrConflict},
+	} {
+		if err := put(t, s, k, step.version, "x"); !errors.Is(err, step.want) {
+			t.Errorf("put version %d: got %v, want %v", step.version, err, step.want)
+		}
+	}
+	if got, err := s.Get(t.Context(), k); err != nil || got.Version != 3 {
+		t.Errorf("after the conflicts: got version %d, %v, want 3", got.Version, err)
+	}
+}
+
+func race(t *testing.T, s session.Store) {
+	k := newKey()
+	if err := put(t, s, k, 1, "x"); err != nil {
+		t.Fatal(err)
+	}
+	for round := uint64(2); round < 12; round++ {
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				switch err := put(t, s, k, round, "x"); {
+				case err == nil:
+					won.Add(1)
+				case !errors.Is(err, session.ErrConflict):
+					t.Errorf("put: got %v, want nil or ErrConflict", err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Errorf("round %d: got %d winners, want 1", round, won.Load())
+		}
+	}
+}
+
+func deleted(t *testing.T, s session.Store) {
+	k := newKey()
+	if err := put(t, s, k, 1, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), k); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("get: got %v, want ErrNotFound", err)
+	}
+	if err := put(t, s, k, 2, "x"); !errors.Is(err, session.ErrConflict) {
+		t.Errorf("a late write: got %v, want ErrConflict", err)
+	}
+}
+
+func expiry(t *testing.T, s session.Store) {
+	k := newKey()
+	rec := session.Record{Version: 1, Expires: now(t, s).Add(80 * time.Millisecond), Data: []byte("x")}
+	if err := s.Put(t.Context(), k, rec); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), k); err != nil {
+		t.Fatalf("before its expiry: %v", err)
+	}
+	time.Sleep(120 * time.Millisecond)
+	if _, err := s.Get(t.Context(), k); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("after its expiry: got %v, want ErrNotFound", err)
+	}
+	if err := put(t, s, k, 2, "x"); !errors.Is(err, session.ErrConflict) {
+		t.Errorf("a successor of an expired record: got %v, want ErrConflict", err)
+	}
+}
+
+func hostile(t *testing.T, s session.Store) {
+	keys := []session.Key{{}, newKey(), newKey()}
+	copy(keys[1][:], "../../etc/passwd\x00*?[a-z]\r\nFLUSH")
+	for i := range keys[2] {
+		keys[2][i] = 0xff
+	}
+	data := [][]byte{nil, []byte("\x00\r\n\xff"), bytes.Repeat([]byte{0xa5}, 1<<20)}
+	for i, k := range keys {
+		if err := s.Put(t.Context(), k, session.Record{Version: 1, Expires: now(t, s).Add(time.Hour), Data: data[i]}); err != nil {
+			t.Fatalf("put %d: %v", i, err)
+		}
+	}
+	for i, k := range keys {
+		if got, err := s.Get(t.Context(), k); err != nil || !bytes.Equal(got.Data, data[i]) {
+			t.Errorf("get %d: got %d bytes, %v, want %d bytes", i, len(got.Data), err, len(data[i]))
+		}
+	}
+}
+
+func ownBytes(t *testing.T, s session.Store) {
+	k, data := newKey(), []byte("first")
+	if err := s.Put(t.Context(), k, session.Record{Version: 1, Expires: now(t, s).Add(time.Hour), Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	copy(data, "XXXXX")
+	got, err := s.Get(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(got.Data, "YYYYY")
+	if err := put(t, s, k, 2, "other"); err != nil {
+		t.Fatal(err)
+	}
+	if string(got.Data) != "YYYYY" {
+		t.Errorf("bytes handed out: got %q, want YYYYY", got.Data)
+	}
+	if again, err := s.Get(t.Context(), k); err != nil || string(again.Data) != "other" {
+		t.Errorf("stored bytes: got %q, %v, want other", again.Data, err)
+	}
+}
+
+func canceled(t *testing.T, s session.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	k := newKey()
+	err := s.Put(ctx, k, session.Record{Version: 1, Expires: now(t, s).Add(time.Hour)})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("put: got %v, want context.Canceled", err)
+	}
+	if _, err := s.Get(ctx, k); !errors.Is(err, context.Canceled) {
+		t.Errorf("get: got %v, want context.Canceled", err)
+	}
+	if _, err := s.Get(t.Context(), k); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("get after a canceled put: got %v, want ErrNotFound", err)
+	}
+}
+
+func clock(t *testing.T, s session.Store) {
+	last := now(t, s)
+	for range 1000 {
+		n := now(t, s)
+		if n.Before(last) {
+			t.Fatalf("got %v after %v", n, last)
+		}
+		last = n
+	}
+}
