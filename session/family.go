@@ -38,6 +38,8 @@ type Family struct {
 	// Minted counts the children handed out in this generation: 0, 1, or 2 for
 	// more than one.
 	Minted int `json:"m,omitempty"`
+	// MintedAt is when a child was last handed out, exact to mintedEvery.
+	MintedAt time.Time `json:"n"`
 	// Rotated is when this generation began.
 	Rotated time.Time `json:"r"`
 }
@@ -50,6 +52,10 @@ type Rules struct {
 	// and 2 S have passed.
 	Lifetime time.Duration
 }
+
+// mintedEvery is how coarsely Family.MintedAt is kept, so that a burst of
+// responses costs few writes.
+func (r Rules) mintedEvery() time.Duration { return r.Grace / 4 }
 
 func (r Rules) every() time.Duration { return max(r.Lifetime/5*4, 2*r.Grace) }
 
@@ -114,6 +120,7 @@ func (f Family) forward(u Use, now time.Time) Family {
 		Generation: u.Generation,
 		Children:   []Sight{{u.Child, now}},
 		Minted:     2, // unknown, so taken as many
+		MintedAt:   now,
 		Rotated:    now,
 	}
 	if u.Generation == f.Generation+1 {
@@ -136,6 +143,11 @@ func (f Family) sighted(u Use, now time.Time, rules Rules) (Family, bool, Verdic
 	if now.Sub(f.Children[i].First) <= rules.Grace {
 		return f, false, Serve
 	}
+	// A sibling that was handed out just now may be about to replace this child
+	// in the jar; settling this one would make the jar's next handle a spent one.
+	if f.Minted > 1 && now.Sub(f.MintedAt) <= rules.Grace+rules.mintedEvery() {
+		return f, false, Serve
+	}
 	if f.Minted > 1 && !u.Probed {
 		if u.Safe {
 			return f, false, Probe
@@ -156,10 +168,10 @@ func (f Family) Deliver(u Use, now time.Time, rules Rules) (next Family, changed
 			return f, false, false
 		}
 	}
-	if f.Minted >= 2 {
+	if f.Minted >= 2 && now.Sub(f.MintedAt) <= rules.mintedEvery() {
 		return f, false, true
 	}
-	f.Minted++
+	f.Minted, f.MintedAt = min(f.Minted+1, 2), now
 	return f, true, true
 }
 

@@ -135,6 +135,10 @@ func (r *Ring) Open(purpose, host, sealed string) ([]byte, error) {
 	if !ok || len(sealed) > maxSealed || !isKeyID(id) {
 		return nil, ErrSeal
 	}
+	// securecookie overlooks stray bits at the end; one value, one spelling.
+	if _, err := base64.URLEncoding.Strict().DecodeString(value); err != nil {
+		return nil, ErrSeal
+	}
 	for _, k := range r.keys {
 		if k.id != id {
 			continue

@@ -1,0 +1,776 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/secret"
+	"github.com/evergate/evergate/session"
+	"github.com/evergate/evergate/session/memory"
+)
+
+const (
+	life  = 10 * time.Minute
+	grace = time.Minute
+)
+
+// method is a provider with knobs.
+type method struct {
+	mu      sync.Mutex
+	renewed int
+	err     error         // what Refresh answers
+	check   error         // what Check answers
+	slow    time.Duration // how long Refresh takes
+	groups  []string
+	subject string
+}
+
+func (m *method) Refresh(ctx context.Context, l *auth.Login) (*auth.Login, error) {
+	m.mu.Lock()
+	slow, err := m.slow, m.err
+	m.renewed++
+	n := m.renewed
+	groups, subject := m.groups, m.subject
+	m.mu.Unlock()
+	select {
+	case <-time.After(slow):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	next := *l
+	next.Identity.Groups = groups
+	if subject != "" {
+		next.Identity.Subject = subject
+	}
+	next.AccessToken = token(fmt.Sprintf("token-%d", n))
+	return &next, nil
+}
+
+func (m *method) Check(*auth.Login) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.check
+}
+
+func (m *method) set(f func(*method)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(m)
+}
+
+func (m *method) calls() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.renewed
+}
+
+func token(v string) auth.Token {
+	now := time.Now()
+	return auth.Token{Value: secret.New(v), Issued: now, Expires: now.Add(life)}
+}
+
+// faulty is a store that can be taken away.
+type faulty struct {
+	session.Store
+	read, write atomic.Bool // out of order
+}
+
+var errDisk = errors.New("the disk is full")
+
+func (f *faulty) Get(ctx context.Context, k session.Key) (session.Record, error) {
+	if f.read.Load() {
+		return session.Record{}, errDisk
+	}
+	return f.Store.Get(ctx, k)
+}
+
+func (f *faulty) Put(ctx context.Context, k session.Key, r session.Record) error {
+	if f.write.Load() {
+		return errDisk
+	}
+	return f.Store.Put(ctx, k, r)
+}
+
+// bed is a Manager and what is around it.
+type bed struct {
+	*testing.T
+	m      *session.Manager
+	method *method
+	store  *faulty
+	ring   *session.Ring
+}
+
+func newBed(t *testing.T) *bed {
+	t.Helper()
+	ring, err := session.NewRing(session.NewKey(time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bed{T: t, method: &method{}, store: &faulty{Store: memory.New()}, ring: ring}
+	b.start()
+	return b
+}
+
+func (b *bed) start() {
+	b.Helper()
+	m, err := session.New(session.Config{
+		Store: b.store, Ring: b.ring, Methods: map[string]auth.Refresher{"local": b.method},
+		Cookie: "__Host-Http-evergate", IdleTimeout: 12 * time.Hour, MaxLifetime: 72 * time.Hour,
+		Grace: grace, MaxStale: 10 * time.Minute,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.m = m
+}
+
+// jar is a browser's cookies.
+type jar map[string]string
+
+func (j jar) clone() jar {
+	c := jar{}
+	for k, v := range j {
+		c[k] = v
+	}
+	return c
+}
+
+func (j jar) request(method string) *http.Request {
+	r := httptest.NewRequest(method, "https://gw.test/", nil)
+	for k, v := range j {
+		r.AddCookie(&http.Cookie{Name: k, Value: v})
+	}
+	return r
+}
+
+func (j jar) take(h http.Header) {
+	for _, c := range (&http.Response{Header: h}).Cookies() {
+		if c.MaxAge < 0 {
+			delete(j, c.Name)
+		} else {
+			j[c.Name] = c.Value
+		}
+	}
+}
+
+func (b *bed) signIn() jar {
+	b.Helper()
+	j := jar{}
+	b.signInWith(j, "alice")
+	return j
+}
+
+func (b *bed) signInWith(j jar, user string) {
+	b.Helper()
+	h := http.Header{}
+	login := &auth.Login{AccessToken: token("token-0"), AuthTime: time.Now(),
+		Identity: auth.Identity{Provider: "local", Subject: user, User: user}}
+	if err := b.m.Begin(h, j.request("POST"), login, false); err != nil {
+		b.Fatalf("begin: %v", err)
+	}
+	j.take(h)
+}
+
+// get is one request of a browser, with the detours a browser makes.
+func (b *bed) get(j jar) (*auth.Login, error) { return b.do(j, "GET") }
+
+func (b *bed) do(j jar, method string) (*auth.Login, error) {
+	for range 5 {
+		login, err := b.m.Authenticate(j.request(method))
+		var detour *auth.Detour
+		if errors.As(err, &detour) {
+			h := http.Header{}
+			for _, c := range detour.Cookies {
+				h.Add("Set-Cookie", c.String())
+			}
+			j.take(h)
+			continue
+		}
+		if err == nil {
+			h := http.Header{}
+			login.Session.Deliver(context.Background(), h)
+			j.take(h)
+		}
+		return login, err
+	}
+	return nil, errors.New("the detours do not end")
+}
+
+func (b *bed) mustServe(j jar) *auth.Login {
+	b.Helper()
+	login, err := b.get(j)
+	if err != nil {
+		b.Fatalf("got %v, want the request served", err)
+	}
+	return login
+}
+
+func (b *bed) mustBeAbsent(j jar, reason string) {
+	b.Helper()
+	_, err := b.get(j)
+	var absent *auth.Absent
+	if !errors.As(err, &absent) || absent.Reason != reason {
+		b.Errorf("got %v, want nobody signed in: %s", err, reason)
+	}
+}
+
+func run(t *testing.T, f func(b *bed)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		defer func() {
+			if err := b.m.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		f(b)
+	})
+}
+
+func TestSignInServesUnderAFreshHandle(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		login := b.mustServe(j)
+		if login.Identity.User != "alice" || login.AccessToken.Value.Reveal() != "token-0" {
+			b.Errorf("got %q with %q, want alice with token-0", login.Identity.User, login.AccessToken.Value.Reveal())
+		}
+		if ends := login.Session.Times().Ends; !ends.Equal(time.Now().Add(72 * time.Hour)) {
+			b.Errorf("ends: got %v, want in 72h", ends)
+		}
+	})
+}
+
+func TestRenewalAheadCostsTheRequestNothing(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		b.method.slow = 5 * time.Second
+		time.Sleep(8*time.Minute + time.Second) // less than a fifth is left
+		before := time.Now()
+		if got := b.mustServe(j).AccessToken.Value.Reveal(); got != "token-0" || time.Since(before) > 0 {
+			b.Errorf("got %q after %v, want token-0 at once", got, time.Since(before))
+		}
+		time.Sleep(6 * time.Second)
+		if got := b.mustServe(j).AccessToken.Value.Reveal(); got != "token-1" {
+			b.Errorf("after the renewal: got %q, want token-1", got)
+		}
+	})
+}
+
+func TestStormAtExpiryRenewsAndRotatesOnce(t *testing.T) {
+	for round := range 10 {
+		run(t, func(b *bed) {
+			j := b.signIn()
+			b.method.slow = 100 * time.Millisecond
+			time.Sleep(life + time.Second)
+			var wg sync.WaitGroup
+			start := time.Now()
+			handles := make(chan string, 500)
+			for range 500 {
+				wg.Go(func() {
+					tab := j.clone()
+					login, err := b.get(tab)
+					if err != nil {
+						b.Errorf("got %v, want served", err)
+						return
+					}
+					if got := login.AccessToken.Value.Reveal(); got != "token-1" {
+						b.Errorf("got %q, want token-1", got)
+					}
+					handles <- tab["__Host-Http-evergate"]
+				})
+			}
+			wg.Wait()
+			close(handles)
+			if n := b.method.calls(); n != 1 {
+				b.Errorf("round %d: got %d renewals, want 1", round, n)
+			}
+			if took := time.Since(start); took > 200*time.Millisecond {
+				b.Errorf("the last was served after %v, want one round trip", took)
+			}
+			distinct := map[string]bool{}
+			for h := range handles {
+				distinct[h] = true
+			}
+			if len(distinct) != 500 {
+				b.Errorf("got %d handles, want 500 children of their own", len(distinct))
+			}
+			last := jar{}
+			for h := range distinct {
+				last["__Host-Http-evergate"] = h
+			}
+			b.mustServe(last)
+			time.Sleep(2 * grace)
+			b.mustServe(last) // settles
+			time.Sleep(2 * grace)
+			b.mustServe(last)
+		})
+	}
+}
+
+func TestBrowserThatGoesAwayDoesNotStopARenewal(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		b.method.slow = 2 * time.Second
+		time.Sleep(life + time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := b.m.Authenticate(j.request("GET").WithContext(ctx)); err == nil {
+			b.Error("got the request served, want it to end with its context")
+		}
+		time.Sleep(2 * time.Second)
+		if got := b.mustServe(j).AccessToken.Value.Reveal(); got != "token-1" || b.method.calls() != 1 {
+			b.Errorf("got %q by %d renewals, want token-1 by 1", got, b.method.calls())
+		}
+	})
+}
+
+func TestOutageKeepsTheSession(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		b.method.set(func(m *method) { m.err = &auth.Unavailable{What: "the provider"} })
+		time.Sleep(life - time.Second - time.Minute)
+		b.mustServe(j) // the token is still good
+		time.Sleep(2 * time.Hour)
+		_, err := b.get(j)
+		var u *auth.Unavailable
+		if !errors.As(err, &u) || u.RetryAfter <= 0 {
+			b.Errorf("got %v, want unavailable with a time to come again", err)
+		}
+		b.method.set(func(m *method) { m.err = nil })
+		time.Sleep(time.Minute)
+		b.mustServe(j)
+	})
+}
+
+func TestUnclearFailureAsksForSignInAfterMaxStale(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		b.method.set(func(m *method) { m.err = errors.New("400 unsupported_grant_type") })
+		time.Sleep(life + time.Hour)
+		for range 9 {
+			var u *auth.Unavailable
+			if _, err := b.get(j); !errors.As(err, &u) {
+				b.Errorf("got %v, want unavailable", err)
+			}
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(2 * time.Minute)
+		b.mustBeAbsent(j, auth.Stale)
+		b.method.set(func(m *method) { m.err = nil })
+		time.Sleep(time.Minute)
+		b.mustServe(j) // it was never ended
+	})
+}
+
+func TestClearNoEndsTheSession(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		b.method.set(func(m *method) { m.err = &auth.Refused{Reason: "disabled"} })
+		time.Sleep(life + time.Second)
+		b.mustBeAbsent(j, auth.Withdrawn)
+		b.method.set(func(m *method) { m.err = nil })
+		b.mustBeAbsent(j, auth.Ended)
+	})
+}
+
+func TestAnotherSubjectEndsTheSession(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		b.method.set(func(m *method) { m.subject = "mallory" })
+		time.Sleep(life + time.Second)
+		b.mustBeAbsent(j, auth.Withdrawn)
+	})
+}
+
+func TestWithdrawnLoginEndsAtOnce(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		b.mustServe(j)
+		b.method.set(func(m *method) { m.check = &auth.Refused{Reason: "password changed"} })
+		b.mustBeAbsent(j, auth.Withdrawn)
+		b.method.set(func(m *method) { m.check = nil })
+		b.mustBeAbsent(j, auth.Ended)
+	})
+}
+
+func TestLogoutWinsAgainstARenewalInFlight(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		b.method.slow = 10 * time.Second
+		time.Sleep(9 * time.Minute)
+		b.mustServe(j) // starts a renewal
+		time.Sleep(time.Second)
+		h := http.Header{}
+		if login, err := b.m.End(h, j.request("POST")); err != nil || login == nil {
+			b.Fatalf("end: got %v, %v", login, err)
+		}
+		old := j.clone()
+		j.take(h)
+		if len(j) != 0 {
+			b.Errorf("cookies after sign-out: got %v, want none", j)
+		}
+		b.mustBeAbsent(old, auth.Ended)
+		time.Sleep(20 * time.Second)
+		b.mustBeAbsent(old, auth.Ended)
+	})
+}
+
+func TestIdleAndAbsoluteEnd(t *testing.T) {
+	run(t, func(b *bed) {
+		idle, busy := b.signIn(), b.signIn()
+		for range 71 {
+			time.Sleep(time.Hour)
+			b.mustServe(busy)
+		}
+		b.mustBeAbsent(idle, auth.Ended)
+		time.Sleep(time.Hour)
+		b.mustBeAbsent(busy, auth.Ended)
+	})
+}
+
+func TestRestartKeepsSessions(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		for range 20 {
+			time.Sleep(11 * time.Hour) // nearly idle each time
+			_ = b.m.Close()
+			b.start()
+			if _, err := b.get(j); err != nil {
+				if time.Duration(20)*11*time.Hour > 72*time.Hour {
+					break
+				}
+				b.Fatalf("got %v, want served", err)
+			}
+		}
+	})
+}
+
+func TestDamagedAndDoubledCookies(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		good := j["__Host-Http-evergate"]
+		for i := range good {
+			bad := []byte(good)
+			if bad[i]++; bad[i] > 'z' {
+				bad[i] = 'a'
+			}
+			_, err := b.m.Authenticate(jar{"__Host-Http-evergate": string(bad)}.request("GET"))
+			var absent *auth.Absent
+			if !errors.As(err, &absent) || absent.Reason != auth.Damaged || len(absent.Clear) != 1 {
+				b.Errorf("byte %d changed: got %v, want damaged and cleared", i, err)
+			}
+		}
+		r := j.request("GET")
+		r.AddCookie(&http.Cookie{Name: "__Host-Http-evergate", Value: "planted"})
+		_, err := b.m.Authenticate(r)
+		var absent *auth.Absent
+		if !errors.As(err, &absent) || absent.Reason != auth.Duplicate || len(absent.Clear) != 1 {
+			b.Errorf("twice: got %v, want duplicate and cleared", err)
+		}
+		b.mustServe(j)
+	})
+}
+
+func TestHandleOfAnotherHostIsWorthless(t *testing.T) {
+	run(t, func(b *bed) {
+		r := b.signIn().request("GET")
+		r.Host = "other.test"
+		if _, err := b.m.Authenticate(r); !errors.Is(err, auth.ErrAnonymous) {
+			b.Errorf("got %v, want nobody signed in", err)
+		}
+	})
+}
+
+func TestForeignKeyIsAnOutageNotASignOut(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		_ = b.m.Close()
+		mine := b.ring
+		b.ring, _ = session.NewRing(session.NewKey(time.Now()))
+		b.start()
+		var u *auth.Unavailable
+		if _, err := b.get(j); !errors.As(err, &u) {
+			b.Errorf("got %v, want unavailable", err)
+		}
+		_ = b.m.Close()
+		b.ring = mine
+		b.start()
+		b.mustServe(j)
+	})
+}
+
+func TestSignInAnewEndsWhatWasThere(t *testing.T) {
+	run(t, func(b *bed) {
+		planted := b.signIn()
+		victim := planted.clone()
+		b.signInWith(victim, "bob")
+		b.mustBeAbsent(planted, auth.Ended)
+		if got := b.mustServe(victim).Identity.User; got != "bob" {
+			b.Errorf("got %q, want bob", got)
+		}
+		tab := victim.clone()
+		b.signInWith(victim, "bob") // a second tab signs in too
+		if tab["__Host-Http-evergate"] == victim["__Host-Http-evergate"] {
+			b.Error("the second sign-in kept the handle, want a fresh one")
+		}
+		b.mustServe(tab) // what the first tab has under way
+		time.Sleep(grace + time.Second)
+		b.mustBeAbsent(tab, auth.Ended)
+		b.mustServe(victim)
+	})
+}
+
+// rotate brings a session just past a rotation and returns the jar from before it.
+func (b *bed) rotate(j jar) (before jar) {
+	b.Helper()
+	time.Sleep(life * 9 / 10)
+	before = j.clone()
+	b.mustServe(j)
+	if j["__Host-Http-evergate"] == before["__Host-Http-evergate"] {
+		b.Fatal("the handle did not rotate")
+	}
+	return before
+}
+
+func TestLateRequestIsNotTheft(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		before := b.rotate(j)
+		b.mustServe(j)
+		time.Sleep(grace + time.Second)
+		b.mustServe(j) // settles: the handle before is spent
+		late := before.request("GET")
+		_, err := b.m.Authenticate(late)
+		var detour *auth.Detour
+		if !errors.As(err, &detour) {
+			b.Fatalf("a late request: got %v, want a detour", err)
+		}
+		h := http.Header{}
+		for _, c := range detour.Cookies {
+			h.Add("Set-Cookie", c.String())
+		}
+		j.take(h)
+		b.mustServe(j) // the browser comes again with the jar of now
+		time.Sleep(time.Hour)
+		b.mustServe(j)
+	})
+}
+
+func TestSpentHandleInAJarIsTheft(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		thief := b.rotate(j)
+		b.mustServe(j)
+		time.Sleep(grace + time.Second)
+		b.mustServe(j)
+		b.mustBeAbsent(thief, auth.Theft)
+		b.mustBeAbsent(j, auth.Ended)
+	})
+}
+
+func TestActiveThiefAndOwnerAreToldApartWithinTwoRotations(t *testing.T) {
+	run(t, func(b *bed) {
+		owner := b.signIn()
+		thief := owner.clone()
+		start := time.Now()
+		for time.Since(start) < 3*life {
+			time.Sleep(20 * time.Second)
+			_, err1 := b.get(owner)
+			_, err2 := b.get(thief)
+			if errors.Is(err1, auth.ErrAnonymous) || errors.Is(err2, auth.ErrAnonymous) {
+				if took := time.Since(start); took > 2*life {
+					b.Errorf("seen after %v, want within two rotations", took)
+				}
+				b.mustBeAbsent(owner, auth.Ended)
+				b.mustBeAbsent(thief, auth.Ended)
+				return
+			}
+		}
+		b.Error("never seen")
+	})
+}
+
+func TestLostSetCookieCostsNothing(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		for range 30 {
+			time.Sleep(5 * time.Minute)
+			if _, err := b.get(j.clone()); err != nil { // the answer never arrives
+				b.Fatalf("got %v, want served", err)
+			}
+		}
+	})
+}
+
+func TestStoreThatCannotBeReadServesWhatIsKnown(t *testing.T) {
+	run(t, func(b *bed) {
+		j, cold := b.signIn(), b.signIn()
+		b.mustServe(j)
+		_ = cold
+		b.store.read.Store(true)
+		b.store.write.Store(true)
+		time.Sleep(5 * time.Minute)
+		b.mustServe(j)
+		time.Sleep(life)
+		var u *auth.Unavailable
+		if _, err := b.get(j); !errors.As(err, &u) {
+			b.Errorf("after the token's expiry: got %v, want unavailable", err)
+		}
+		h := http.Header{}
+		if err := b.m.Begin(h, jar{}.request("POST"), &auth.Login{AccessToken: token("x")}, false); !errors.As(err, &u) || len(h) != 0 {
+			b.Errorf("sign-in: got %v, %v, want unavailable and no cookie", err, h)
+		}
+		if _, err := b.m.End(h, j.request("POST")); !errors.As(err, &u) || len(h) != 0 {
+			b.Errorf("sign-out: got %v, %v, want unavailable and the cookie kept", err, h)
+		}
+		b.store.read.Store(false)
+		b.store.write.Store(false)
+		time.Sleep(time.Minute)
+		b.mustServe(j)
+	})
+}
+
+func TestStoreThatCannotBeWrittenInterruptsNobody(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		b.store.write.Store(true)
+		for range 6 {
+			time.Sleep(life + time.Second)
+			b.mustServe(j)
+		}
+		got := b.mustServe(j).AccessToken.Value.Reveal()
+		b.store.write.Store(false)
+		time.Sleep(2 * time.Second) // tried again each second
+		_ = b.m.Close()
+		b.start()
+		if again := b.mustServe(j).AccessToken.Value.Reveal(); again != got {
+			b.Errorf("after the disk has room again, and a restart: got %q, want %q", again, got)
+		}
+	})
+}
+
+func TestStreamsObey(t *testing.T) {
+	attend := func(b *bed, j jar, allowed func(*auth.Login) error) (context.Context, func()) {
+		if allowed == nil {
+			allowed = func(*auth.Login) error { return nil }
+		}
+		return b.mustServe(j).Session.Attend(context.Background(), allowed)
+	}
+	t.Run("renewal goes on under a stream, and claims follow", func(t *testing.T) {
+		run(t, func(b *bed) {
+			b.method.set(func(m *method) { m.groups = []string{"staff"} })
+			ctx, _ := attend(b, b.signIn(), func(l *auth.Login) error {
+				if l.AccessToken.Value.Reveal() != "token-0" && len(l.Identity.Groups) == 0 {
+					return &auth.Denied{Missing: "group staff"}
+				}
+				return nil
+			})
+			time.Sleep(3 * life)
+			if n := b.method.calls(); n < 3 || ctx.Err() != nil {
+				b.Errorf("got %d renewals, %v, want 3 and the stream open", n, ctx.Err())
+			}
+			b.method.set(func(m *method) { m.groups = nil })
+			time.Sleep(life)
+			if ctx.Err() == nil {
+				b.Error("the stream is open after its group was lost, want it closed")
+			}
+		})
+	})
+	t.Run("sign-out closes within a second", func(t *testing.T) {
+		run(t, func(b *bed) {
+			j := b.signIn()
+			ctx, _ := attend(b, j, nil)
+			time.Sleep(time.Minute)
+			if _, err := b.m.End(http.Header{}, j.request("POST")); err != nil {
+				b.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if ctx.Err() == nil {
+				b.Error("the stream is open, want it closed")
+			}
+		})
+	})
+	t.Run("a recheck closes those who were withdrawn", func(t *testing.T) {
+		run(t, func(b *bed) {
+			ctx, _ := attend(b, b.signIn(), nil)
+			time.Sleep(time.Minute)
+			b.method.set(func(m *method) { m.check = &auth.Refused{Reason: "disabled"} })
+			b.m.Recheck()
+			time.Sleep(time.Second)
+			if ctx.Err() == nil {
+				b.Error("the stream is open, want it closed")
+			}
+		})
+	})
+	t.Run("a silent stream does not keep a session alive, a talking one does", func(t *testing.T) {
+		run(t, func(b *bed) {
+			silent, _ := attend(b, b.signIn(), nil)
+			talking, activity := attend(b, b.signIn(), nil)
+			for range 25 {
+				time.Sleep(30 * time.Minute)
+				activity()
+			}
+			if silent.Err() == nil {
+				b.Error("the silent stream is open after 12.5 h, want it closed at 12 h")
+			}
+			if talking.Err() != nil {
+				b.Error("the talking stream is closed, want it open")
+			}
+			time.Sleep(72 * time.Hour)
+			if talking.Err() == nil {
+				b.Error("the talking stream is open after max_lifetime, want it closed")
+			}
+		})
+	})
+}
+
+func TestUnusedSessionsCostTheProviderNothing(t *testing.T) {
+	run(t, func(b *bed) {
+		b.mustServe(b.signIn())
+		time.Sleep(11 * time.Hour)
+		if n := b.method.calls(); n != 0 {
+			b.Errorf("got %d renewals, want 0", n)
+		}
+	})
+}
+
+func TestStoreHoldsNothingReadable(t *testing.T) {
+	run(t, func(b *bed) {
+		rec := &recorder{Store: memory.New()}
+		b.store.Store = rec
+		j := b.signIn()
+		time.Sleep(life + time.Second)
+		b.mustServe(j)
+		for _, word := range []string{"token-0", "token-1", "alice"} {
+			if strings.Contains(rec.all.String(), word) {
+				b.Errorf("the store holds %q in the clear", word)
+			}
+		}
+		if rec.all.Len() == 0 {
+			b.Error("nothing was stored")
+		}
+	})
+}
+
+type recorder struct {
+	session.Store
+	all strings.Builder
+}
+
+func (r *recorder) Put(ctx context.Context, k session.Key, rec session.Record) error {
+	r.all.Write(k[:])
+	r.all.Write(rec.Data)
+	return r.Store.Put(ctx, k, rec)
+}
