@@ -45,7 +45,7 @@
 // while a sibling was handed out less than S (and a quarter of it) ago,
 // nothing settles: the answer that carries it may still be on its way to
 // the jar. Without that, 1 in 400 simulated four-hour histories with slow
-// upstreams ended with an honest browser signed out; with it none of 4,000.
+// upstreams ended with an honest browser signed out; with it none of 60,000.
 //
 // What follows, and must stay true:
 //

@@ -75,6 +75,9 @@ func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
+	if over, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge(over.Limit, err)
+	}
 	return &Error{Status: http.StatusInternalServerError, Code: "internal", Err: err,
 		Title:  "Something went wrong here",
 		Detail: "The gateway could not answer this request. Trying again may help; if not, give the request id to whoever runs it."}

@@ -2,10 +2,14 @@ package web
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
+	"fmt"
 	"html/template"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 //go:embed pages
@@ -15,54 +19,75 @@ var pageFiles embed.FS
 type Page struct {
 	// Title says the state first: "Sign in", "Signed out".
 	Title string
-	// Product is the name of what people sign in to, from the public URL.
+	// RequestID is set by Write.
 	RequestID string
+	// Host is where the browser believes to be; Write sets it.
+	Host string
 	// Data is for the template of the page itself.
 	Data any
+	// Header overrides what SecurityHeaders sets; a nil value deletes a name.
+	Header http.Header
 }
 
-// Pages renders pages inside the common frame. The zero value is not usable;
+// Pages renders a page inside the common frame. The zero value is not usable;
 // make one with NewPages.
 type Pages struct{ t *template.Template }
 
-// NewPages parses the named templates of fsys next to the common frame. Each
-// defines "main" for itself, so every page is a set of its own.
-func NewPages(patterns map[string]string) (map[string]*Pages, error) {
-	base, err := template.ParseFS(pageFiles, "pages/frame.html")
+// NewPages parses the text of each named page, which defines "main", next to
+// the common frame.
+func NewPages(texts map[string]string) (map[string]*Pages, error) {
+	base, err := template.New("frame.html").Funcs(template.FuncMap{"stylesheet": stylesheet}).ParseFS(pageFiles, "pages/frame.html")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("parse the frame of the pages: %w", err)
 	}
 	out := map[string]*Pages{}
-	for name, text := range patterns {
-		t, err := template.Must(base.Clone()).New(name).Parse(text)
+	for name, text := range texts {
+		t, err := base.Clone()
+		if err == nil {
+			t, err = t.New(name).Parse(text)
+		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("parse page %s: %w", name, err)
 		}
 		out[name] = &Pages{t}
 	}
 	return out, nil
 }
 
+// ContentPolicy is the Content-Security-Policy of the pages: their own
+// stylesheet, forms to their own origin, no script at all.
+const ContentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
 // SecurityHeaders are set on every page of the gateway's own.
 func SecurityHeaders(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", ContentPolicy)
 	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
+	// Not no-referrer: under it browsers send "Origin: null" with a form (Fetch
+	// section 3.1), and where they send no Sec-Fetch-Site (Safari on
+	// http://localhost) a person's own sign-in would look like a stranger's.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 }
 
-// Write renders the page and answers with status.
+// Write renders the page and answers with status. Nothing is written if it
+// returns an error.
 func (p *Pages) Write(w http.ResponseWriter, r *http.Request, status int, page Page) error {
-	page.RequestID = NoteOf(r.Context()).ID
+	page.RequestID, page.Host = NoteOf(r.Context()).ID, r.Host
 	var body bytes.Buffer
 	if err := p.t.ExecuteTemplate(&body, "frame", page); err != nil {
-		return err
+		return fmt.Errorf("render the page %q: %w", page.Title, err)
 	}
 	h := w.Header()
 	SecurityHeaders(h)
+	for name, values := range page.Header {
+		if h[name] = values; values == nil {
+			delete(h, name)
+		}
+	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
@@ -74,36 +99,54 @@ func (p *Pages) Write(w http.ResponseWriter, r *http.Request, status int, page P
 
 var errorPage = mustErrorPage()
 
+// mustErrorPage parses what is compiled in: it fails in every test or never.
 func mustErrorPage() *Pages {
-	text, err := pageFiles.ReadFile("pages/error.html")
-	if err != nil {
-		panic(err)
-	}
-	pages, err := NewPages(map[string]string{"error": string(text)})
+	pages, err := NewPages(map[string]string{"error": string(mustRead("pages/error.html"))})
 	if err != nil {
 		panic(err)
 	}
 	return pages["error"]
 }
 
+func mustRead(name string) []byte {
+	b, err := pageFiles.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// errorView is what the error page shows.
+type errorView struct {
+	*Error
+	Code int
+}
+
 func writePage(w http.ResponseWriter, r *http.Request, e *Error, note *Note) {
-	err := errorPage.Write(w, r, e.status(), Page{Title: e.title(), Data: e})
+	err := errorPage.Write(w, r, e.status(), Page{Title: e.title(), Data: errorView{e, e.status()}})
 	if err != nil {
 		note.Err = err
 		http.Error(w, e.title(), e.status())
 	}
 }
 
+var (
+	styleText = mustRead("pages/style.css")
+	styleHash = func() string { sum := sha256.Sum256(styleText); return hex.EncodeToString(sum[:6]) }()
+)
+
+// stylesheet is the address of the stylesheet. A new text has a new one, so
+// that no browser shows a new page in old clothes.
+func stylesheet() string { return "/.evergate/style.css?v=" + styleHash }
+
 // Assets serves the stylesheet of the pages, under the path that the frame names.
 func Assets() http.Handler {
-	css, err := pageFiles.ReadFile("pages/style.css")
-	if err != nil {
-		panic(err)
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/css; charset=utf-8")
-		w.Header().Set("Cache-Control", "public, max-age=3600")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = w.Write(css)
+		h := w.Header()
+		h.Set("Content-Type", "text/css; charset=utf-8")
+		h.Set("Cache-Control", "public, max-age=86400")
+		h.Set("ETag", `"`+styleHash+`"`)
+		h.Set("X-Content-Type-Options", "nosniff")
+		http.ServeContent(w, r, "style.css", time.Time{}, bytes.NewReader(styleText))
 	})
 }

@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // Note is what the parts that handle a request tell its access line. One
-// goroutine at a time writes it: the one that serves the request.
+// goroutine at a time writes it: the one that serves the request. It is never
+// copied.
 type Note struct {
 	// ID is the request id, also sent as X-Request-Id up and down.
 	ID string
@@ -31,6 +33,10 @@ type Note struct {
 	Upstream time.Duration
 	// Err is why an answer is an error.
 	Err error
+
+	// overLimit is the limit that the body of the request turned out to be over,
+	// or zero. A transport reads bodies in a goroutine of its own.
+	overLimit atomic.Int64
 }
 
 type noteKey struct{}

@@ -11,9 +11,29 @@ import (
 // Respond answers r with err: a page for a person, problem+json (RFC 9457) for
 // a program. The cause goes to the access line.
 func Respond(w http.ResponseWriter, r *http.Request, err error) {
+	e, note := prepare(w, r, err)
+	if IsNavigation(r) {
+		writePage(w, r, e, note)
+		return
+	}
+	writeProblem(w, r, e, note)
+}
+
+// RespondProblem answers r with err as problem+json, whoever asks. It is for
+// what only programs are meant to call.
+func RespondProblem(w http.ResponseWriter, r *http.Request, err error) {
+	e, note := prepare(w, r, err)
+	writeProblem(w, r, e, note)
+}
+
+// prepare makes the *Error to answer and sets its headers.
+func prepare(w http.ResponseWriter, r *http.Request, err error) (*Error, *Note) {
 	e := asError(err)
 	note := NoteOf(r.Context())
 	note.Err = err
+	if most := note.overLimit.Load(); most > 0 && e.status() >= 500 {
+		e = tooLarge(most, err)
+	}
 	h := w.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified", "Trailer"} {
 		h.Del(name) // of the answer that is not coming
@@ -27,10 +47,10 @@ func Respond(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("Retry-After", strconv.Itoa(seconds(e.RetryAfter)))
 	}
 	h.Set("X-Request-Id", note.ID)
-	if IsNavigation(r) {
-		writePage(w, r, e, note)
-		return
-	}
+	return e, note
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, e *Error, note *Note) {
 	problem := map[string]any{}
 	for k, v := range e.Extra {
 		problem[k] = v
@@ -49,6 +69,7 @@ func Respond(w http.ResponseWriter, r *http.Request, err error) {
 	if jerr != nil { // an Extra that cannot be written is a mistake of ours; the rest still goes out
 		body = []byte(`{"type":"about:blank","status":` + strconv.Itoa(e.status()) + `}`)
 	}
+	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -59,4 +80,14 @@ func Respond(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
+// seconds rounds up: whoever comes again after that long does not come early.
 func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
+
+// size says a number of bytes in the largest unit that it fills.
+func size(n int64) string {
+	f, units := float64(n), []string{"bytes", "KiB", "MiB", "GiB"}
+	for f >= 1024 && len(units) > 1 {
+		f, units = f/1024, units[1:]
+	}
+	return strconv.FormatFloat(math.Round(f*10)/10, 'f', -1, 64) + " " + units[0]
+}
