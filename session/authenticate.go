@@ -190,6 +190,9 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 	saved, err := m.save(ctx, l, l.state.withFamily(host, moved))
 	switch {
 	case err == nil:
+		if moved.Generation > fam.Generation {
+			m.cfg.Log.DebugContext(ctx, "the handle rotates", "event", "session.rotated", "session", name, "generation", moved.Generation)
+		}
 		return saved, false, nil
 	case errors.Is(err, ErrConflict):
 		return l, true, nil

@@ -1,0 +1,306 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+// PasswordMethod signs people in by user name and password. local.Method is one.
+type PasswordMethod interface {
+	// Login checks the password of a user who asks from addr. The error is a
+	// *Refused, which never tells which of the two was wrong, a *Throttled or a
+	// *Unavailable.
+	Login(ctx context.Context, addr netip.Addr, user, password string) (*Login, error)
+}
+
+// HandlerConfig is what a Handler is made of.
+type HandlerConfig struct {
+	// Sessions remembers who signed in. It is required.
+	Sessions Sessions
+	// Password signs people in. Nil means that nobody can sign in here.
+	Password PasswordMethod
+	// Sealer seals the cookies of kept forms. It is required.
+	Sealer Sealer
+	// PublicURL is where the gateway is meant to be reached. The landing page
+	// compares it with where the browser is when a cookie does not come back.
+	// It is required.
+	PublicURL *url.URL
+	// CookiePrefix begins the names of helper cookies, such as
+	// "__Host-Http-evergate" or "evergate-8080". It is required.
+	CookiePrefix string
+	// Secure gives cookies the Secure attribute. It is false only for plain http
+	// on a loopback name.
+	Secure bool
+	// Forms keeps what was being sent when somebody had to sign in. Nil means
+	// one of the Handler's own; pass one where the Handler is made anew on reload.
+	Forms *Forms
+	// Extra are further handlers, by path below /.evergate/: "jwks.json". They
+	// answer for their own methods and headers.
+	Extra map[string]http.Handler
+	// Log hears of kept forms; nil discards them.
+	Log *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Handler serves everything below /.evergate/: the pages where people prove who
+// they are, and what goes with them. Make one with NewHandler.
+type Handler struct {
+	cfg       HandlerConfig
+	ownForms  bool
+	pages     map[string]*web.Pages
+	endpoints map[string]endpoint
+	cross     *http.CrossOriginProtection
+}
+
+// endpoint is what a path answers. A nil field is a method it does not have.
+type endpoint struct {
+	get, post web.Handler
+	all       http.Handler // answers every method
+}
+
+// NewHandler returns a Handler.
+func NewHandler(cfg HandlerConfig) (*Handler, error) {
+	switch {
+	case cfg.Sessions == nil || cfg.Sealer == nil:
+		return nil, errors.New("auth: the pages need Sessions and a Sealer")
+	case cfg.PublicURL == nil || cfg.PublicURL.Host == "":
+		return nil, errors.New("auth: the pages need a public URL with a host")
+	case cfg.CookiePrefix == "":
+		return nil, errors.New("auth: the helper cookies need a prefix")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	h := &Handler{cfg: cfg, cross: http.NewCrossOriginProtection()}
+	if h.cfg.Forms == nil {
+		h.cfg.Forms, h.ownForms = NewForms(cfg.Now), true
+	}
+	var err error
+	if h.pages, err = parsePages(); err != nil {
+		return nil, err
+	}
+	h.endpoints = map[string]endpoint{
+		"login":     {get: h.loginPage, post: h.signIn},
+		"landed":    {get: h.landed},
+		"resend":    {get: h.resendPage},
+		"logout":    {get: h.logoutPage, post: h.signOut},
+		"session":   {get: h.session},
+		"ping":      {get: ping},
+		"style.css": {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }},
+	}
+	for path, extra := range cfg.Extra {
+		path = strings.TrimPrefix(path, ownFolder+"/")
+		if _, taken := h.endpoints[path]; taken || extra == nil {
+			return nil, errors.New("auth: extra handler " + path + ": its path is taken or it is nil")
+		}
+		h.endpoints[path] = endpoint{all: extra}
+	}
+	return h, nil
+}
+
+// Close ends what the Handler runs. Forms that were passed in stay open.
+func (h *Handler) Close() error {
+	if h.ownForms {
+		return h.cfg.Forms.Close()
+	}
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		return h.explain(w, r, h.serve(w, r))
+	}).ServeHTTP(w, r)
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
+	// Exactly as written: an escaped spelling is another address, and nothing.
+	path, ok := strings.CutPrefix(r.URL.EscapedPath(), ownFolder+"/")
+	ep, known := h.endpoints[path]
+	if !ok || !known {
+		return &web.Error{Status: http.StatusNotFound, Code: "not_found", Title: "There is no such page",
+			Detail: "The gateway has nothing at this address.", Links: []web.Link{{Text: "Go to the start page", URL: "/"}}}
+	}
+	if ep.all != nil {
+		ep.all.ServeHTTP(w, r)
+		return nil
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	switch {
+	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && ep.get != nil:
+		return ep.get(w, r)
+	case r.Method == http.MethodPost && ep.post != nil:
+		if err := h.cross.Check(r); err != nil {
+			return foreign(err)
+		}
+		return ep.post(w, r)
+	}
+	return &web.Error{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Title: "That is not how this page is used",
+		Detail: "It answers " + ep.allow() + ".", Header: http.Header{"Allow": {ep.allow()}}}
+}
+
+func (e endpoint) allow() string {
+	var allow []string
+	if e.get != nil {
+		allow = append(allow, "GET, HEAD")
+	}
+	if e.post != nil {
+		allow = append(allow, "POST")
+	}
+	return strings.Join(allow, ", ")
+}
+
+func foreign(err error) error {
+	return &web.Error{Status: http.StatusForbidden, Code: "cross_origin", Title: "This did not come from our own page",
+		Detail: "Another site sent your browser here, so nothing was done. Open the page yourself and try again.",
+		Links:  []web.Link{{Text: "Go to the start page", URL: "/"}}, Err: err}
+}
+
+// explain turns the errors of this package into answers.
+func (h *Handler) explain(w http.ResponseWriter, r *http.Request, err error) error {
+	if d, ok := errors.AsType[*Detour](err); ok {
+		for _, c := range d.Cookies {
+			http.SetCookie(w, c)
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		return redirect(w, http.StatusTemporaryRedirect, r.URL.RequestURI())
+	}
+	if u, ok := errors.AsType[*Unavailable](err); ok {
+		if _, ready := errors.AsType[*web.Error](err); !ready {
+			return unavailable(u, "Nothing has changed: if you were signed in, you still are.")
+		}
+	}
+	return err
+}
+
+func unavailable(u *Unavailable, consequence string) *web.Error {
+	after := u.RetryAfter
+	if after <= 0 {
+		after = 5 * time.Second
+	}
+	return &web.Error{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "This does not work right now",
+		Detail: capital(u.What) + " is out of order for the moment. " + consequence + " Try again shortly.", RetryAfter: after, Err: u}
+}
+
+// who says who is signed in, and has the cookies ready that the answer is to
+// carry. It returns a *Absent where nobody is; cookies to delete are deleted then.
+// The answer must follow at once: whether a handle is due is decided here.
+func (h *Handler) who(w http.ResponseWriter, r *http.Request) (*Login, error) {
+	login, err := h.cfg.Sessions.Authenticate(r)
+	if absent, ok := errors.AsType[*Absent](err); ok {
+		for _, c := range absent.Clear {
+			http.SetCookie(w, c)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	note(r, login)
+	if login.Session != nil {
+		login.Session.Deliver(r.Context(), w.Header())
+	}
+	return login, nil
+}
+
+// note tells the access line who is signed in.
+func note(r *http.Request, login *Login) {
+	n := web.NoteOf(r.Context())
+	n.Subject = login.Identity.User
+	if login.Session != nil {
+		n.Session = login.Session.ID()
+	}
+}
+
+// redirect answers with a location on this host. The caller has checked it.
+func redirect(w http.ResponseWriter, status int, location string) error {
+	w.Header().Set("Location", location)
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(status)
+	return nil
+}
+
+// maxPost bounds what the gateway's own pages take.
+const maxPost = 64 << 10
+
+// readForm reads the body of a form of our own pages. The query is not part of
+// it: a password there would be in logs and histories already.
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, &web.Error{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
+			Detail: "This page takes application/x-www-form-urlencoded alone.", Err: err}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPost))
+	if err != nil {
+		if _, over := errors.AsType[*http.MaxBytesError](err); over {
+			return nil, err // Respond knows the answer
+		}
+		return nil, &web.Error{Status: http.StatusBadRequest, Code: "bad_form", Detail: "The form did not arrive in full.", Err: err}
+	}
+	values, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, &web.Error{Status: http.StatusBadRequest, Code: "bad_form", Detail: "The form cannot be read.",
+			Err: errors.New("malformed form")} // the cause would quote it, passwords included
+	}
+	return values, nil
+}
+
+// one returns the value of a name that is there exactly once, else "": what is
+// there twice can be read two ways.
+func one(values url.Values, name string) string {
+	if v := values[name]; len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}
+
+// own returns the address of one of our own pages with the parameters that are
+// not empty, in the order given: name, value, name, value.
+func own(page string, params ...string) string {
+	var b strings.Builder
+	b.WriteString(ownFolder + "/" + page)
+	sep := byte('?')
+	for pair := range slices.Chunk(params, 2) {
+		if pair[1] != "" {
+			b.WriteByte(sep)
+			b.WriteString(pair[0] + "=" + url.QueryEscape(pair[1]))
+			sep = '&'
+		}
+	}
+	return b.String()
+}
+
+// hostOf is the host that cookies are bound to. Cookies know no ports.
+func hostOf(r *http.Request) string {
+	u := url.URL{Host: r.Host}
+	return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+}
+
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+func ping(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = io.WriteString(w, "ok\n")
+	return nil
+}

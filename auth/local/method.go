@@ -1,0 +1,141 @@
+package local
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// Method signs in the users of a Directory by password. It implements
+// auth.Refresher and auth.Checker. The zero value is not usable; every field
+// without a default must be set.
+type Method struct {
+	// Name is Identity.Provider of its logins.
+	Name string
+	// Prefix stands before user names in rules, headers and tokens: "" with one
+	// provider, "local/" with several.
+	Prefix string
+	// Users are who may sign in.
+	Users *Directory
+	// Hasher checks passwords.
+	Hasher *Hasher
+	// Throttle slows down guessing.
+	Throttle *Throttle
+	// Minter signs access tokens.
+	Minter auth.Minter
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log takes failures; nil discards them.
+	Log *slog.Logger
+}
+
+var (
+	_ auth.Refresher = (*Method)(nil)
+	_ auth.Checker   = (*Method)(nil)
+)
+
+// Login signs a user in. The error is a *auth.Refused, whose reason is for the
+// log alone, a *auth.Throttled, or a *auth.Unavailable. Unknown, disabled and
+// mistaken users cost the same work.
+func (m *Method) Login(ctx context.Context, addr netip.Addr, user, password string) (*auth.Login, error) {
+	if len(password) > maxPassword || len(user) > 256 || !utf8.ValidString(user) || !utf8.ValidString(password) {
+		return nil, &auth.Refused{Reason: "the user name or password is too long or no text"}
+	}
+	wait, done := m.Throttle.attempt(canonical(user), addr)
+	if wait > 0 {
+		return nil, &auth.Throttled{RetryAfter: wait}
+	}
+	u := m.Users.find(strings.TrimSpace(user))
+	var hash *phc
+	if u != nil && !u.Disabled {
+		hash = &u.hash
+	}
+	ok, err := m.Hasher.verify(ctx, hash, password)
+	if err != nil {
+		done(unjudged) // nothing was looked at, so nothing failed
+		return nil, err
+	}
+	if !ok {
+		done(failed)
+	}
+	switch {
+	case ok:
+		done(succeeded)
+		return m.login(ctx, u, m.now())
+	case u == nil:
+		err = &auth.Refused{Reason: "no such user"}
+	case u.Disabled:
+		err = &auth.Refused{Reason: "disabled"}
+	default:
+		err = &auth.Refused{Reason: "wrong password"}
+	}
+	if m.Log != nil {
+		m.Log.InfoContext(ctx, "sign-in refused", "event", "login.refused", "client", addr.String(), "err", err)
+	}
+	return nil, err
+}
+
+func (m *Method) login(ctx context.Context, u *known, at time.Time) (*auth.Login, error) {
+	login := &auth.Login{
+		Identity: auth.Identity{
+			Provider: m.Name, Subject: u.Name, User: m.Prefix + u.Name, PreferredUsername: u.Name,
+			Name: u.DisplayName, Email: u.Email, EmailVerified: u.Email != "", Groups: u.Groups,
+		},
+		AuthTime: at, AMR: []string{"pwd"}, Stamp: u.stamp,
+	}
+	var err error
+	login.AccessToken, err = m.Minter.Mint(ctx, login, "")
+	if err != nil {
+		return nil, &auth.Unavailable{What: "sign-in", Err: err}
+	}
+	return login, nil
+}
+
+// Refresh implements auth.Refresher: groups and addresses are those of now.
+func (m *Method) Refresh(ctx context.Context, login *auth.Login) (*auth.Login, error) {
+	if err := m.Check(login); err != nil {
+		return nil, err
+	}
+	u := m.Users.find(login.Identity.Subject)
+	if u == nil {
+		return nil, errGone
+	}
+	fresh, err := m.login(ctx, u, login.AuthTime)
+	if err != nil {
+		return nil, err
+	}
+	fresh.AMR, fresh.ACR, fresh.Stamp = login.AMR, login.ACR, login.Stamp
+	return fresh, nil
+}
+
+var (
+	errGone     = &auth.Refused{Reason: "no such user any more"}
+	errDisabled = &auth.Refused{Reason: "disabled"}
+	errPassword = &auth.Refused{Reason: "the password was changed"}
+)
+
+// Check implements auth.Checker. It allocates nothing: it is asked on every request.
+func (m *Method) Check(login *auth.Login) error {
+	u := m.Users.find(login.Identity.Subject)
+	switch {
+	case u == nil:
+		return errGone
+	case u.Disabled:
+		return errDisabled
+	case u.stamp != login.Stamp:
+		return errPassword
+	}
+	return nil
+}
+
+func (m *Method) now() time.Time {
+	if m.Now != nil {
+		return m.Now()
+	}
+	return time.Now()
+}

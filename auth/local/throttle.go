@@ -1,0 +1,149 @@
+package local
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Throttle slows down guessing: after a few free failures, an account or a
+// source address waits, twice as long after each further failure, up to a
+// minute. It never locks anybody out for good, and an attempt inside the wait
+// neither counts nor lengthens it. It is safe for concurrent use.
+//
+// A stranger who hammers an account slows it for other strangers, and not for
+// an address from which its owner signed in lately.
+type Throttle struct {
+	now func() time.Time
+
+	mu       sync.Mutex // guards accounts, sources, friends
+	accounts map[string]*failures
+	sources  map[netip.Prefix]*failures
+	friends  map[friend]time.Time
+}
+
+type failures struct {
+	count int
+	until time.Time // the end of the wait
+	last  time.Time
+}
+
+// friend is an account and an address from which it signed in.
+type friend struct {
+	account string
+	source  netip.Prefix
+}
+
+// outcome is how an attempt went.
+type outcome int
+
+const (
+	failed outcome = iota
+	succeeded
+	unjudged // the password was not looked at
+)
+
+const (
+	freeFailures    = 5
+	maxWait         = time.Minute
+	forgetFailures  = 15 * time.Minute
+	friendFor       = 30 * 24 * time.Hour
+	maxTracked      = 50_000 // per map; about 100 bytes each
+	sourceAllowance = 4      // an address may stand for many people: so many times more failures are free
+)
+
+// NewThrottle returns a Throttle by the clock now; nil means time.Now.
+func NewThrottle(now func() time.Time) *Throttle {
+	if now == nil {
+		now = time.Now
+	}
+	return &Throttle{now: now, accounts: map[string]*failures{}, sources: map[netip.Prefix]*failures{}, friends: map[friend]time.Time{}}
+}
+
+// attempt reserves an attempt. It returns how long to wait before one is
+// looked at, or zero, and then done must be told how it went. The reservation
+// counts as a failure until then, so that parallel guesses do not slip past.
+func (t *Throttle) attempt(account string, addr netip.Addr) (wait time.Duration, done func(outcome)) {
+	source := sourceOf(addr)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	known := now.Sub(t.friends[friend{account, source}]) < friendFor
+	a, s := track(t.accounts, account, now), track(t.sources, source, now)
+	wait = s.until.Sub(now)
+	if !known {
+		wait = max(wait, a.until.Sub(now))
+	}
+	if wait > 0 {
+		return wait, nil
+	}
+	before, beforeAccount := *s, *a
+	a.fail(now, freeFailures)
+	s.fail(now, freeFailures*sourceAllowance)
+	return 0, func(o outcome) {
+		if o == failed {
+			return
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if o == succeeded {
+			bound(t.friends)
+			t.friends[friend{account, source}] = t.now()
+			delete(t.accounts, account)
+		} else {
+			a.count, a.until = max(a.count-1, 0), beforeAccount.until
+		}
+		// Only this attempt is taken back: a source that also guesses elsewhere
+		// does not wash itself clean with an account of its own.
+		if s.count > 0 {
+			s.count--
+		}
+		if s.count <= before.count {
+			s.until = before.until
+		}
+	}
+}
+
+func (f *failures) fail(now time.Time, free int) {
+	f.count++
+	f.last = now
+	if over := f.count - free; over >= 0 {
+		f.until = now.Add(min(time.Second<<min(over, 10), maxWait))
+	}
+}
+
+// track finds the failures of k, forgetting old ones.
+func track[K comparable](m map[K]*failures, k K, now time.Time) *failures {
+	f := m[k]
+	if f == nil || now.Sub(f.last) > forgetFailures {
+		f = &failures{}
+		bound(m)
+		m[k] = f
+	}
+	return f
+}
+
+// bound drops arbitrary entries of a full map. Whoever fills it has many
+// names or addresses and gains little by it.
+func bound[K comparable, V any](m map[K]V) {
+	for k := range m {
+		if len(m) < maxTracked {
+			return
+		}
+		delete(m, k)
+	}
+}
+
+// sourceOf is what one household or machine can choose its address from.
+func sourceOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, err := addr.Prefix(bits)
+	if err != nil { // no address is known: all of those share one
+		return netip.Prefix{}
+	}
+	return p
+}

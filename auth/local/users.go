@@ -1,0 +1,168 @@
+package local
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// User is one user as the users file holds it.
+type User struct {
+	// Name signs in, and is the subject of tokens.
+	Name string
+	// Password is an argon2id hash as a PHC string.
+	Password string
+	// DisplayName is the name as people write it, or "".
+	DisplayName string
+	// Email is the mail address, or "". The operator vouches for it.
+	Email string
+	// Groups are the groups the user is in.
+	Groups []string
+	// Disabled users cannot sign in, and have no sessions.
+	Disabled bool
+}
+
+// Directory is the users at hand. What it hands out is swapped, never edited.
+type Directory struct {
+	opts  DirectoryOptions
+	users atomic.Pointer[map[string]*known]
+
+	mu       sync.Mutex // guards onChange
+	onChange []func()
+
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+}
+
+// known is a user, with what sign-in and checks need of them.
+type known struct {
+	User
+	hash  phc
+	stamp string
+}
+
+// DirectoryOptions are what a Directory is made of.
+type DirectoryOptions struct {
+	// Load reads the users.
+	Load func() ([]User, error)
+	// Path is the file that is watched; "" watches nothing.
+	Path string
+	// Every is how often the file is looked at; zero means each second.
+	Every time.Duration
+	// Log takes what went wrong; nil discards it.
+	Log *slog.Logger
+}
+
+// NewDirectory reads the users and watches for changes until Close.
+func NewDirectory(o DirectoryOptions) (*Directory, error) {
+	if o.Every == 0 {
+		o.Every = time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Directory{opts: o}
+	seen := fingerprint(o.Path)
+	if err := d.load(); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	if o.Path != "" {
+		d.wg.Go(func() { d.watch(ctx, seen) })
+	}
+	return d, nil
+}
+
+// OnChange has f called after each change of the users.
+func (d *Directory) OnChange(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.onChange = append(d.onChange, f)
+}
+
+// Close ends the watch, and waits for it.
+func (d *Directory) Close() error {
+	d.stop()
+	d.wg.Wait()
+	return nil
+}
+
+func (d *Directory) find(name string) *known { return (*d.users.Load())[name] }
+
+func (d *Directory) load() error {
+	users, err := d.opts.Load()
+	if err != nil {
+		return err
+	}
+	all := make(map[string]*known, len(users))
+	for _, u := range users {
+		hash, err := parsePHC(u.Password)
+		if err != nil {
+			return fmt.Errorf("local: the password of user %q: %w; set it with: evergate user passwd %s", u.Name, err, u.Name)
+		}
+		all[u.Name] = &known{User: u, hash: hash, stamp: stampOf(u.Password)}
+	}
+	d.users.Store(&all)
+	return nil
+}
+
+// stampOf is a digest of the stored hash: it changes with the password.
+func stampOf(password string) string {
+	sum := sha256.Sum256([]byte("evergate local stamp\x00" + password))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// watch looks at the file by its content, so that a swapped link or a restored
+// time stamp counts for what it is. A bad file keeps the users of before.
+func (d *Directory) watch(ctx context.Context, seen string) {
+	tick := time.NewTicker(d.opts.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := fingerprint(d.opts.Path)
+		if now == seen {
+			continue
+		}
+		seen = now
+		if err := d.load(); err != nil {
+			d.opts.Log.Error("the users file has changed and cannot be used; the users of before stay in force", "path", d.opts.Path, "err", err)
+			continue
+		}
+		d.opts.Log.Info("the users file was read again", "path", d.opts.Path, "users", len(*d.users.Load()))
+		d.mu.Lock()
+		calls := d.onChange
+		d.mu.Unlock()
+		for _, f := range calls {
+			f()
+		}
+	}
+}
+
+// fingerprint is a digest of what is at path, or the reason why it cannot be read.
+func fingerprint(path string) string {
+	if path == "" {
+		return ""
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	sum := sha256.Sum256(b)
+	return string(sum[:])
+}
+
+// canonical is the one spelling that attempts are counted under: `Alice` and
+// `alice ` are the same door.
+func canonical(name string) string { return strings.ToLower(strings.TrimSpace(name)) }

@@ -1,0 +1,121 @@
+package auth_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/evergate/evergate/auth"
+)
+
+func TestPolicy(t *testing.T) {
+	alice := auth.Identity{User: "alice", Email: "alice@example.org", EmailVerified: true, Groups: []string{"staff", "wiki"}}
+	type rules = []auth.Rule
+	for _, c := range []struct {
+		name    string
+		policy  auth.Policy
+		edit    func(*auth.Identity)
+		missing string // "" is allowed
+	}{
+		{"no rules let anyone pass who is signed in", auth.Policy{}, nil, ""},
+		{"G-07 an empty list of rules lets nobody pass", auth.Policy{Rules: rules{}}, nil, "an entry in an empty allow list"},
+		{"an empty rule lets anyone pass who is signed in", auth.Policy{Rules: rules{{}}}, nil, ""},
+		{"G-07 an empty list in a rule lets nobody pass", auth.Policy{Rules: rules{{Groups: []string{}}}}, nil, "a group of an empty list"},
+		{"a user by name", auth.Policy{Rules: rules{{Users: []string{"bob", "alice"}}}}, nil, ""},
+		{"a user in another case is another user", auth.Policy{Rules: rules{{Users: []string{"Alice"}}}}, nil, "user Alice"},
+		{"one group of several is enough", auth.Policy{Rules: rules{{Groups: []string{"admin", "wiki"}}}}, nil, ""},
+		{"a group in another case is another group", auth.Policy{Rules: rules{{Groups: []string{"Staff"}}}}, nil, "group Staff"},
+		{"part of a group's name is another group", auth.Policy{Rules: rules{{Groups: []string{"sta"}}}}, nil, "group sta"},
+		{"a mail address", auth.Policy{Rules: rules{{Emails: []string{"ALICE@Example.org"}}}}, nil, ""},
+		{"a mail domain", auth.Policy{Rules: rules{{Emails: []string{"*@EXAMPLE.org"}}}}, nil, ""},
+		{"a domain does not stand for those below it", auth.Policy{Rules: rules{{Emails: []string{"*@org"}}}}, nil, "verified e-mail *@org"},
+		{"an unverified address opens nothing", auth.Policy{Rules: rules{{Emails: []string{"alice@example.org"}}}},
+			func(id *auth.Identity) { id.EmailVerified = false }, "verified e-mail alice@example.org"},
+		{"CVE-2026-40574 an address with two @ has no domain", auth.Policy{Rules: rules{{Emails: []string{"*@example.org"}}}},
+			func(id *auth.Identity) { id.Email = "attacker@evil.example@example.org" }, "verified e-mail *@example.org"},
+		{"no address matches no address", auth.Policy{Rules: rules{{Emails: []string{""}}}},
+			func(id *auth.Identity) { id.Email = "" }, "verified e-mail "},
+		{"a domain pattern without domain matches nothing", auth.Policy{Rules: rules{{Emails: []string{"*@"}}}}, nil, "verified e-mail *@"},
+		{"inside a rule all must hold", auth.Policy{Rules: rules{{Users: []string{"alice"}, Groups: []string{"admin"}}}}, nil, "group admin"},
+		{"all that is missing is named", auth.Policy{Rules: rules{{Users: []string{"bob"}, Groups: []string{"admin", "root"}}}}, nil,
+			"user bob and group admin or root"},
+		{"rules are alternatives", auth.Policy{Rules: rules{{Groups: []string{"admin"}}, {Users: []string{"alice"}}}}, nil, ""},
+		{"all alternatives are named, each once", auth.Policy{Rules: rules{{Groups: []string{"admin"}}, {Users: []string{"bob"}}, {Groups: []string{"admin"}}}}, nil,
+			"group admin, or user bob"},
+		{"public is not a rule: whoever asks has signed in", auth.Policy{Public: true, Rules: rules{{Users: []string{"bob"}}}}, nil, "user bob"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			id := alice
+			if c.edit != nil {
+				c.edit(&id)
+			}
+			err := c.policy.Allow(&id)
+			denied, _ := errors.AsType[*auth.Denied](err)
+			switch {
+			case c.missing == "" && err != nil:
+				t.Errorf("got %v, want allowed", err)
+			case c.missing != "" && (denied == nil || denied.Missing != c.missing):
+				t.Errorf("got %v, want denied for lack of %q", err, c.missing)
+			}
+		})
+	}
+	nobody := auth.Identity{}
+	if err := (&auth.Policy{Rules: rules{{Users: []string{"alice"}}}}).Allow(&nobody); err == nil {
+		t.Error("the zero Identity passes a rule with users")
+	}
+}
+
+func TestEmailDomain(t *testing.T) {
+	for _, c := range []struct{ email, want string }{
+		{"alice@example.org", "example.org"},
+		{"alice@EXAMPLE.Org", "example.org"},
+		{"alice+tag@example.org", "example.org"},
+		{"älice@exämple.org", "exämple.org"},
+		{"", ""}, {"alice", ""}, {"@example.org", ""}, {"alice@", ""},
+		{"a@b@c", ""}, {`"a@b"@c`, ""}, {"Alice <alice@example.org>", ""}, {"alice@example.org,bob@x.org", ""},
+		{"alice@example.org\x00", ""}, {"alice@exam\nple.org", ""}, {"alice@example.org (comment)", ""}, {"alice@[10.0.0.1]", ""},
+	} {
+		if got := auth.EmailDomain(c.email); got != c.want {
+			t.Errorf("EmailDomain(%q): got %q, want %q", c.email, got, c.want)
+		}
+	}
+}
+
+func TestErrorsAreKeptApart(t *testing.T) {
+	cause := errors.New("connection refused")
+	absent := fmt.Errorf("gate: %w", &auth.Absent{Reason: auth.Idle})
+	outage := fmt.Errorf("gate: %w", &auth.Unavailable{What: "the session store", Err: cause})
+	if !errors.Is(absent, auth.ErrAnonymous) {
+		t.Error("an Absent is not ErrAnonymous")
+	}
+	for _, err := range []error{outage, &auth.Detour{}, &auth.Refused{Reason: "disabled"}, &auth.Throttled{}} {
+		if errors.Is(err, auth.ErrAnonymous) {
+			t.Errorf("%v reads as signed out", err)
+		}
+	}
+	if !errors.Is(outage, cause) {
+		t.Error("an outage hides its cause")
+	}
+	if got, want := (&auth.Unavailable{What: "the provider"}).Error(), "the provider is unavailable"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLoginInContext(t *testing.T) {
+	if got := auth.FromContext(t.Context()); got != nil {
+		t.Errorf("got %v from an empty context, want nobody", got)
+	}
+	login := &auth.Login{Identity: auth.Identity{User: "alice"}}
+	if got := auth.FromContext(auth.NewContext(t.Context(), login)); got != login {
+		t.Errorf("got %v, want the login put in", got)
+	}
+}
+
+// The interfaces that cmd wires are met by what the tests use, too.
+var (
+	_ http.Handler        = (*auth.Handler)(nil)
+	_ auth.Sessions       = (*sessions)(nil)
+	_ auth.PasswordMethod = (*passwords)(nil)
+	_ auth.Sealer         = (*sealer)(nil)
+)

@@ -1,0 +1,183 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+// maxUser bounds a user name that the page shows again.
+const maxUser = 256
+
+// loginPage shows the form, or goes straight on where somebody is signed in.
+func (h *Handler) loginPage(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	v := h.loginView(r, one(query, "rd"), one(query, "form"))
+	v.Why = endings[one(query, "why")]
+	if v.Lost == "" {
+		v.Lost = losses[one(query, "lost")]
+	}
+	_, err := h.who(w, r)
+	switch {
+	case err == nil:
+		return redirect(w, http.StatusSeeOther, v.next())
+	case !isAnonymous(err):
+		return err
+	}
+	web.NoteOf(r.Context()).Decision = "login"
+	return h.showLogin(w, r, http.StatusOK, v)
+}
+
+// signIn takes the form.
+func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
+	if h.cfg.Password == nil {
+		return h.showLogin(w, r, http.StatusServiceUnavailable, h.loginView(r, "", ""))
+	}
+	values, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	v := h.loginView(r, one(values, "rd"), one(values, "form"))
+	v.User, v.Remember = shown(one(values, "username")), values.Get("remember") != ""
+	login, err := h.cfg.Password.Login(r.Context(), web.NoteOf(r.Context()).Client, one(values, "username"), one(values, "password"))
+	if err == nil {
+		err = h.cfg.Sessions.Begin(w.Header(), r, login, v.Remember)
+	}
+	if err != nil {
+		return h.refuse(w, r, v, err)
+	}
+	n := web.NoteOf(r.Context())
+	n.Decision, n.Subject = "signed-in", login.Identity.User
+	return redirect(w, http.StatusSeeOther, own("landed", "rd", v.RD, "form", v.Form))
+}
+
+// refuse shows the form again. Its words are the same for a wrong name and a
+// wrong password.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v loginView, err error) error {
+	n := web.NoteOf(r.Context())
+	n.Err = err
+	if t, ok := errors.AsType[*Throttled](err); ok {
+		n.Decision = "throttled"
+		wait := max(int(math.Ceil(t.RetryAfter.Seconds())), 1)
+		w.Header().Set("Retry-After", fmt.Sprint(wait))
+		v.Alert = "Too many attempts failed lately. Wait " + seconds(wait) + ", then try again."
+		return h.showLogin(w, r, http.StatusTooManyRequests, v)
+	}
+	if _, ok := errors.AsType[*Refused](err); ok {
+		n.Decision = "refused"
+		v.Alert, v.Invalid = "The user name and the password do not match. Check both and try again.", true
+		// A 401 must name a challenge (RFC 9110 section 15.5.2); browsers know no
+		// dialog for this one and show the page.
+		w.Header().Set("Www-Authenticate", `Bearer realm="evergate"`)
+		return h.showLogin(w, r, http.StatusUnauthorized, v)
+	}
+	if u, ok := errors.AsType[*Unavailable](err); ok {
+		n.Decision = "unavailable"
+		after := max(u.RetryAfter, time.Second)
+		w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(after.Seconds()))))
+		v.Alert = "You are not signed in: " + u.What + " is out of order for the moment. Nothing is wrong with your password. Try again shortly."
+		return h.showLogin(w, r, http.StatusServiceUnavailable, v)
+	}
+	return err
+}
+
+func seconds(n int) string {
+	if n == 1 {
+		return "1 second"
+	}
+	return fmt.Sprintf("%d seconds", n)
+}
+
+func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, v loginView) error {
+	title := "Sign in"
+	if v.Alert != "" {
+		title = "Error: Sign in"
+	}
+	v.Password = h.cfg.Password != nil
+	if !v.Password {
+		status = http.StatusServiceUnavailable
+	}
+	return h.pages["login"].Write(w, r, status, web.Page{Title: title, Data: v})
+}
+
+// loginView begins the view of the sign-in page from what the browser says; the
+// id of a form counts only while the form is kept for this very browser.
+func (h *Handler) loginView(r *http.Request, rd, form string) loginView {
+	v := loginView{RD: ReturnTo(rd), Host: r.Host}
+	if path, _, _ := strings.Cut(v.RD, "?"); path != "/" {
+		v.Path = path
+	}
+	if key := h.formKey(r, form); key != nil {
+		if _, err := h.cfg.Forms.open(form, key, ""); err == nil {
+			v.Form = form
+		}
+	}
+	if form != "" && v.Form == "" {
+		v.Lost = losses[lostOver]
+	}
+	return v
+}
+
+// shown is a user name as the page may repeat it.
+func shown(user string) string {
+	if len(user) > maxUser || !utf8.ValidString(user) || strings.ContainsFunc(user, unicode.IsControl) {
+		return ""
+	}
+	return user
+}
+
+// landed is where a sign-in ends: if the cookie came back, the browser goes on,
+// and if it did not, a page says why that may be. It never sends anybody back
+// to sign in by itself, so there is no loop.
+func (h *Handler) landed(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	v := h.loginView(r, one(query, "rd"), one(query, "form"))
+	_, err := h.who(w, r)
+	if err == nil {
+		return redirect(w, http.StatusSeeOther, v.next())
+	}
+	absent, ok := errors.AsType[*Absent](err)
+	if !ok {
+		return err
+	}
+	n := web.NoteOf(r.Context())
+	n.Decision, n.Err = "lost-cookie", absent
+	return h.pages["landed"].Write(w, r, http.StatusBadRequest, web.Page{Title: "Error: The sign-in did not stick", Data: landedView{
+		Causes: h.causes(r, absent), LoginURL: own("login", "rd", v.RD, "form", v.Form),
+	}})
+}
+
+// causes names what may have kept the cookie from coming back, the likeliest first.
+func (h *Handler) causes(r *http.Request, absent *Absent) []string {
+	public, scheme := h.cfg.PublicURL, h.scheme(r)
+	var causes []string
+	switch absent.Reason {
+	case NoCookie:
+	case Duplicate:
+		causes = append(causes, "Your browser sent the sign-in cookie more than once. All of them have been deleted now, so trying again will probably work.")
+	case Damaged:
+		causes = append(causes, "The sign-in cookie came back, but this gateway cannot open it. It has been deleted. If it happens again, several gateways may be answering with different keys.")
+	default:
+		causes = append(causes, "The sign-in cookie came back, but it belongs to a sign-in that is over. "+endings[absent.Reason])
+	}
+	if scheme != public.Scheme {
+		causes = append(causes, fmt.Sprintf("Your request reached the gateway by %s, but it is set up for %s://. Open %s instead. "+
+			"If the address in your browser does begin with %s://, the proxy in front of the gateway has to say so in X-Forwarded-Proto and be listed in trusted_proxies.",
+			scheme, public.Scheme, public, public.Scheme))
+	}
+	if !strings.EqualFold(r.Host, public.Host) {
+		causes = append(causes, fmt.Sprintf("You are at %s, but the gateway's public_url is %s. If your browser left the host on the way, the cookie stayed behind.", r.Host, public))
+	}
+	if absent.Reason == NoCookie {
+		causes = append(causes, "Your browser does not keep cookies for this site: they are blocked in its settings, by an extension, or in a private window.")
+		causes = append(causes, "The clock of your device is wrong, so that the cookie was over before it began. Its date should be "+h.cfg.Now().UTC().Format("2 January 2006, 15:04 MST")+".")
+	}
+	return causes
+}

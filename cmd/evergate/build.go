@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/auth/local"
+	"github.com/evergate/evergate/cmd/evergate/internal/admin"
+	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/web"
+	"github.com/evergate/evergate/proxy"
+	"github.com/evergate/evergate/session"
+	"github.com/evergate/evergate/token"
+)
+
+// gateway is Evergate, wired: one handler for the public, one for the operator,
+// and what has to be closed.
+type gateway struct {
+	Public http.Handler
+	Admin  *admin.Handler
+	close  []func() error // in the order of building
+}
+
+// Close ends what the gateway runs, the last built first.
+func (g *gateway) Close() error {
+	var all error
+	for i := len(g.close) - 1; i >= 0; i-- {
+		all = errors.Join(all, g.close[i]())
+	}
+	g.close = nil
+	return all
+}
+
+// parts are what demo and dev give instead of files; nil means the files that
+// the config names.
+type parts struct {
+	// Users are the only users there are; with them nothing is kept on disk.
+	Users []local.User
+	// Now is the wall clock; nil means time.Now.
+	Now func() time.Time
+	// Wrap stands between the sessions and their store, if set.
+	Wrap func(session.Store) session.Store
+}
+
+// build turns a config into a gateway. This is the wiring, all of it.
+func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err error) {
+	g := &gateway{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.Close())
+		}
+	}()
+	inMemory := in.Users != nil
+	secure := cfg.PublicURL.Scheme == "https"
+	cookie := cfg.Session.Cookie.Name
+	if cookie == "" {
+		cookie = session.CookieName(secure, port(cfg.PublicURL))
+	}
+
+	router, err := buildRouter(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if !inMemory {
+		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("make data_dir: %w", err)
+		}
+	}
+	keys, err := buildKeys(cfg, inMemory)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := token.NewIssuer(token.Config{
+		Issuer: cfg.PublicURL.String() + "/.evergate", Audience: cfg.AccessToken.Audience,
+		TTL: cfg.AccessToken.TTL, Keys: keys, Now: in.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	people, err := buildLocal(cfg, log, in, issuer)
+	if err != nil {
+		return nil, err
+	}
+	g.close = append(g.close, people.Users.Close)
+
+	store, err := buildStore(cfg, log, inMemory)
+	if err != nil {
+		return nil, err
+	}
+	g.close = append(g.close, store.Close)
+	if in.Wrap != nil {
+		store = in.Wrap(store)
+	}
+	ring, err := buildRing(cfg, inMemory)
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := session.New(session.Config{
+		Store: store, Ring: ring, Methods: map[string]auth.Refresher{people.Name: people}, Cookie: cookie, Insecure: !secure,
+		IdleTimeout: cfg.Session.IdleTimeout, MaxLifetime: cfg.Session.MaxLifetime,
+		Grace: cfg.Session.RotationGrace, MaxStale: cfg.Session.MaxStale,
+		RenewBefore: cfg.AccessToken.RenewBefore.For, Log: log, Now: in.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.close = append(g.close, sessions.Close)
+	people.Users.OnChange(sessions.Recheck)
+
+	pages, err := auth.NewHandler(auth.HandlerConfig{
+		Sessions: sessions, Password: people, Sealer: ring, PublicURL: cfg.PublicURL,
+		CookiePrefix: cookie, Secure: secure, Log: log, Extra: issuer.Handlers(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.close = append(g.close, pages.Close)
+	gate := &proxy.Gate{
+		Router: router, Auth: sessions, Own: pages, Challenge: pages.Challenge, Restore: pages.Restore, Log: log,
+		PublicHost: cfg.PublicURL.Hostname(),
+		OwnCookie:  func(name string) bool { return strings.HasPrefix(strings.ToLower(name), strings.ToLower(cookie)) },
+	}
+	g.Public = web.Serve(web.LimitBody(gate, int64(cfg.Limits.BodyBytes)), web.Options{Log: log, TrustedProxies: cfg.TrustedProxies})
+	g.Admin = &admin.Handler{Checks: map[string]admin.Check{
+		"store": func(ctx context.Context) error { return readable(ctx, store) },
+	}}
+	return g, nil
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evergate/evergate/config"
+)
+
+func (p *program) checkCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "check FILE", Short: "Check a config file",
+		Long: "Check a config file: every fault at once, with line and column, drawn, and with\n" +
+			"what was probably meant. Exit code 1 if there is one; warnings leave it at 0.",
+		Example: "  evergate check evergate.yaml",
+		Args:    exactly(1, "one config file"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := config.Load(args[0])
+			if err != nil {
+				return err
+			}
+			if err := check(cfg); err != nil {
+				return err
+			}
+			warnings := config.Faults(cfg.Warnings())
+			if len(warnings) > 0 {
+				warnings.Draw(p.err, p.color())
+			}
+			fmt.Fprintf(p.err, "%s is sound: %s, %s.\n", args[0], count(len(cfg.Routes), "route"), count(len(warnings), "warning"))
+			return nil
+		},
+	}
+}
+
+// check builds what can be built without opening or making anything, for the
+// faults that only the parts can see.
+func check(cfg *config.Config) error {
+	_, err := buildRouter(cfg, nil)
+	return err
+}

@@ -1,0 +1,91 @@
+// Package admin serves the private listener: whether the gateway lives and
+// whether it is ready. It is never reachable on the public address.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Check asks one part whether it is in order; nil means it is.
+type Check func(ctx context.Context) error
+
+// Handler serves /livez and /readyz.
+type Handler struct {
+	// Checks are asked by /readyz, by the name of the part.
+	Checks map[string]Check
+	// Draining reports that the gateway is going down, if set.
+	Draining func() bool
+}
+
+const checkTimeout = 2 * time.Second
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	switch {
+	case !knownHost(r.Host):
+		// A page elsewhere could point a name of its own at this address.
+		http.Error(w, "this listener answers to loopback names and addresses alone", http.StatusMisdirectedRequest)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+	case r.URL.Path == "/livez":
+		_, _ = w.Write([]byte("ok\n"))
+	case r.URL.Path == "/readyz":
+		h.ready(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// part is the state of one part in the answer of /readyz.
+type part struct {
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	defer cancel()
+	answer := struct {
+		Ready bool            `json:"ready"`
+		Parts map[string]part `json:"parts"`
+	}{true, map[string]part{}}
+	for name, check := range h.Checks {
+		p := part{OK: true}
+		if err := check(ctx); err != nil {
+			p, answer.Ready = part{Reason: err.Error()}, false
+		}
+		answer.Parts[name] = p
+	}
+	if h.Draining != nil && h.Draining() {
+		answer.Ready = false
+		answer.Parts["gateway"] = part{Reason: "going down"}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if !answer.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// knownHost reports whether a Host header names a loopback name or any address
+// itself; a name from the outside is how DNS rebinding reaches in.
+func knownHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/auth/local"
+	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/proxy"
+	"github.com/evergate/evergate/session"
+	"github.com/evergate/evergate/session/bolt"
+	"github.com/evergate/evergate/session/memory"
+	"github.com/evergate/evergate/token"
+)
+
+// buildStore opens where sessions live.
+func buildStore(cfg *config.Config, log *slog.Logger, inMemory bool) (session.Store, error) {
+	if inMemory {
+		return memory.New(), nil
+	}
+	return bolt.Open(filepath.Join(cfg.DataDir, "sessions.db"), log)
+}
+
+// readable asks the store for a session that nobody has.
+func readable(ctx context.Context, store session.Store) error {
+	if _, err := store.Get(ctx, session.Key{}); !errors.Is(err, session.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// buildRing reads the keys that seal cookies.
+func buildRing(cfg *config.Config, inMemory bool) (*session.Ring, error) {
+	if inMemory {
+		return session.NewRing(session.NewKey(time.Now()))
+	}
+	return loadRing(cfg.Keys.Files, cfg.DataDir)
+}
+
+// port is the port of a URL, named or not.
+func port(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// buildRouter turns routes into a Router. A nil log is for checking alone.
+func buildRouter(cfg *config.Config, log *slog.Logger) (*proxy.Router, error) {
+	var routes []*proxy.Route
+	var faults config.Faults
+	for i := range cfg.Routes {
+		r, err := buildRoute(&cfg.Routes[i], log)
+		if err != nil {
+			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d]", i), err.Error()))
+			continue
+		}
+		routes = append(routes, r)
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	router, err := proxy.NewRouter(routes)
+	if err != nil {
+		return nil, placed(cfg, err)
+	}
+	return router, nil
+}
+
+var pathChars = map[string]proxy.PathChars{
+	"encoded_slash": proxy.EncodedSlash, "semicolon": proxy.Semicolon, "double_slash": proxy.DoubleSlash,
+}
+
+func buildRoute(r *config.Route, log *slog.Logger) (*proxy.Route, error) {
+	upstream, err := proxy.NewUpstream(proxy.UpstreamOptions{
+		Target: r.Upstream.String(), ConnectTimeout: r.Timeouts.Connect, Timeout: r.Timeouts.ResponseHeader, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &proxy.Route{
+		Name: r.Name, Host: r.Match.Host, Path: r.Match.Path, Methods: r.Match.Methods,
+		Policy:        auth.Policy{Public: r.Public, Rules: rules(r.Allow)},
+		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, Upstream: upstream,
+	}
+	for _, name := range r.PathChars {
+		out.PathChars |= pathChars[name]
+	}
+	return out, nil
+}
+
+// rules keeps nil apart from empty: nil lets anyone pass who is signed in.
+func rules(in []config.Rule) []auth.Rule {
+	if in == nil {
+		return nil
+	}
+	out := make([]auth.Rule, 0, len(in))
+	for _, r := range in {
+		out = append(out, auth.Rule{Users: r.Users, Emails: r.Emails, Groups: r.Groups})
+	}
+	return out
+}
+
+var configPathPattern = regexp.MustCompile(`^((?:\w+|\[\d+\]|\.)+): (.*)$`)
+
+// placed gives the errors of a constructor the lines of the file: each begins
+// with the path of the key that it is about.
+func placed(cfg *config.Config, err error) error {
+	var faults config.Faults
+	for _, line := range strings.Split(err.Error(), "\n") {
+		if m := configPathPattern.FindStringSubmatch(strings.TrimPrefix(line, "proxy: ")); m != nil {
+			faults = append(faults, cfg.Fault(m[1], m[2]))
+		} else {
+			faults = append(faults, cfg.Fault("routes", line))
+		}
+	}
+	return faults
+}
+
+// buildKeys reads the keys that sign access tokens, or makes them.
+func buildKeys(cfg *config.Config, inMemory bool) (*token.Keys, error) {
+	if inMemory {
+		return token.NewKeys(cfg.AccessToken.Algorithm)
+	}
+	return token.OpenKeys(filepath.Join(cfg.DataDir, "signing-keys"), cfg.AccessToken.Algorithm)
+}
+
+// hashesAtOnce bounds the memory of sign-ins: each hash takes 64 MiB.
+const hashesAtOnce = 4
+
+// buildLocal opens the users that are kept here.
+func buildLocal(cfg *config.Config, log *slog.Logger, in parts, minter auth.Minter) (*local.Method, error) {
+	o := local.DirectoryOptions{Log: log, Load: func() ([]local.User, error) { return in.Users, nil }}
+	if in.Users == nil {
+		file := ""
+		for _, id := range cfg.Identity {
+			if id.Local != nil {
+				file = id.Local.UsersFile
+			}
+		}
+		o.Path = file
+		o.Load = func() ([]local.User, error) { return loadUsers(file) }
+	}
+	users, err := local.NewDirectory(o)
+	if err != nil {
+		return nil, err
+	}
+	return &local.Method{
+		Name: "local", Users: users, Hasher: local.NewHasher(hashesAtOnce), Throttle: local.NewThrottle(nil),
+		Minter: minter, Log: log,
+	}, nil
+}
+
+func loadUsers(file string) ([]local.User, error) {
+	users, err := config.LoadUsers(file)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]local.User, 0, len(users))
+	for _, u := range users {
+		out = append(out, local.User{Name: u.Name, Password: u.Password, DisplayName: u.DisplayName,
+			Email: u.Email, Groups: u.Groups, Disabled: u.Disabled})
+	}
+	return out, nil
+}

@@ -1,0 +1,172 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// Config is the whole file as plain data, defaults filled in. Field comments
+// give the meaning; config.example.yaml explains the keys to operators.
+type Config struct {
+	// Listen is the address of the gateway.
+	Listen string `yaml:"listen"`
+	// PublicURL is how browsers reach it: https, or http on a loopback name.
+	PublicURL *url.URL `yaml:"public_url"`
+	// DataDir holds sessions and keys.
+	DataDir string `yaml:"data_dir"`
+	// TLS makes the gateway serve https itself.
+	TLS TLS `yaml:"tls"`
+	// TrustedProxies are whose X-Forwarded-* are believed.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+	Admin          Admin          `yaml:"admin"`
+	Log            Log            `yaml:"log"`
+	Keys           Keys           `yaml:"keys"`
+	Limits         Limits         `yaml:"limits"`
+	ForwardAuth    notYet         `yaml:"forward_auth"`
+	// Identity are the ways to sign in.
+	Identity    []Identity  `yaml:"identity"`
+	AccessToken AccessToken `yaml:"access_token"`
+	Session     Session     `yaml:"session"`
+	// Routes say which requests go where, and who may send them.
+	Routes []Route `yaml:"routes"`
+
+	doc *document // where everything stands; nil for a Config made in code
+}
+
+// TLS names the certificate chain and key (PEM). Empty leaves TLS to a front proxy.
+type TLS struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+	ACME     notYet `yaml:"acme"`
+}
+
+// Admin is the operator's listener.
+type Admin struct {
+	Listen string `yaml:"listen"`
+}
+
+// Log is what is logged, and how.
+type Log struct {
+	Level slog.Level `yaml:"level"`
+	// Format is text, json, or auto: text on a terminal, json elsewhere.
+	Format string `yaml:"format"`
+}
+
+// Keys is the key ring that seals cookies: the first seals, all open.
+type Keys struct {
+	Files []string `yaml:"files"`
+}
+
+// Limits bound what one client can take.
+type Limits struct {
+	// HeaderBytes bounds the header of a request.
+	HeaderBytes Size `yaml:"header_bytes"`
+	// BodyBytes bounds its body; zero is no limit.
+	BodyBytes Size `yaml:"body_bytes"`
+	// HeaderTimeout is how long a client may take to send a header.
+	HeaderTimeout time.Duration `yaml:"header_timeout"`
+	// IdleTimeout is how long an unused connection is kept.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
+	// ShutdownTimeout is how long requests may go on after a signal to stop.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+}
+
+// Identity is one way to sign in; exactly one of its fields is set.
+type Identity struct {
+	Local *Local `yaml:"local"`
+	OIDC  notYet `yaml:"oidc"`
+}
+
+// Local are users kept here.
+type Local struct {
+	UsersFile string `yaml:"users_file"`
+}
+
+// AccessToken is what upstreams receive.
+type AccessToken struct {
+	// TTL is its life.
+	TTL time.Duration `yaml:"ttl"`
+	// RenewBefore is how much of it is left when renewal is due.
+	RenewBefore RenewBefore `yaml:"renew_before"`
+	// Algorithm is ES256, RS256 or EdDSA.
+	Algorithm string `yaml:"algorithm"`
+	// Audience is the aud claim.
+	Audience string `yaml:"audience"`
+}
+
+// Session is how long sign-ins last and where they live.
+type Session struct {
+	Store         string        `yaml:"store"`
+	IdleTimeout   time.Duration `yaml:"idle_timeout"`
+	MaxLifetime   time.Duration `yaml:"max_lifetime"`
+	RotationGrace time.Duration `yaml:"rotation_grace"`
+	MaxStale      time.Duration `yaml:"max_stale"`
+	Cookie        Cookie        `yaml:"cookie"`
+	Redis         notYet        `yaml:"redis"`
+}
+
+// Cookie is the session cookie.
+type Cookie struct {
+	// Name is its name; "" is __Host-Http-evergate, or evergate-PORT on plain http.
+	Name string `yaml:"name"`
+}
+
+// Route sends the requests that match it to an upstream.
+type Route struct {
+	Name  string `yaml:"name"`
+	Match Match  `yaml:"match"`
+	// Allow lists alternatives; nil is anyone signed in.
+	Allow []Rule `yaml:"allow"`
+	// Public needs no sign-in; identity is passed on when there is one.
+	Public   bool     `yaml:"public"`
+	Upstream *url.URL `yaml:"upstream"`
+	// CORSPreflight "pass" sends preflights up without sign-in and identity.
+	CORSPreflight string `yaml:"cors_preflight"`
+	// PassHeaders are headers of the client that would be removed otherwise.
+	PassHeaders []string `yaml:"pass_headers"`
+	// PathChars are encoded_slash, semicolon and double_slash.
+	PathChars []string `yaml:"path_chars"`
+	// Origins may open WebSockets besides the gateway's own.
+	Origins  []string `yaml:"origins"`
+	Timeouts Timeouts `yaml:"timeouts"`
+}
+
+// Match is which requests a route is for. The zero value is all of them.
+type Match struct {
+	Host    string   `yaml:"host"`
+	Path    string   `yaml:"path"`
+	Methods []string `yaml:"methods"`
+}
+
+// Rule holds when every list that is set holds.
+type Rule struct {
+	Users  []string `yaml:"users"`
+	Emails []string `yaml:"emails"`
+	Groups []string `yaml:"groups"`
+}
+
+// Timeouts bound the wait for an upstream; there is none for bodies and streams.
+type Timeouts struct {
+	Connect        time.Duration `yaml:"connect"`
+	ResponseHeader time.Duration `yaml:"response_header"`
+}
+
+// Default returns a Config with every default set, and no provider or route.
+func Default() Config {
+	return Config{
+		Listen:  "127.0.0.1:8080",
+		DataDir: "evergate-data",
+		Admin:   Admin{Listen: "127.0.0.1:9180"},
+		Log:     Log{Level: slog.LevelInfo, Format: "auto"},
+		Limits: Limits{HeaderBytes: 64 << 10, HeaderTimeout: 10 * time.Second,
+			IdleTimeout: 2 * time.Minute, ShutdownTimeout: 30 * time.Second},
+		AccessToken: AccessToken{TTL: 15 * time.Minute, RenewBefore: RenewBefore{Percent: 20}, Algorithm: "ES256", Audience: "evergate"},
+		Session: Session{Store: "bolt", IdleTimeout: 12 * time.Hour, MaxLifetime: 720 * time.Hour,
+			RotationGrace: time.Minute, MaxStale: 10 * time.Minute},
+	}
+}
+
+// DefaultTimeouts are those of a route that sets none.
+var DefaultTimeouts = Timeouts{Connect: 5 * time.Second, ResponseHeader: 60 * time.Second}

@@ -1,0 +1,95 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// WriteEffective writes the config in force as YAML: defaults filled in,
+// variables expanded, secrets masked.
+func (c *Config) WriteEffective(w io.Writer) error {
+	enc := yaml.NewEncoder(w)
+	enc.SetIndent(2)
+	if err := enc.Encode(show(reflect.ValueOf(*c))); err != nil {
+		return fmt.Errorf("write the effective config: %w", err)
+	}
+	return enc.Close()
+}
+
+// show turns a value into nodes; nil leaves it out.
+func show(v reflect.Value) *yaml.Node {
+	switch x := v.Interface().(type) {
+	case notYet:
+		return nil
+	case time.Duration:
+		return plainText(showDuration(x))
+	case slog.Level:
+		return plainText(strings.ToLower(x.String()))
+	case netip.Prefix:
+		return plainText(x.String())
+	case *url.URL:
+		if x == nil {
+			return nil
+		}
+		return plainText(x.String())
+	case fmt.Stringer:
+		return plainText(x.String())
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return nil
+		}
+		return show(v.Elem())
+	case reflect.Struct:
+		return showStruct(v)
+	case reflect.Slice:
+		if v.IsNil() {
+			return nil
+		}
+		n := &yaml.Node{Kind: yaml.SequenceNode}
+		for i := range v.Len() {
+			if e := show(v.Index(i)); e != nil {
+				n.Content = append(n.Content, e)
+			}
+		}
+		return n
+	case reflect.Bool:
+		if !v.Bool() {
+			return nil
+		}
+		return plainText("true")
+	}
+	if v.String() == "" {
+		return nil
+	}
+	return text(v.String())
+}
+
+func showStruct(v reflect.Value) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	for i := range v.NumField() {
+		key := v.Type().Field(i).Tag.Get("yaml")
+		if key == "" {
+			continue
+		}
+		if e := show(v.Field(i)); e != nil {
+			n.Content = append(n.Content, text(key), e)
+		}
+	}
+	if len(n.Content) == 0 {
+		return nil
+	}
+	return n
+}
+
+// plainText is a plain word that needs no quotes.
+func plainText(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: s} }

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Fault is one thing that is wrong in a file, and where.
+type Fault struct {
+	// File, Line and Column say where; both count from 1, zero is unknown.
+	File         string
+	Line, Column int
+	// Path names the value, such as "routes[2].upstream".
+	Path string
+	// Msg says what is wrong.
+	Msg string
+	// Hint says what to do about it, or "".
+	Hint string
+
+	source string // the line itself
+	width  int    // of what is wrong in it
+}
+
+// Error implements error, in one line.
+func (f *Fault) Error() string {
+	var b strings.Builder
+	b.WriteString(f.File)
+	if f.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", f.Line, f.Column)
+	}
+	b.WriteString(": ")
+	if f.Path != "" {
+		b.WriteString(f.Path + ": ")
+	}
+	b.WriteString(f.Msg)
+	if f.Hint != "" {
+		b.WriteString(" (" + f.Hint + ")")
+	}
+	return b.String()
+}
+
+// Faults are all that is wrong, in the order of the file.
+type Faults []*Fault
+
+// Error implements error, a line each.
+func (fs Faults) Error() string {
+	lines := make([]string, len(fs))
+	for i, f := range fs {
+		lines[i] = f.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the single faults.
+func (fs Faults) Unwrap() []error {
+	all := make([]error, len(fs))
+	for i, f := range fs {
+		all[i] = f
+	}
+	return all
+}
+
+func (fs Faults) sorted() Faults {
+	slices.SortStableFunc(fs, func(a, b *Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return fs
+}
+
+// asError is nil where there is no fault.
+func (fs Faults) asError() error {
+	if len(fs) == 0 {
+		return nil
+	}
+	return fs.sorted()
+}
+
+// Draw writes every fault with its line of the file and a caret under what is
+// meant.
+func (fs Faults) Draw(w io.Writer, color bool) {
+	bold, red, end := "", "", ""
+	if color {
+		bold, red, end = "\x1b[1m", "\x1b[31m", "\x1b[0m"
+	}
+	for _, f := range fs {
+		where := f.File
+		if f.Line > 0 {
+			where = fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Column)
+		}
+		what := f.Msg
+		if f.Path != "" {
+			what = f.Path + ": " + f.Msg
+		}
+		fmt.Fprintf(w, "%s%s:%s %s\n", bold, where, end, what)
+		if f.Line > 0 && f.source != "" {
+			number := fmt.Sprintf("%5d", f.Line)
+			fmt.Fprintf(w, "%s | %s\n", number, f.source)
+			fmt.Fprintf(w, "%s | %s%s%s%s", strings.Repeat(" ", len(number)), indent(f.source, f.Column), red, strings.Repeat("^", max(f.width, 1)), end)
+			if f.Hint != "" {
+				fmt.Fprintf(w, " %s", f.Hint)
+			}
+			fmt.Fprintln(w)
+		} else if f.Hint != "" {
+			fmt.Fprintf(w, "      | %s\n", f.Hint)
+		}
+	}
+}
+
+// indent reaches the column, with the tabs that the line itself has.
+func indent(line string, column int) string {
+	var b strings.Builder
+	for i, r := range []rune(line) {
+		if i >= column-1 {
+			break
+		}
+		if r == '\t' {
+			b.WriteRune('\t')
+		} else {
+			b.WriteByte(' ')
+		}
+	}
+	return b.String()
+}

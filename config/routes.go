@@ -1,0 +1,169 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+func (c *Config) checkRoutes() {
+	if len(c.Routes) == 0 {
+		if n := c.doc.places["routes"]; n == nil || len(n.Content) == 0 {
+			c.wrong("add:  routes: [ upstream: http://127.0.0.1:3000 ]", "routes", "there is no route, so nothing would be served")
+		}
+		return
+	}
+	for i := range c.Routes {
+		c.checkRoute(&c.Routes[i], fmt.Sprintf("routes[%d]", i))
+	}
+	c.checkTies()
+}
+
+func (c *Config) checkRoute(r *Route, path string) {
+	if r.Upstream == nil {
+		if !c.given(path + ".upstream") {
+			c.wrong("add a line such as upstream: http://127.0.0.1:3000", path, "upstream is missing")
+		}
+	} else if msg := validUpstream(r.Upstream); msg != "" {
+		c.wrong("write it as http://10.0.0.5:8080", path+".upstream", "%s", msg)
+	}
+	if r.Public && c.given(path+".allow") {
+		c.wrong("keep one of the two", path+".allow", "a public route lets everybody pass")
+	}
+	c.checkMatch(&r.Match, path+".match")
+	c.checkAllow(r, path)
+	if r.CORSPreflight != "" {
+		oneOf(c, path+".cors_preflight", r.CORSPreflight, "pass")
+	}
+	for i, h := range r.PassHeaders {
+		if !isToken(h) {
+			c.wrong("", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%q is no header name", h)
+		}
+	}
+	for i, p := range r.PathChars {
+		oneOf(c, fmt.Sprintf("%s.path_chars[%d]", path, i), p, "encoded_slash", "semicolon", "double_slash")
+	}
+	for i, o := range r.Origins {
+		u, err := url.Parse(o)
+		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || o != u.Scheme+"://"+u.Host {
+			c.wrong("write it as https://app.example.com", fmt.Sprintf("%s.origins[%d]", path, i), "%q is no origin", o)
+		}
+	}
+	if r.Timeouts.Connect < 0 || r.Timeouts.ResponseHeader < 0 {
+		c.wrong("", path+".timeouts", "a timeout is not below zero")
+	}
+}
+
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+func (c *Config) checkMatch(m *Match, path string) {
+	host := strings.TrimPrefix(m.Host, "*.")
+	switch {
+	case m.Host == "":
+		if c.given(path + ".host") {
+			c.wrong("leave the line out to match every host", path+".host", "it is empty")
+		}
+	case strings.Contains(host, "*"):
+		c.wrong("write *.example.com", path+".host", "a * stands for the first label alone")
+	case strings.ContainsAny(host, ":/@ []\\?#%") || strings.HasPrefix(host, ".") || strings.HasSuffix(host, ".") || strings.Contains(host, "..") || host == "":
+		c.wrong("write it as wiki.example.com, with no scheme, port or path", path+".host", "%q is no host name", m.Host)
+	}
+	if m.Path != "" || c.given(path+".path") {
+		if msg := badPath(m.Path); msg != "" {
+			c.wrong("", path+".path", "%s", msg)
+		}
+	}
+	if c.given(path+".methods") && len(m.Methods) == 0 {
+		c.wrong("leave the line out to match every method", path+".methods", "the list is empty")
+	}
+	for i, name := range m.Methods {
+		if !slices.Contains(methods, name) {
+			oneOf(c, fmt.Sprintf("%s.methods[%d]", path, i), name, methods...)
+		}
+	}
+}
+
+// badPath says why a path cannot be matched, or "".
+func badPath(p string) string {
+	if !strings.HasPrefix(p, "/") {
+		return fmt.Sprintf("a path begins with /, got %q", p)
+	}
+	segments := strings.Split(p[1:], "/")
+	for i, s := range segments {
+		switch {
+		case s == "" && i < len(segments)-1:
+			return fmt.Sprintf("%q has an empty segment, which no request that passes has", p)
+		case s == "." || s == "..":
+			return fmt.Sprintf("%q has a dot segment, which no request that passes has", p)
+		case strings.Contains(s, "*") && s != "*":
+			return fmt.Sprintf("in %q the * is not a whole segment; a path that ends in / matches everything under it", p)
+		case strings.ContainsAny(s, ";\\?#") || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+			return fmt.Sprintf("%q has a character that no path is matched by", p)
+		}
+	}
+	return ""
+}
+
+func (c *Config) checkAllow(r *Route, path string) {
+	if c.given(path+".allow") && len(r.Allow) == 0 {
+		c.wrong("leave the line out to let anyone pass who is signed in", path+".allow", "the list is empty, so nobody could pass")
+	}
+	for i, rule := range r.Allow {
+		at := fmt.Sprintf("%s.allow[%d]", path, i)
+		if rule.Users == nil && rule.Emails == nil && rule.Groups == nil {
+			c.wrong("name users, emails or groups", at, "the entry says nothing")
+		}
+		for name, list := range map[string][]string{"users": rule.Users, "emails": rule.Emails, "groups": rule.Groups} {
+			if list != nil && len(list) == 0 {
+				c.wrong("remove the line, or name somebody", at+"."+name, "the list is empty, so nobody could pass")
+			}
+			for j, s := range list {
+				if strings.TrimSpace(s) == "" {
+					c.wrong("", fmt.Sprintf("%s.%s[%d]", at, name, j), "the name is empty")
+				} else if name == "emails" && !validEmail(s) {
+					c.wrong("write alice@example.com or *@example.com", fmt.Sprintf("%s.emails[%d]", at, j), "%q is no address", s)
+				}
+			}
+		}
+	}
+}
+
+func validEmail(s string) bool {
+	user, domain, ok := strings.Cut(s, "@")
+	return ok && user != "" && strings.Trim(domain, ".") == domain && domain != "" && !strings.ContainsAny(domain, "@*") &&
+		(user == "*" || !strings.Contains(user, "*")) && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' })
+}
+
+// checkTies refuses two routes that are equally specific for some request.
+func (c *Config) checkTies() {
+	for i := range c.Routes {
+		for j := range i {
+			a, b := &c.Routes[j].Match, &c.Routes[i].Match
+			if a.Host == b.Host && samePath(a.Path, b.Path) && overlap(a.Methods, b.Methods) {
+				path := fmt.Sprintf("routes[%d]", i)
+				first := c.doc.node(fmt.Sprintf("routes[%d]", j))
+				c.wrong("tell them apart by host, path or methods", path, "it matches the same requests as the route on line %d", first.Line)
+				break
+			}
+		}
+	}
+}
+
+func samePath(a, b string) bool {
+	if a == "" {
+		a = "/"
+	}
+	if b == "" {
+		b = "/"
+	}
+	return a == b
+}
+
+func overlap(a, b []string) bool {
+	// A list is more specific than none, so those two do not tie.
+	if (len(a) == 0) != (len(b) == 0) {
+		return false
+	}
+	return len(a) == 0 || slices.ContainsFunc(a, func(m string) bool { return slices.Contains(b, m) })
+}

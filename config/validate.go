@@ -1,0 +1,185 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// validate notes what is wrong with values that could be read.
+func (c *Config) validate() {
+	c.checkAddresses()
+	c.checkPublicURL()
+	c.checkFiles()
+	c.checkTimes()
+	c.checkIdentity()
+	c.checkRoutes()
+	oneOf(c, "log.format", c.Log.Format, "auto", "text", "json")
+	oneOf(c, "access_token.algorithm", c.AccessToken.Algorithm, "ES256", "RS256", "EdDSA")
+	if c.AccessToken.Audience == "" {
+		c.wrong("", "access_token.audience", "the audience is empty")
+	}
+	switch c.Session.Store {
+	case "bolt":
+	case "redis", "cookie":
+		c.wrong("use bolt", "session.store", "the store %s is part of the design and does not work in this version", c.Session.Store)
+	default:
+		oneOf(c, "session.store", c.Session.Store, "bolt", "redis", "cookie")
+	}
+	if name := c.Session.Cookie.Name; name != "" && !isToken(name) {
+		c.wrong("", "session.cookie.name", "%q is no name for a cookie", name)
+	} else if secure := c.PublicURL != nil && c.PublicURL.Scheme == "https"; strings.HasPrefix(name, "__") && !secure {
+		c.wrong("leave the name out", "session.cookie.name", "browsers refuse the prefix of %q on plain http", name)
+	}
+}
+
+func (c *Config) checkAddresses() {
+	for path, address := range map[string]string{"listen": c.Listen, "admin.listen": c.Admin.Listen} {
+		if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
+			c.wrong("write it as 127.0.0.1:8080 or :8080", path, "%q is no address to listen on", address)
+		}
+	}
+	if c.Listen == c.Admin.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		c.wrong("", "admin.listen", "it is the same address as listen: the operator's pages would be public")
+	}
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
+func (c *Config) checkPublicURL() {
+	u := c.PublicURL
+	switch {
+	case u == nil:
+		if !c.given("public_url") {
+			c.wrong("add a line such as public_url: https://apps.example.com", "public_url", "it is missing")
+		}
+	case u.Scheme != "https" && u.Scheme != "http", u.Host == "" || u.Hostname() == "":
+		c.wrong("write it as https://apps.example.com", "public_url", "want https:// and a host name")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/"):
+		c.wrong("write it as "+u.Scheme+"://"+u.Host, "public_url", "it is more than a scheme, a host and a port")
+	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
+		c.wrong("write https://"+u.Host, "public_url", "plain http is for loopback names alone: anybody on the way could take the cookie")
+	default:
+		u.Path, u.Host = "", strings.ToLower(u.Host)
+	}
+}
+
+// IsLoopback reports whether host names this machine to itself.
+func IsLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && a.IsLoopback()
+}
+
+func (c *Config) checkFiles() {
+	if c.DataDir == "" {
+		c.wrong("", "data_dir", "it is empty")
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		c.wrong("name both cert_file and key_file", "tls", "a certificate needs its key, and the other way round")
+	}
+	if c.TLS.CertFile != "" && c.PublicURL != nil && c.PublicURL.Scheme == "http" {
+		c.wrong("write https:// in public_url, or remove tls", "tls", "public_url says http")
+	}
+}
+
+func (c *Config) checkTimes() {
+	between(c, "access_token.ttl", c.AccessToken.TTL, 30*time.Second, 24*time.Hour)
+	between(c, "session.rotation_grace", c.Session.RotationGrace, time.Second, 10*time.Minute)
+	between(c, "session.idle_timeout", c.Session.IdleTimeout, time.Minute, 10*365*24*time.Hour)
+	between(c, "session.max_lifetime", c.Session.MaxLifetime, time.Minute, 10*365*24*time.Hour)
+	between(c, "session.max_stale", c.Session.MaxStale, 0, 24*time.Hour)
+	between(c, "limits.header_timeout", c.Limits.HeaderTimeout, time.Second, 10*time.Minute)
+	between(c, "limits.idle_timeout", c.Limits.IdleTimeout, time.Second, time.Hour)
+	between(c, "limits.shutdown_timeout", c.Limits.ShutdownTimeout, time.Second, time.Hour)
+	if c.Session.IdleTimeout > c.Session.MaxLifetime {
+		c.wrong("", "session.idle_timeout", "it is longer than max_lifetime, %s, and would never end a session", showDuration(c.Session.MaxLifetime))
+	}
+	if c.AccessToken.RenewBefore.Time >= c.AccessToken.TTL && c.AccessToken.TTL > 0 {
+		c.wrong("", "access_token.renew_before", "it is not shorter than ttl, %s: every request would renew", showDuration(c.AccessToken.TTL))
+	}
+	if c.Limits.HeaderBytes < 4<<10 || c.Limits.HeaderBytes > 1<<20 {
+		c.wrong("", "limits.header_bytes", "want 4KiB to 1MiB, got %s", c.Limits.HeaderBytes)
+	}
+}
+
+func between(c *Config, path string, d, least, most time.Duration) {
+	if d < least || d > most {
+		c.wrong("", path, "want %s to %s, got %s", showDuration(least), showDuration(most), showDuration(d))
+	}
+}
+
+func oneOf(c *Config, path, value string, among ...string) {
+	if slices.Contains(among, value) {
+		return
+	}
+	hint := ""
+	lower := make([]string, len(among))
+	for i, a := range among {
+		lower[i] = strings.ToLower(a)
+	}
+	if near := nearest(value, lower); near != "" {
+		hint = "did you mean " + among[slices.Index(lower, near)] + "?"
+	}
+	c.wrong(hint, path, "want %s, got %q", strings.Join(among, ", "), value)
+}
+
+func (c *Config) checkIdentity() {
+	const example = "add:  identity: [ local: { users_file: users.yaml } ]"
+	if len(c.Identity) == 0 {
+		if n := c.doc.places["identity"]; n == nil || len(n.Content) == 0 {
+			c.wrong(example, "identity", "there is no way to sign in")
+		}
+		return
+	}
+	locals := 0
+	for i, id := range c.Identity {
+		path := "identity[" + strconv.Itoa(i) + "]"
+		switch {
+		case id.Local == nil:
+			if n := c.doc.places[path]; n != nil && len(n.Content) == 0 {
+				c.wrong(example, path, "it names no way to sign in")
+			}
+		case id.Local.UsersFile == "":
+			c.wrong("users_file: users.yaml", path+".local", "users_file is missing")
+		default:
+			if locals++; locals > 1 {
+				c.wrong("put the users in one file", path, "there are local users already")
+			}
+		}
+	}
+}
+
+// isToken reports whether s is a token as RFC 9110 section 5.6.2 has it.
+func isToken(s string) bool {
+	for _, r := range s {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func validUpstream(u *url.URL) string {
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "want http:// or https://, got " + strconv.Quote(u.String())
+	case u.Host == "" || u.Hostname() == "":
+		return "there is no host in " + strconv.Quote(u.String())
+	case u.User != nil:
+		return "a user name or password does not belong in a URL"
+	case u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/"):
+		return "it ends after host and port: paths go up as they come"
+	}
+	return ""
+}

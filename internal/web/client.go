@@ -1,0 +1,74 @@
+package web
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// maxForwarded bounds how much of X-Forwarded-For is looked at.
+const maxForwarded = 2048
+
+// origin returns the address of the client and the scheme it used. They are
+// the peer's own unless the peer is a trusted proxy that says otherwise.
+func origin(r *http.Request, trusted []netip.Prefix) (netip.Addr, string) {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	var peer netip.Addr // none on a unix socket
+	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		peer = ap.Addr().Unmap().WithZone("")
+	}
+	if !contains(trusted, peer) {
+		return peer, scheme
+	}
+	if proto := r.Header.Values("X-Forwarded-Proto"); len(proto) == 1 {
+		switch strings.ToLower(strings.TrimSpace(proto[0])) {
+		case "http":
+			scheme = "http"
+		case "https":
+			scheme = "https"
+		}
+	}
+	return forwardedFor(r.Header, peer, trusted), scheme
+}
+
+// forwardedFor walks the list from its right end, which the trusted peer
+// wrote, to the first address that is no trusted proxy: what stands left of it
+// is hearsay. Some proxies add a line of their own, so that several lines are
+// one list (RFC 9110 section 5.3). Anything that is no plain address makes the
+// whole list worthless, and the peer is all that is known.
+func forwardedFor(h http.Header, peer netip.Addr, trusted []netip.Prefix) netip.Addr {
+	list := strings.Join(h.Values("X-Forwarded-For"), ",")
+	if strings.TrimSpace(list) == "" || len(list) > maxForwarded {
+		return peer
+	}
+	client := peer
+	for list != "" {
+		var last string
+		if i := strings.LastIndexByte(list, ','); i >= 0 {
+			list, last = list[:i], list[i+1:]
+		} else {
+			list, last = "", list
+		}
+		addr, err := netip.ParseAddr(strings.TrimSpace(last))
+		if err != nil || addr.Zone() != "" {
+			return peer
+		}
+		client = addr.Unmap()
+		if !contains(trusted, client) {
+			return client
+		}
+	}
+	return client // all are trusted: the farthest is who asked
+}
+
+func contains(prefixes []netip.Prefix, a netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,108 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// recorder is a ResponseWriter that knows what became of the answer.
+type recorder struct {
+	http.ResponseWriter
+	ctx  context.Context
+	id   string
+	head bool // a HEAD request: its answer has no body
+
+	status   int
+	bytes    int64
+	wrote    bool // the headers are out
+	late     bool // …but the client had gone before
+	failed   bool // a write failed
+	aborted  bool // the handler cut the answer short
+	hijacked bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *recorder) WriteHeader(status int) {
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(status) // an interim answer; the real one is yet to come
+		return
+	}
+	if !w.wrote {
+		w.wrote, w.status = true, status
+		w.late = w.ctx.Err() != nil
+		// An upstream may have answered with an id of its own; the one in our log counts.
+		w.Header().Set("X-Request-Id", w.id)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *recorder) Write(b []byte) (int, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	w.failed = w.failed || err != nil
+	return n, err
+}
+
+// FlushError is what http.ResponseController calls.
+func (w *recorder) FlushError() error {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Flush implements http.Flusher for those who do not know ResponseController.
+func (w *recorder) Flush() { _ = w.FlushError() }
+
+// Hijack implements http.Hijacker. What goes over the connection afterwards is
+// not counted.
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	w.hijacked = w.hijacked || err == nil
+	return conn, buf, err
+}
+
+// Unwrap lets http.ResponseController reach the rest.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// outcome says what the access line should, and whether the client went away
+// before the answer was complete.
+func (w *recorder) outcome() (status int, gone bool) {
+	switch {
+	case w.hijacked && !w.wrote:
+		return http.StatusSwitchingProtocols, false
+	case w.hijacked:
+		return w.status, false
+	case errors.Is(w.ctx.Err(), context.Canceled) && !w.complete():
+		return StatusClientGone, true
+	case !w.wrote:
+		return http.StatusOK, false // what net/http answers for a handler that is silent
+	}
+	return w.status, false
+}
+
+// complete reports whether the client got what there was. A stream has no end
+// of its own: that a client leaves it is how it ends.
+func (w *recorder) complete() bool {
+	switch {
+	case !w.wrote || w.late:
+		return false
+	case strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream"):
+		return true
+	case w.failed || w.aborted:
+		return false
+	case w.head || w.status == http.StatusNoContent || w.status == http.StatusNotModified:
+		return true
+	}
+	length, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64)
+	return err != nil || length == w.bytes
+}

@@ -1,0 +1,150 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"time"
+)
+
+// StatusClientGone is what the access line says of a request whose client went
+// away before the answer was complete. It never goes over the wire.
+const StatusClientGone = 499
+
+// Options are what Serve needs. The zero value logs nothing and believes no
+// proxy.
+type Options struct {
+	// Log takes the access line of each request and the trace of a panic; nil
+	// discards them.
+	Log *slog.Logger
+	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto
+	// are believed. None means that the peer is the client.
+	TrustedProxies []netip.Prefix
+	// Now is the clock of durations; nil means time.Now.
+	Now func() time.Time
+}
+
+// Serve is the outermost handler: it gives each request its Note, answers with
+// X-Request-Id, turns a panic into a 500 page and writes one access line when
+// the request is over. A connection that was upgraded is over when next returns.
+//
+// What a client sends as X-Request-Id is not looked at: a log whose ids others
+// choose proves nothing.
+func Serve(next http.Handler, o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &server{next: next, Options: o}
+}
+
+type server struct {
+	next http.Handler
+	Options
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{
+		start: s.Now(), note: &Note{ID: newID()}, ctx: r.Context(),
+		method: clip(r.Method, 32), host: clip(r.Host, 255), path: clip(r.URL.EscapedPath(), 1024),
+	}
+	x.note.Client, x.note.Scheme = origin(r, s.TrustedProxies)
+	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), id: x.note.ID, head: r.Method == http.MethodHead}
+	w.Header().Set("X-Request-Id", x.note.ID)
+	r = r.WithContext(WithNote(r.Context(), x.note))
+	defer func() {
+		raise := s.recovered(x, r, recover())
+		s.line(x)
+		if raise {
+			panic(http.ErrAbortHandler) // net/http cuts the connection, so that half an answer does not pass for a whole one
+		}
+	}()
+	s.next.ServeHTTP(x.rec, r)
+}
+
+// exchange is one request as the access line tells it. Method, host and path
+// are those that came, whatever later handlers rewrite.
+type exchange struct {
+	start              time.Time
+	note               *Note
+	rec                *recorder
+	ctx                context.Context // of the request as it came; it ends when the client goes
+	method, host, path string
+}
+
+// recovered deals with what a panic left. It reports whether the connection
+// has to be cut.
+func (s *server) recovered(x *exchange, r *http.Request, v any) bool {
+	switch {
+	case v == nil:
+		return false
+	case v == http.ErrAbortHandler: // a handler's own way to cut an answer short
+		x.rec.aborted = true
+		if x.note.Err == nil {
+			x.note.Err = errors.New("the answer was cut short")
+		}
+		return true
+	}
+	s.Log.LogAttrs(x.ctx, slog.LevelError, "panic while serving a request",
+		slog.String("request_id", x.note.ID), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+	x.note.Err = errors.New("panic; its trace is in the log under this request id")
+	if x.rec.wrote || x.rec.hijacked {
+		x.rec.aborted = true
+		return true
+	}
+	cause := x.note.Err
+	Respond(x.rec, r, asError(cause))
+	x.note.Err = cause
+	return false
+}
+
+// line writes the access line. The query stays out of it: it may hold secrets.
+func (s *server) line(x *exchange) {
+	status, gone := x.rec.outcome()
+	level := slog.LevelInfo
+	if !gone && (status >= 500 || x.rec.aborted) {
+		level = slog.LevelWarn
+	}
+	if !s.Log.Enabled(x.ctx, level) {
+		return
+	}
+	n := x.note
+	attrs := make([]slog.Attr, 0, 16)
+	client := ""
+	if n.Client.IsValid() {
+		client = n.Client.String()
+	}
+	attrs = append(attrs, slog.String("request_id", n.ID), slog.String("client", client),
+		slog.String("method", x.method), slog.String("host", x.host), slog.String("path", x.path))
+	for _, a := range []struct{ key, value string }{
+		{"route", n.Route}, {"subject", n.Subject}, {"session", n.Session}, {"decision", n.Decision},
+	} {
+		if a.value != "" {
+			attrs = append(attrs, slog.String(a.key, a.value))
+		}
+	}
+	attrs = append(attrs, slog.Int("status", status), slog.Int64("bytes", x.rec.bytes), slog.Float64("dur_ms", millis(s.Now().Sub(x.start))))
+	if n.Upstream > 0 {
+		attrs = append(attrs, slog.Float64("upstream_ms", millis(n.Upstream)))
+	}
+	if n.Err != nil && !gone {
+		attrs = append(attrs, slog.String("err", n.Err.Error()))
+	}
+	s.Log.LogAttrs(x.ctx, level, "request", attrs...)
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// clip bounds what a stranger may write into the log.
+func clip(s string, most int) string {
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

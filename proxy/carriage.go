@@ -1,0 +1,227 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
+)
+
+// carriage is one request on its way to its upstream and back.
+type carriage struct {
+	in        *http.Request // as the client sent it
+	route     *Route
+	login     *auth.Login // nil: without identity
+	target    Target
+	host      string // Host for the upstream, of the canonical name
+	scheme    string
+	websocket bool
+	note      *web.Note
+	log       *slog.Logger
+	own       func(name string) bool
+
+	start  time.Time
+	cancel context.CancelFunc // ends the request upstream
+	writer *writer
+
+	delivered bool
+	cookies   http.Header // what Deliver gave
+	bodyErr   atomic.Pointer[error]
+
+	mu       sync.Mutex // guards what follows
+	done     bool
+	timer    *time.Timer
+	stop     func() bool    // lets go of the attended context
+	ending   sync.WaitGroup // sessionEnded, while it may run
+	tunnel   *tunnel
+	activity func()
+}
+
+type carriageKey struct{}
+
+func carriageOf(r *http.Request) *carriage { return r.Context().Value(carriageKey{}).(*carriage) }
+
+// carry takes the request to the upstream of its route and the answer back.
+func (c *carriage) carry(w http.ResponseWriter) {
+	ctx, cancel := context.WithCancel(c.in.Context())
+	c.cancel, c.start = cancel, time.Now()
+	defer cancel()
+	defer c.end()
+	c.writer = &writer{ResponseWriter: w, c: c}
+	if c.in.ContentLength != 0 && c.in.ProtoMajor == 1 {
+		// An upstream may answer while the body still comes. Without this, net/http
+		// would swallow the rest of it as soon as the answer begins.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
+	c.route.Upstream.proxy.ServeHTTP(c.writer, c.in.WithContext(context.WithValue(ctx, carriageKey{}, c)))
+}
+
+// end lets go of everything that outlives the answer.
+func (c *carriage) end() {
+	c.mu.Lock()
+	c.done = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	stop := c.stop
+	c.mu.Unlock()
+	if stop != nil && stop() {
+		c.ending.Done() // it never ran
+	}
+	c.ending.Wait()
+}
+
+// rewrite makes the request upstream. Hop-by-hop headers and whatever the client
+// named in Connection are gone when it runs, so nothing set here can be lost.
+func (c *carriage) rewrite(u *Upstream, p *httputil.ProxyRequest) {
+	out := p.Out
+	out.URL = &url.URL{Scheme: u.target.Scheme, Host: u.target.Host}
+	c.target.setURL(out.URL, u.base)
+	if out.Host = u.host; out.Host == "" {
+		out.Host = c.host
+	}
+	h := out.Header
+	stripHeaders(h, c.route.pass)
+	stripCookies(h, c.own)
+	if !c.websocket {
+		h.Del("Upgrade")
+		h.Del("Connection")
+	}
+	for _, name := range setIdentity(h, c.login) {
+		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
+	}
+	setConnection(h, c.note, c.scheme, c.host)
+	if !c.note.Client.IsValid() {
+		if peer, err := netip.ParseAddrPort(c.in.RemoteAddr); err == nil {
+			h["X-Forwarded-For"] = []string{peer.Addr().Unmap().WithZone("").String()}
+		}
+	}
+	if out.Body != nil && out.Body != http.NoBody {
+		out.Body = &upload{ReadCloser: out.Body, c: c, out: out}
+		c.announceTrailers(out)
+	}
+}
+
+// announceTrailers lets the trailers through that the client announced and that
+// do not belong to the gateway. Their values come with the end of the body.
+func (c *carriage) announceTrailers(out *http.Request) {
+	out.Trailer = nil
+	for name := range c.in.Trailer {
+		if out.Trailer == nil {
+			out.Trailer = http.Header{}
+		}
+		out.Trailer[name] = nil
+	}
+	stripTrailers(out.Trailer, c.route.pass)
+}
+
+// upload is the body of a request on its way up.
+type upload struct {
+	io.ReadCloser
+	c   *carriage
+	out *http.Request
+}
+
+func (b *upload) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch err {
+	case nil:
+	case io.EOF: // the client's trailers are known now, and the transport writes its own next
+		for name := range b.out.Trailer {
+			b.out.Trailer[name] = b.c.in.Trailer[name]
+		}
+	default:
+		b.c.bodyErr.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// modify makes the upstream's answer ours. What can fail comes before the
+// cookies, which are due once and go with the answer that is really sent.
+func (c *carriage) modify(res *http.Response) error {
+	c.note.Upstream = time.Since(c.start)
+	h := res.Header
+	switching := res.StatusCode == http.StatusSwitchingProtocols
+	if switching && (!c.websocket || !isWebSocket(h)) {
+		return badGateway("bad_upgrade", "The app behind this address changed to a protocol that nobody asked for.",
+			errors.New("upstream answered 101 unasked"))
+	}
+	if removed, left := stripConnectionAuth(h); removed {
+		c.log.Warn("upstream asked for NTLM or Negotiate, which cannot pass", "request_id", c.note.ID, "route", c.route.label)
+		if !left && res.StatusCode == http.StatusUnauthorized {
+			return badGateway("connection_auth", "The app behind this address asks for a Windows sign-in (NTLM or Negotiate). "+
+				"That signs in a connection rather than a person and cannot pass a gateway; it has to be switched off in the app.",
+				errors.New("upstream answered 401 with NTLM or Negotiate alone"))
+		}
+	}
+	for _, name := range scrub(h, c.own) {
+		c.log.Warn("upstream tried to set a cookie of the gateway", "request_id", c.note.ID, "route", c.route.label, "cookie", name)
+	}
+	if !c.route.Policy.Public && !switching {
+		keepPrivate(h)
+	}
+	c.deliver(h)
+	h["X-Request-Id"] = []string{c.note.ID}
+	if switching {
+		h["Connection"] = []string{"Upgrade"} // an upstream could have named our cookie in it
+		c.attend()
+		return nil
+	}
+	stripTrailers(res.Trailer, nil)
+	res.Body = &download{ReadCloser: res.Body, res: res}
+	c.watch(res)
+	return nil
+}
+
+// download is the body of an answer. Trailers that were not announced show up at
+// its end.
+type download struct {
+	io.ReadCloser
+	res *http.Response
+}
+
+func (b *download) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		stripTrailers(b.res.Trailer, nil)
+	}
+	return n, err
+}
+
+// deliver puts the cookies that are due into h, asking for them the first time.
+func (c *carriage) deliver(h http.Header) {
+	if !c.delivered {
+		c.delivered = true
+		c.cookies = deliver(c.in.Context(), c.login)
+	}
+	addCookies(h, c.cookies)
+	c.writer.flush = len(c.cookies) > 0
+}
+
+func deliver(ctx context.Context, login *auth.Login) http.Header {
+	h := http.Header{}
+	if login != nil && login.Session != nil {
+		login.Session.Deliver(ctx, h)
+	}
+	return h
+}
+
+func addCookies(h, cookies http.Header) {
+	if len(cookies) == 0 {
+		return
+	}
+	for name, values := range cookies {
+		h[name] = append(h[name], values...)
+	}
+	keepNowhere(h)
+}

@@ -1,0 +1,238 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
+)
+
+// What becomes of a request. The words are those of the access line.
+const (
+	Allowed     = "allowed"     // signed in, and the rule lets them pass
+	Public      = "public"      // the route is open; the Login is there if somebody is signed in
+	Preflight   = "preflight"   // a CORS preflight that the route passes on, without identity
+	Own         = "own"         // for the gateway's own pages
+	SignIn      = "login"       // nobody is signed in
+	Detour      = "detour"      // has to come again with the cookies of now
+	Denied      = "denied"      // signed in, and the rule does not let them pass
+	Unavailable = "unavailable" // whether somebody is signed in cannot be told now
+	Refused     = "refused"     // malformed, or nothing is served there
+)
+
+// reserved is the folder of the gateway's own pages, on every host.
+const reserved = "/.evergate"
+
+// Decision is what becomes of a request, and why.
+type Decision struct {
+	// Outcome is one of the constants above.
+	Outcome string
+	// Route is the route, or nil for Own and where none was found.
+	Route *Route
+	// Target is the canonical target; it is zero if the request has none.
+	Target Target
+	// Login is who is signed in: set for Allowed and Denied, for Public where
+	// there is one.
+	Login *auth.Login
+	// WebSocket says that the request opens one and may.
+	WebSocket bool
+	// Err is why not: a *web.Error if Refused, a *auth.Absent for SignIn, a
+	// *auth.Detour, a *auth.Denied, a *auth.Unavailable. An error of another kind
+	// comes as Unavailable: what nobody expected lets nobody pass.
+	Err error
+}
+
+// Decide says what becomes of r. It writes nothing, to nobody.
+func (g *Gate) Decide(r *http.Request) Decision {
+	d := g.find(r)
+	if d.Outcome != "" {
+		return d
+	}
+	if g.Auth == nil {
+		if !d.Route.Policy.Public {
+			d.Outcome, d.Err = Unavailable, errors.New("the gate has no authenticator")
+			return d
+		}
+		d.Outcome = Public
+		return d
+	}
+	login, err := g.Auth.Authenticate(r)
+	if err == nil && login == nil {
+		err = errors.New("the authenticator gave neither login nor error")
+	}
+	if d.Route.Policy.Public {
+		d.Outcome = Public
+		if err == nil {
+			d.Login = login
+		}
+		return d
+	}
+	if err != nil {
+		d.Err = err
+		d.Outcome = Unavailable
+		if errors.Is(err, auth.ErrAnonymous) {
+			d.Outcome = SignIn
+		} else if _, ok := errors.AsType[*auth.Detour](err); ok {
+			d.Outcome = Detour
+		}
+		return d
+	}
+	d.Login, d.Outcome = login, Allowed
+	if err := d.Route.Policy.Allow(&login.Identity); err != nil {
+		d.Outcome, d.Err = Denied, err
+	}
+	return d
+}
+
+// find gets as far as who is asking: method, target, host, route. The Outcome is
+// "" if it is still open.
+func (g *Gate) find(r *http.Request) Decision {
+	refuse := func(d Decision, err *web.Error) Decision {
+		d.Outcome, d.Err = Refused, err
+		return d
+	}
+	if err := checkMethod(r.Method); err != nil {
+		return refuse(Decision{}, err)
+	}
+	uri := r.RequestURI
+	if uri == "" { // a request that no server has read, as explain makes one
+		uri = r.URL.RequestURI()
+	}
+	target, bad := Clean(uri, g.Router.chars)
+	if bad != nil {
+		return refuse(Decision{}, bad)
+	}
+	d := Decision{Target: target}
+	name, _, ok := cleanHost(r.Host)
+	if !ok {
+		return refuse(d, &web.Error{Status: http.StatusBadRequest, Code: "bad_host", Detail: "The Host header holds no host name."})
+	}
+	if isReserved(target.Path) {
+		if !g.Router.KnowsHost(name) && !g.isPublicHost(name) {
+			return refuse(d, routeError(ErrNoHost))
+		}
+		if !strings.HasPrefix(target.Path, reserved+"/") || !target.spelled || target.Chars != 0 {
+			return refuse(d, routeError(ErrNoPath))
+		}
+		d.Outcome = Own
+		return d
+	}
+	method := r.Method
+	if asked := preflight(r); asked != "" {
+		if route, err := g.route(name, &target, asked); err == nil && route.PassPreflight {
+			d.Route, d.Outcome = route, Preflight
+			return d
+		}
+	}
+	route, err := g.route(name, &target, method)
+	if errors.Is(err, ErrNoHost) && g.isPublicHost(name) {
+		err = ErrNoPath // its own pages are all there is
+	}
+	if err != nil {
+		return refuse(d, routeError(err))
+	}
+	d.Route = route
+	if d.WebSocket, bad = checkUpgrade(r, route, schemeOf(r)); bad != nil {
+		return refuse(d, bad)
+	}
+	return d
+}
+
+// route finds the one route that every reading of the target leads to.
+func (g *Gate) route(host string, t *Target, method string) (*Route, error) {
+	route, err := g.Router.Match(host, t.Path, method)
+	if err != nil {
+		return nil, err
+	}
+	if odd := t.Chars &^ route.PathChars; odd != 0 {
+		return nil, oddTarget(odd)
+	}
+	for _, reading := range t.Readings {
+		if isReserved(reading) {
+			return nil, badTarget("it could be taken for one of the gateway's own")
+		}
+		if other, err := g.Router.Match(host, reading, method); err != nil || other != route {
+			return nil, badTarget("another reading of it leads to another rule")
+		}
+	}
+	return route, nil
+}
+
+// isReserved reports whether a path lies in the gateway's own folder, however
+// the letters are cased: an upstream that folds case must not get it either.
+func isReserved(path string) bool {
+	return len(path) >= len(reserved) && strings.EqualFold(path[:len(reserved)], reserved) &&
+		(len(path) == len(reserved) || path[len(reserved)] == '/' || path[len(reserved)] == ';')
+}
+
+func (g *Gate) isPublicHost(name string) bool {
+	if g.PublicHost == "" {
+		return false
+	}
+	public, _, ok := cleanHost(g.PublicHost)
+	return ok && public == name
+}
+
+// preflight returns the method that a CORS preflight asks for, or "" if r is
+// none. One with a body is none: browsers send no body with it.
+func preflight(r *http.Request) string {
+	if r.Method != http.MethodOptions || r.ContentLength != 0 || r.Header.Get("Origin") == "" || web.IsUpgrade(r) {
+		return ""
+	}
+	return r.Header.Get("Access-Control-Request-Method")
+}
+
+func checkMethod(method string) *web.Error {
+	switch {
+	case knownMethod(method):
+		return nil
+	case method == "PRI": // what is left of an HTTP/2 preface (RFC 9113 section 3.4)
+		return &web.Error{Status: http.StatusBadRequest, Code: "bad_method", Detail: "This is no HTTP/2 connection."}
+	case method == http.MethodConnect || method == http.MethodTrace:
+		return methodError(&MethodError{Allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
+	}
+	return &web.Error{Status: http.StatusNotImplemented, Code: "unknown_method", Detail: "The gateway does not carry this method. Methods are upper case."}
+}
+
+// routeError is the answer where Match finds nothing.
+func routeError(err error) *web.Error {
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*MethodError](err); ok {
+		return methodError(e)
+	}
+	if errors.Is(err, ErrNoHost) {
+		return &web.Error{Status: http.StatusMisdirectedRequest, Code: "unknown_host", Title: "This host is not served here",
+			Detail: "No route knows the host name of this address. Check its spelling; whoever runs the gateway can add it under routes.", Err: err}
+	}
+	return &web.Error{Status: http.StatusNotFound, Code: "no_route", Title: "Nothing is served at this address",
+		Detail: "No route knows this path.", Err: err}
+}
+
+func methodError(e *MethodError) *web.Error {
+	return &web.Error{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+		Detail: "This address serves " + e.Allow + " alone.", Header: http.Header{"Allow": {e.Allow}}, Err: e}
+}
+
+// schemeOf is the scheme that the browser used.
+func schemeOf(r *http.Request) string {
+	switch note := web.NoteOf(r.Context()); {
+	case note.Scheme != "":
+		return note.Scheme
+	case r.TLS != nil:
+		return "https"
+	}
+	return "http"
+}
+
+// canonicalHost is a Host header as it is matched: lower case, no trailing dot.
+func canonicalHost(host string) string {
+	name, port, _ := cleanHost(host)
+	if port == "" {
+		return name
+	}
+	return name + ":" + port
+}

@@ -1,0 +1,61 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+// statusClientGone is what the access line says of a client that hung up; there
+// is nobody to send it to. The number is nginx's.
+const statusClientGone = 499
+
+// fail answers in place of the upstream.
+func (c *carriage) fail(u *Upstream, w http.ResponseWriter, err error) {
+	if c.note.Upstream == 0 {
+		c.note.Upstream = time.Since(c.start)
+	}
+	if errors.Is(c.in.Context().Err(), context.Canceled) {
+		w.WriteHeader(statusClientGone)
+		return
+	}
+	if c.tunnel != nil {
+		return // the connection is the tunnel's already
+	}
+	c.deliver(w.Header())
+	web.Respond(w, c.in, c.failure(u, err))
+}
+
+// failure says what went wrong, by who is to blame.
+func (c *carriage) failure(u *Upstream, err error) error {
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		return e
+	}
+	if b := c.bodyErr.Load(); b != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](*b); ok {
+			return &web.Error{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
+				Detail: "What was sent is larger than is accepted here.", Err: *b}
+		}
+		return &web.Error{Status: http.StatusBadRequest, Code: "bad_body",
+			Detail: "The body of the request could not be read to its end.", Err: *b}
+	}
+	var e *web.Error
+	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		e = &web.Error{Status: http.StatusGatewayTimeout, Code: "upstream_timeout", Title: "The app takes too long to answer",
+			Detail: "The app behind this address did not answer in time. It may be busy: try again in a moment."}
+	} else {
+		e = badGateway("upstream_down", "The app behind this address cannot be reached or broke off. Try again in a moment.", nil)
+	}
+	e.Links = tryAgain(c.in, &c.target)
+	e.Err = &url.Error{Op: "upstream", URL: u.String(), Err: err}
+	return e
+}
+
+func badGateway(code, detail string, err error) *web.Error {
+	return &web.Error{Status: http.StatusBadGateway, Code: code, Title: "The app does not answer properly", Detail: detail, Err: err}
+}

@@ -1,0 +1,214 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
+)
+
+// Gate is the way through: it decides about each request and acts on it. All
+// fields are set before the first request and not edited afterwards.
+type Gate struct {
+	// Router finds the route. It is required.
+	Router *Router
+	// Auth finds the Login. Nil means that only public routes are served.
+	Auth auth.Authenticator
+	// Challenge answers a request to a protected route where nobody is signed in:
+	// a page to sign in on, or 401. Nil means a bare 401.
+	Challenge func(w http.ResponseWriter, r *http.Request, absent *auth.Absent) error
+	// Own serves the paths below /.evergate/, on every host that a route knows and
+	// on PublicHost. Nil means 404.
+	Own http.Handler
+	// PublicHost is the host of public_url, which may have no route. "" is none.
+	PublicHost string
+	// Denied answers somebody who may not pass. Nil means a 403 that says who they
+	// are and what was missing. Cookies that are due are in w's header already.
+	Denied func(w http.ResponseWriter, r *http.Request, login *auth.Login, denied *auth.Denied) error
+	// OwnCookie reports whether a cookie name is one of the gateway's, which no
+	// upstream gets or sets. Nil means none is.
+	OwnCookie func(name string) bool
+	// Restore puts back a form that was kept while its sender signed in: it may
+	// replace the body of r and the headers that describe it. It is called for POST
+	// requests that are allowed. Nil means there are none.
+	Restore func(r *http.Request, login *auth.Login) error
+	// Log hears of what upstreams try. Nil means nobody.
+	Log *slog.Logger
+}
+
+// ServeHTTP implements http.Handler.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	web.Handler(g.serve).ServeHTTP(w, r)
+}
+
+func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
+	d := g.Decide(r)
+	note := web.NoteOf(r.Context())
+	d.note(note)
+	switch d.Outcome {
+	case Allowed, Public, Preflight:
+		return g.pass(w, r, &d, note)
+	case Own:
+		if g.Own == nil {
+			return routeError(ErrNoPath)
+		}
+		g.Own.ServeHTTP(w, r)
+		return nil
+	case SignIn:
+		return g.challenge(w, r, d.Err)
+	case Detour:
+		return detour(w, r, &d)
+	case Denied:
+		addCookies(w.Header(), deliver(r.Context(), d.Login))
+		return g.deny(w, r, &d)
+	case Unavailable:
+		return g.unavailable(w, r, &d)
+	}
+	return d.Err
+}
+
+// note fills the access line.
+func (d *Decision) note(n *web.Note) {
+	n.Decision = d.Outcome
+	if d.Route != nil {
+		n.Route = d.Route.label
+	}
+	if d.Login != nil {
+		n.Subject = d.Login.Identity.Subject
+		if d.Login.Session != nil {
+			n.Session = d.Login.Session.ID()
+		}
+	}
+}
+
+// pass hands the request to its upstream.
+func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *web.Note) error {
+	if d.Route.Upstream == nil {
+		addCookies(w.Header(), deliver(r.Context(), d.Login))
+		return badGateway("no_upstream", "No app is configured behind this address.", errors.New("the route has no upstream"))
+	}
+	if r.Header["Upgrade"] != nil && !d.WebSocket {
+		r = r.WithContext(r.Context()) // a copy
+		r.Header = r.Header.Clone()
+		r.Header.Del("Upgrade")
+	}
+	if g.Restore != nil && d.Login != nil && r.Method == http.MethodPost {
+		r = r.Clone(r.Context())
+		if err := g.Restore(r, d.Login); err != nil {
+			addCookies(w.Header(), deliver(r.Context(), d.Login))
+			return err
+		}
+	}
+	c := &carriage{
+		in: r, route: d.Route, login: d.Login, target: d.Target,
+		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
+		note: note, log: orDiscard(g.Log), own: g.OwnCookie,
+	}
+	if c.own == nil {
+		c.own = func(string) bool { return false }
+	}
+	w.Header().Del("X-Request-Id") // the answer brings it, once
+	c.carry(w)
+	return nil
+}
+
+func (g *Gate) challenge(w http.ResponseWriter, r *http.Request, err error) error {
+	absent, ok := errors.AsType[*auth.Absent](err)
+	if !ok {
+		absent = &auth.Absent{Reason: auth.NoCookie}
+	}
+	if g.Challenge != nil {
+		return g.Challenge(w, r, absent)
+	}
+	for _, c := range absent.Clear {
+		http.SetCookie(w, c)
+	}
+	return &web.Error{Status: http.StatusUnauthorized, Code: "login_required", Detail: "Nobody is signed in.",
+		Header: http.Header{"Www-Authenticate": {"Bearer"}}, Err: absent}
+}
+
+// detour sends the request back for the cookies of now. An upgrade cannot be
+// redirected; whoever opened the WebSocket will try again.
+func detour(w http.ResponseWriter, r *http.Request, d *Decision) error {
+	if away, ok := errors.AsType[*auth.Detour](d.Err); ok {
+		for _, c := range away.Cookies {
+			http.SetCookie(w, c)
+		}
+	}
+	keepNowhere(w.Header())
+	if web.IsUpgrade(r) {
+		return &web.Error{Status: http.StatusServiceUnavailable, Code: "try_again", Detail: "Open the connection once more.",
+			RetryAfter: time.Second, Err: d.Err}
+	}
+	h := w.Header()
+	h["Location"] = []string{d.Target.URI()} // starts with exactly one slash: it cannot leave this host
+	h["X-Request-Id"] = []string{web.NoteOf(r.Context()).ID}
+	w.WriteHeader(http.StatusTemporaryRedirect)
+	return nil
+}
+
+// deny says who they are and what was missing, and no more.
+func (g *Gate) deny(w http.ResponseWriter, r *http.Request, d *Decision) error {
+	denied, ok := errors.AsType[*auth.Denied](d.Err)
+	if !ok {
+		denied = &auth.Denied{Missing: "a rule that can be read"}
+	}
+	if g.Denied != nil {
+		return g.Denied(w, r, d.Login, denied)
+	}
+	user := d.Login.Identity.User
+	switchTo := reserved + "/logout?rd=" + url.QueryEscape(returnTo(r, &d.Target))
+	return &web.Error{Status: http.StatusForbidden, Code: "not_allowed", Title: "You may not open this page",
+		Detail: "You are signed in as " + user + ". This page needs " + denied.Missing + ".",
+		Links:  []web.Link{{Text: "Use another account", URL: switchTo}},
+		Extra:  map[string]any{"user": user, "missing": denied.Missing, "logout_url": switchTo},
+		Err:    denied}
+}
+
+// returnTo is where to come back to after using another account.
+func returnTo(r *http.Request, t *Target) string {
+	if uri := t.URI(); r.Method == http.MethodGet && len(uri) <= 2<<10 {
+		return uri
+	}
+	return "/"
+}
+
+// unavailable answers while it cannot be told who is asking. It never signs
+// anybody out.
+func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, d *Decision) error {
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		w.WriteHeader(statusClientGone)
+		return nil
+	}
+	what, after := "Part of the sign-in", time.Duration(0)
+	if u, ok := errors.AsType[*auth.Unavailable](d.Err); ok {
+		what, after = capital(u.What), u.RetryAfter
+	}
+	if after <= 0 {
+		after = 5 * time.Second
+	}
+	return &web.Error{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "Not available for the moment",
+		Links: tryAgain(r, &d.Target), RetryAfter: after, Err: d.Err,
+		Detail: what + " is out of order for now. If you were signed in, your sign-in is kept: try again in a moment."}
+}
+
+// tryAgain links to the same page, where coming back means asking again.
+func tryAgain(r *http.Request, t *Target) []web.Link {
+	if r.Method != http.MethodGet {
+		return nil
+	}
+	return []web.Link{{Text: "Try again", URL: t.URI()}}
+}
+
+func capital(s string) string {
+	if s == "" {
+		return "Part of the sign-in"
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

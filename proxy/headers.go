@@ -1,0 +1,192 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
+)
+
+// What a header name is told by is its folded form: lower case, and every byte
+// that is not a letter or a digit read as "-". CGI, WSGI, PHP and many more see
+// X_Forwarded.User and X-Forwarded-User as one name (CVE-2025-64484,
+// CVE-2026-52845), so that comparing names exactly lets the client speak for
+// the gateway.
+
+// protectedNames are folded names that belong to the gateway: who somebody is,
+// where they come from, what they asked for.
+var protectedNames = map[string]bool{
+	"authorization": true, "x-request-id": true, "forwarded": true,
+	"x-real-ip": true, "x-client-ip": true, "x-cluster-client-ip": true, "true-client-ip": true,
+	"cf-connecting-ip": true, "cf-connecting-ipv6": true, "cf-pseudo-ipv4": true, "fastly-client-ip": true,
+	"fly-client-ip": true, "x-appengine-user-ip": true, "x-envoy-external-address": true, "x-azure-clientip": true,
+	"x-rewrite-url": true, "x-http-method": true, "x-http-method-override": true, "x-method-override": true,
+	"x-user": true, "x-username": true, "x-user-name": true, "x-user-id": true, "x-user-email": true,
+	"x-email": true, "x-groups": true, "x-roles": true, "x-client-cert": true, "x-client-verify": true, "x-client-dn": true,
+	"x-ms-client-principal": true, "iv-user": true, "iv-groups": true, "sm-user": true,
+	"proxy": true, "http2-settings": true, // httpoxy; an upgrade that is not carried
+}
+
+// protectedFamilies are prefixes of folded names, all of which belong to the
+// gateway, members that nobody has thought of yet included.
+var protectedFamilies = []string{
+	"x-forwarded", "x-original-", "remote-", "x-remote-", "x-proxy-user", "x-proxy-remote-",
+	"x-auth-", "x-authenticated-", "x-webauth-", "x-ssl-", "ssl-client-", "x-client-cert-",
+	"secure-session-", "sec-secure-session-", "x-evergate-",
+	"x-goog-iap-", "x-goog-authenticated-user-", "x-amzn-oidc-", "x-ms-client-principal-", "x-ms-token-",
+	"x-authentik-", "x-vouch-", "x-pomerium-", "x-wonderwall-", "oidc-", "cf-access-", "tailscale-user-",
+}
+
+// maxValue bounds a header value made of claims, in bytes.
+const maxValue = 8 << 10
+
+// isProtected reports whether a header name belongs to the gateway. It is asked
+// for every header of every request and allocates nothing.
+func isProtected(name string) bool {
+	var buf [48]byte // longer than every name above; a family shows in its first bytes
+	n := min(len(name), len(buf))
+	for i := range n {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		default:
+			c = '-'
+		}
+		buf[i] = c
+	}
+	if n == len(name) && protectedNames[string(buf[:n])] {
+		return true
+	}
+	for _, family := range protectedFamilies {
+		if n >= len(family) && string(buf[:len(family)]) == family {
+			return true
+		}
+	}
+	return false
+}
+
+// stripHeaders removes from the request upstream what the client must not say.
+// Names in pass stay, in exactly that spelling.
+func stripHeaders(h http.Header, pass map[string]bool) {
+	for name := range h {
+		if isProtected(name) && !pass[name] {
+			delete(h, name)
+		}
+	}
+}
+
+// stripTrailers is stripHeaders for the fields behind a body.
+func stripTrailers(h http.Header, pass map[string]bool) {
+	for name := range h {
+		if isProtected(name) && !pass[name] || isCookieName(name) {
+			delete(h, name)
+		}
+	}
+}
+
+func isCookieName(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Cookie", "Set-Cookie", "Clear-Site-Data":
+		return true
+	}
+	return false
+}
+
+// setIdentity tells the upstream who is signed in. It returns the names of the
+// headers that were left out because their claim cannot be one, which is never
+// a reason to write half of it.
+func setIdentity(h http.Header, login *auth.Login) (left []string) {
+	set := func(name, value string, ok bool) {
+		h.Del(name)
+		switch {
+		case value == "":
+		case !ok:
+			left = append(left, name)
+		default:
+			h[name] = []string{value}
+		}
+	}
+	for _, name := range [...]string{"Authorization", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username"} {
+		if login == nil && name == "Authorization" {
+			continue // the client's own, if the route lets it pass
+		}
+		h.Del(name)
+	}
+	if login == nil {
+		return nil
+	}
+	id := &login.Identity
+	if !login.AccessToken.Value.IsZero() {
+		token := login.AccessToken.Value.Reveal()
+		set("Authorization", "Bearer "+token, isToken68(token))
+	}
+	set("X-Forwarded-User", id.User, isPlain(id.User))
+	set("X-Forwarded-Email", id.Email, isPlain(id.Email))
+	set("X-Forwarded-Preferred-Username", id.PreferredUsername, isPlain(id.PreferredUsername))
+	groups, ok := joinList(id.Groups)
+	set("X-Forwarded-Groups", groups, ok)
+	return left
+}
+
+// setConnection tells the upstream where the request comes from. The chain in a
+// client's X-Forwarded-For is not carried on: note.Client is what is believed of it.
+func setConnection(h http.Header, note *web.Note, scheme, host string) {
+	h.Del("X-Forwarded-For")
+	if note.Client.IsValid() {
+		h["X-Forwarded-For"] = []string{note.Client.Unmap().WithZone("").String()}
+	}
+	h["X-Forwarded-Host"] = []string{host}
+	h["X-Forwarded-Proto"] = []string{scheme}
+	h["X-Request-Id"] = []string{note.ID}
+}
+
+// isToken68 reports whether s can stand behind "Bearer " (RFC 6750 section 2.1).
+func isToken68(s string) bool {
+	for i := range len(s) {
+		if !unreserved(s[i]) && s[i] != '+' && s[i] != '/' && s[i] != '=' {
+			return false
+		}
+	}
+	return true
+}
+
+// isPlain reports whether a claim can be a header value as it is. Space at its
+// ends could not: it is lost on the way, and " admin" would arrive as "admin".
+func isPlain(s string) bool {
+	return len(s) <= maxValue && utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, isControl)
+}
+
+// isControl also counts the line and paragraph separators of Unicode.
+func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+
+// joinList makes one value of many. The separator and the percent sign are
+// escaped in each, and so is space at its ends, which list parsers trim; an
+// element that is empty says nothing and is dropped.
+func joinList(list []string) (string, bool) {
+	var b strings.Builder
+	for _, s := range list {
+		if s == "" {
+			continue
+		}
+		if !utf8.ValidString(s) || strings.ContainsFunc(s, isControl) || b.Len()+len(s) > maxValue {
+			return "-", false
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		for i := range len(s) {
+			switch c := s[i]; {
+			case c == ',' || c == '%' || c == ' ' && (i == 0 || i == len(s)-1):
+				writeEscape(&b, c)
+			default:
+				b.WriteByte(c)
+			}
+		}
+	}
+	return b.String(), b.Len() <= maxValue
+}

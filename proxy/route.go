@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// Route says which requests go to which upstream, and who may make them. It is
+// not edited once NewRouter has seen it, and belongs to that Router alone.
+type Route struct {
+	// Name shows in logs; "" means host and path.
+	Name string
+	// Host is an exact host name, or "*.example.com" for every name below
+	// example.com, at any depth but not the name itself. "" is every host. Names
+	// compare without case, port and trailing dot; others than ASCII are written
+	// in their xn-- form.
+	Host string
+	// Path that ends in "/" matches everything under it; another matches itself
+	// alone, so "/w" and "/w/" are two things. A segment "*" stands for any one
+	// segment that is not empty. "" is "/".
+	Path string
+	// Methods are the methods served, all when empty. GET serves HEAD too.
+	Methods []string
+	// Policy is who may pass; the zero value is anyone signed in.
+	Policy auth.Policy
+	// PassPreflight sends CORS preflights (an OPTIONS request without a body that
+	// asks for a method) to the upstream, without identity and unasked. The route
+	// is the one of the method that they ask for.
+	PassPreflight bool
+	// PathChars are oddities allowed in paths, where every reading of the path
+	// leads to this route.
+	PathChars PathChars
+	// PassHeaders are names that a client may send although they belong to the
+	// gateway. What Evergate sets itself stays its own.
+	PassHeaders []string
+	// Origins may open WebSockets beside the route's own origin, such as
+	// "https://app.example.com".
+	Origins []string
+	// Upstream is the way out.
+	Upstream *Upstream
+
+	label string
+	pass  map[string]bool // PassHeaders, canonical
+	allow []string        // Origins, as browsers write them
+}
+
+// String returns the name of the route.
+func (r *Route) String() string { return r.label }
+
+// prepare checks what is written in r and fills what follows from it.
+func (r *Route) prepare(i int) (faults []error) {
+	fault := func(key, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("routes[%d].%s: "+format, append([]any{i, key}, args...)...))
+	}
+	if name, port, ok := cleanHost(strings.TrimPrefix(r.Host, "*.")); r.Host != "" && (!ok || port != "" || name == "") {
+		fault("match.host", "%q is no host name; write a name or *.name, without scheme and port, others than ASCII as xn--", r.Host)
+	}
+	if why := checkPattern(r.pattern()); why != "" {
+		fault("match.path", "%q %s", r.Path, why)
+	}
+	for j, m := range r.Methods {
+		if !knownMethod(m) {
+			fault(fmt.Sprintf("match.methods[%d]", j), "%q is no method that is carried; methods are upper case, and CONNECT and TRACE never pass", m)
+		}
+	}
+	r.pass = map[string]bool{}
+	for _, name := range r.PassHeaders {
+		r.pass[http.CanonicalHeaderKey(name)] = true
+	}
+	r.allow = nil
+	for j, o := range r.Origins {
+		origin, ok := cleanOrigin(o)
+		if !ok {
+			fault(fmt.Sprintf("origins[%d]", j), "%q is no origin; write scheme://host[:port]", o)
+		}
+		r.allow = append(r.allow, origin)
+	}
+	if r.label = r.Name; r.label == "" {
+		r.label = r.Host + r.pattern()
+	}
+	return faults
+}
+
+func (r *Route) pattern() string {
+	if r.Path == "" {
+		return "/"
+	}
+	return r.Path
+}
+
+// checkPattern says what is wrong with the path of a route, if anything.
+func checkPattern(p string) string {
+	if !strings.HasPrefix(p, "/") {
+		return "does not start with a slash"
+	}
+	if isReserved(p) {
+		return "is the gateway's own"
+	}
+	if strings.ContainsAny(p, "?#") {
+		return "holds a query or a fragment; rules read the path alone"
+	}
+	c, ok := canonicalPath(p)
+	if !ok {
+		return "holds a percent sign without two hex digits"
+	}
+	marks, why := examine(c)
+	switch {
+	case why != "":
+		return "cannot be matched: " + why
+	case marks.chars != 0:
+		return "holds an empty segment, a parameter or an encoded slash, which no rule can tell apart"
+	}
+	for segment := range strings.SplitSeq(p, "/") {
+		if strings.Contains(segment, "*") && segment != "*" {
+			return "holds a * that is not a segment of its own"
+		}
+	}
+	return ""
+}

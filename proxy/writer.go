@@ -1,0 +1,46 @@
+package proxy
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+)
+
+// writer is the way back to the client. It looks over informational answers,
+// which no ModifyResponse sees, sends headers that carry a cookie at once, and
+// keeps hold of a connection that changes its protocol.
+type writer struct {
+	http.ResponseWriter
+	c     *carriage
+	flush bool
+}
+
+// Unwrap is for http.ResponseController.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *writer) WriteHeader(status int) {
+	if status >= 100 && status < 200 {
+		h := w.Header()
+		scrub(h, w.c.own)
+		h.Del("Set-Cookie") // an early hint has no business with cookies
+		h.Del("Clear-Site-Data")
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.ResponseWriter.WriteHeader(status)
+	if w.flush {
+		// Whether the old cookie is still good is decided by when the new one goes
+		// out, so it must not wait in a buffer for a slow body.
+		_ = http.NewResponseController(w.ResponseWriter).Flush()
+	}
+}
+
+// Hijack implements http.Hijacker.
+func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.c.open(conn, buf), buf, nil
+}
