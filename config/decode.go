@@ -127,7 +127,10 @@ func setScalar(v reflect.Value, text string) error {
 		v.SetInt(int64(x))
 		return err
 	case slog.Level:
-		return v.Addr().Interface().(*slog.Level).UnmarshalText([]byte(text))
+		if err := v.Addr().Interface().(*slog.Level).UnmarshalText([]byte(text)); err != nil {
+			return fmt.Errorf("want debug, info, warn or error, got %q", text)
+		}
+		return nil
 	case netip.Prefix:
 		p, err := parsePrefix(text)
 		v.Set(reflect.ValueOf(p))

@@ -172,8 +172,13 @@ func isToken(s string) bool {
 
 func validUpstream(u *url.URL) string {
 	switch {
+	case u.Scheme == "unix":
+		if u.Host != "" || len(u.Path) < 2 {
+			return "want unix:///path/to/socket"
+		}
+		return ""
 	case u.Scheme != "http" && u.Scheme != "https":
-		return "want http:// or https://, got " + strconv.Quote(u.String())
+		return "want http://, https:// or unix:///, got " + strconv.Quote(u.String())
 	case u.Host == "" || u.Hostname() == "":
 		return "there is no host in " + strconv.Quote(u.String())
 	case u.User != nil:

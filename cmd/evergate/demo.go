@@ -69,10 +69,10 @@ func (p *program) devCmd() *cobra.Command {
 	var address string
 	cmd := &cobra.Command{
 		Use: "dev TARGET", Short: "Protect an app of your own, with no file at all",
-		Long: "Put a sign-in in front of an app that runs on this machine. TARGET is a port or a\n" +
-			"URL. Users, keys and sessions live in this process and end with it.",
+		Long: "Put a sign-in in front of an app that runs on this machine. TARGET is a port, a\n" +
+			"URL or unix:///path/to/socket. Users, keys and sessions live in this process and end with it.",
 		Example: "  evergate dev 3000\n  evergate dev http://127.0.0.1:3000 --listen localhost:9000",
-		Args:    exactly(1, "the app to protect: a port or a URL"),
+		Args:    exactly(1, "the app to protect: a port or a URL, or a unix socket"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			upstream, err := target(args[0])
 			if err != nil {

@@ -37,7 +37,7 @@ func (p *program) initCmd() *cobra.Command {
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.init(cmd.Context(), o) },
 	}
-	cmd.Flags().StringVar(&o.upstream, "upstream", "http://127.0.0.1:3000", "the app: a port or an http(s) URL")
+	cmd.Flags().StringVar(&o.upstream, "upstream", "http://127.0.0.1:3000", "the app: a port, an http(s) URL, or unix:///path")
 	cmd.Flags().StringVar(&o.host, "host", "", "the host name browsers use (default: http://localhost:8080)")
 	cmd.Flags().StringVar(&o.user, "user", "admin", "the first user's name")
 	cmd.Flags().StringVar(&o.dir, "dir", ".", "the folder to write into")
@@ -111,10 +111,10 @@ func target(s string) (*url.URL, error) {
 	}
 	u, err := url.Parse(s)
 	switch {
-	case err == nil && u.Scheme == "unix":
-		return nil, &misuse{fmt.Errorf("the app %q is a unix socket, which this version cannot reach", given), "name a port or an http URL"}
+	case err == nil && u.Scheme == "unix" && u.Host == "" && len(u.Path) > 1:
+		return u, nil
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || (u.Path != "" && u.Path != "/"):
-		return nil, &misuse{fmt.Errorf("the app %q is neither a port nor a URL like http://127.0.0.1:3000", given), "evergate dev 3000"}
+		return nil, &misuse{fmt.Errorf("the app %q is neither a port nor a URL like http://127.0.0.1:3000 or unix:///run/app.sock", given), "evergate dev 3000"}
 	}
 	u.Path = ""
 	return u, nil

@@ -1,0 +1,244 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evergate/evergate/config"
+)
+
+func noEnv(string) (string, bool) { return "", false }
+
+// TestBadFiles parses each file of testdata/bad: every "# want:" line at its
+// head is a part of what must be said of it, and each fault says where.
+func TestBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) < 60 {
+		t.Fatalf("got %d bad files, %v, want 60", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = config.Parse(file, data, noEnv)
+			faults, ok := errors.AsType[config.Faults](err)
+			if !ok {
+				t.Fatalf("got %v, want faults", err)
+			}
+			wants := 0
+			for line := range strings.Lines(string(data)) {
+				want, ok := strings.CutPrefix(strings.TrimSpace(line), "# want: ")
+				if !ok {
+					break
+				}
+				wants++
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got\n%v\nwant in it\n%s", err, want)
+				}
+			}
+			if wants == 0 {
+				t.Error("the file says nothing of what is wanted")
+			}
+			var drawn strings.Builder
+			faults.Draw(&drawn, false)
+			for _, f := range faults {
+				if f.Line < 1 || f.Column < 1 {
+					t.Errorf("a fault without a place: %v", f)
+				}
+			}
+			if !strings.Contains(drawn.String(), "^") {
+				t.Errorf("nothing is drawn:\n%s", &drawn)
+			}
+		})
+	}
+}
+
+func TestFaultsAreDrawn(t *testing.T) {
+	_, err := config.Parse("evergate.yaml", []byte("public_url: https://a.example\nidentity: [ local: { users_file: u } ]\nroutes:\n  - upstraem: http://127.0.0.1:1\n"), noEnv)
+	var b strings.Builder
+	faults, _ := errors.AsType[config.Faults](err)
+	faults.Draw(&b, false)
+	want := `evergate.yaml:4:5: unknown key "upstraem" under routes[0]
+    4 |   - upstraem: http://127.0.0.1:1
+      |     ^^^^^^^^ did you mean "upstream"?
+`
+	if !strings.Contains(b.String(), want) {
+		t.Errorf("got\n%s\nwant in it\n%s", &b, want)
+	}
+}
+
+const small = `
+public_url: https://apps.example.com
+identity:
+  - local: { users_file: users.yaml }
+routes:
+  - upstream: http://127.0.0.1:9000
+`
+
+func TestDefaults(t *testing.T) {
+	c, err := config.Parse("x", []byte(small), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		what      string
+		got, want any
+	}{
+		{"listen", c.Listen, "127.0.0.1:8080"},
+		{"admin.listen", c.Admin.Listen, "127.0.0.1:9180"},
+		{"access_token.ttl", c.AccessToken.TTL, 15 * time.Minute},
+		{"renew_before of 15m", c.AccessToken.RenewBefore.For(15 * time.Minute), 3 * time.Minute},
+		{"algorithm", c.AccessToken.Algorithm, "ES256"},
+		{"audience", c.AccessToken.Audience, "evergate"},
+		{"store", c.Session.Store, "bolt"},
+		{"idle_timeout", c.Session.IdleTimeout, 12 * time.Hour},
+		{"max_lifetime", c.Session.MaxLifetime, 720 * time.Hour},
+		{"rotation_grace", c.Session.RotationGrace, time.Minute},
+		{"max_stale", c.Session.MaxStale, 10 * time.Minute},
+		{"header_bytes", c.Limits.HeaderBytes, config.Size(64 << 10)},
+		{"public", c.Routes[0].Public, false},
+		{"no allow is nil: anyone signed in", c.Routes[0].Allow == nil, true},
+	} {
+		if row.got != row.want {
+			t.Errorf("%s: got %v, want %v", row.what, row.got, row.want)
+		}
+	}
+}
+
+func TestVariablesAreFilledInAfterParsing(t *testing.T) {
+	env := map[string]string{"AUD": "x: [y] # z", "N": "0123", "EMPTY": ""}
+	getenv := func(k string) (string, bool) { v, ok := env[k]; return v, ok }
+	for in, want := range map[string]string{
+		`${AUD}`: "x: [y] # z", `${N}`: "0123", `a${N}b`: "a0123b", `${NONE:-d}`: "d", `${EMPTY:-d}`: "d",
+		`${EMPTY}x`: "x", `$${AUD}`: "${AUD}", `$argon2id$v=19$x`: "$argon2id$v=19$x", `$N`: "$N", `${N:?why}`: "0123",
+	} {
+		c, err := config.Parse("x", []byte(small+"access_token: { audience: '"+in+"' }\n"), getenv)
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+		} else if c.AccessToken.Audience != want {
+			t.Errorf("%s: got %q, want %q", in, c.AccessToken.Audience, want)
+		}
+	}
+}
+
+func TestExampleLoadsAndNamesEveryKey(t *testing.T) {
+	if _, err := config.Load("../config.example.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("../config.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// With every commented default switched on it loads too, and says the same.
+	line := regexp.MustCompile(`(?m)^#( *[a-z_#].*)$`)
+	yamlish := regexp.MustCompile(`^( *)(# .*|[a-z_]+:.*)$`)
+	full := line.ReplaceAllStringFunc(string(data), func(s string) string {
+		body := strings.TrimPrefix(strings.TrimPrefix(s, "#"), " ")
+		if m := yamlish.FindStringSubmatch(body); m == nil || strings.HasPrefix(m[2], "#") {
+			return s
+		}
+		return body
+	})
+	full = strings.ReplaceAll(full, "cert_file: /etc/evergate/tls.crt", "cert_file: c")
+	c, err := config.Parse("the example with its defaults", []byte(full), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Session.IdleTimeout != 12*time.Hour || c.TLS.CertFile == "" {
+		t.Error("the commented defaults were not switched on; this test sees nothing")
+	}
+	for _, key := range config.AllKeys(reflect.TypeFor[config.Config]()) {
+		if !regexp.MustCompile(`(?m)(^|[ {#-])` + key + `:`).Match(data) {
+			t.Errorf("config.example.yaml does not show %s", key)
+		}
+	}
+}
+
+func TestEffectiveConfigIsAConfig(t *testing.T) {
+	c, err := config.Load("../config.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first, second strings.Builder
+	if err := c.WriteEffective(&first); err != nil {
+		t.Fatal(err)
+	}
+	again, err := config.Parse("effective", []byte(first.String()), noEnv)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &first)
+	}
+	if err := again.WriteEffective(&second); err != nil || first.String() != second.String() {
+		t.Errorf("got\n%s\nwant\n%s", &second, &first)
+	}
+	for _, want := range []string{"ttl: 15m", "header_bytes: 64KiB", "renew_before: 20%", "level: info", "rotation_grace: 1m"} {
+		if !strings.Contains(first.String(), want) {
+			t.Errorf("the effective config lacks %q:\n%s", want, &first)
+		}
+	}
+}
+
+func TestPathsAreOfTheFilesFolder(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "e.yaml")
+	if err := os.WriteFile(file, []byte(small+"keys: { files: [a.key, /b.key] }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.DataDir != filepath.Join(dir, "evergate-data") || c.Keys.Files[0] != filepath.Join(dir, "a.key") ||
+		c.Keys.Files[1] != "/b.key" || c.Identity[0].Local.UsersFile != filepath.Join(dir, "users.yaml") {
+		t.Errorf("got %s, %v, %s", c.DataDir, c.Keys.Files, c.Identity[0].Local.UsersFile)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	c, err := config.Parse("x", []byte(strings.ReplaceAll(small, "127.0.0.1", "10.0.0.5")+"trusted_proxies: [0.0.0.0/0]\n"), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := config.Faults(c.Warnings()).Error()
+	for _, want := range []string{"everybody is believed", "tokens travel to 10.0.0.5:9000 in the clear"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("got %q, want %q in it", all, want)
+		}
+	}
+}
+
+// FuzzParse: any text gives a Config or faults that say where, never a panic.
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/bad/*.yaml")
+	for _, file := range append(files, "../config.example.yaml") {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte("? [1]\n: 2\n<<: {a: 1}\n"))
+	f.Add([]byte("a: &a [*a]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := config.Parse("fuzz", data, noEnv)
+		if err == nil {
+			_ = c.Warnings()
+			if err := c.WriteEffective(&strings.Builder{}); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		faults, ok := errors.AsType[config.Faults](err)
+		if !ok || len(faults) == 0 {
+			t.Fatalf("got %v, want faults", err)
+		}
+		faults.Draw(&strings.Builder{}, true)
+	})
+}

@@ -1,0 +1,27 @@
+package config
+
+import (
+	"net/url"
+	"reflect"
+)
+
+// AllKeys lists every key of a struct and of those in it that works in this version.
+func AllKeys(t reflect.Type) (keys []string) {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return AllKeys(t.Elem())
+	case reflect.Struct:
+	default:
+		return nil
+	}
+	if t == reflect.TypeFor[notYet]() || t == reflect.TypeFor[url.URL]() {
+		return nil
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if key := f.Tag.Get("yaml"); key != "" && f.Type != reflect.TypeFor[notYet]() {
+			keys = append(append(keys, key), AllKeys(f.Type)...)
+		}
+	}
+	return keys
+}
