@@ -3,11 +3,11 @@
 
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# Debian's packages that the end-to-end tests use: a browser, and a web
-# application with no sign-in of its own.
-PACKAGES := chromium
+# Debian's packages that the tests use: a browser, a web application with no
+# sign-in of its own, and the checker of the unit in deploy/.
+PACKAGES := chromium transmission-daemon systemd
 
-.PHONY: test check unit e2e deps build fuzz soak
+.PHONY: test check unit e2e deps build fuzz
 
 test: deps check unit e2e
 
@@ -35,3 +35,12 @@ unit:
 
 e2e:
 	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -timeout 12m ./...; fi
+
+# Each fuzz target for FUZZTIME; their corpora are in testdata/fuzz and in code.
+FUZZTIME ?= 60s
+fuzz:
+	$(GO) test -run xxx -fuzz FuzzCookie -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./session
+	$(GO) test -run xxx -fuzz FuzzClean -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
+	$(GO) test -run xxx -fuzz FuzzReturnTo -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth
+	$(GO) test -run xxx -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config
+	$(GO) test -run xxx -fuzz FuzzUsers -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config

@@ -46,6 +46,26 @@ Start here:
 
 Exit codes: 0 done, 1 it did not work, 2 the command was not understood.`
 
+// Help begins with examples: most people need one line to copy.
+const (
+	helpTemplate = `{{if .HasExample}}Examples:
+{{.Example}}
+
+{{end}}{{with or .Long .Short}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{.UsageString}}`
+
+	usageTemplate = `Usage:
+  {{.UseLine}}{{if .HasAvailableSubCommands}} COMMAND
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+`
+)
+
 // run is the program without its process: scripts in testdata call it too.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	p := &program{in: in, out: out, err: errOut}
@@ -61,6 +81,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &misuse{err, cmd.CommandPath() + " --help"}
 	})
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(p.demoCmd(), p.devCmd(), p.initCmd(), p.serveCmd(), p.checkCmd(), p.userCmd(),
 		p.keyCmd(), p.configCmd(), p.healthcheckCmd(), p.versionCmd())
 	root.Args = func(cmd *cobra.Command, args []string) error { return p.unknown(cmd, args) }

@@ -108,7 +108,7 @@ func runServers(ctx context.Context, g *gateway, cfg *config.Config, log *slog.L
 	requests, endRequests := context.WithCancel(context.Background())
 	defer endRequests()
 	public := &http.Server{
-		Handler: g.Public, MaxHeaderBytes: int(cfg.Limits.HeaderBytes),
+		Handler: g.Public, MaxHeaderBytes: int(cfg.Limits.HeaderBytes), DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout: cfg.Limits.HeaderTimeout, IdleTimeout: cfg.Limits.IdleTimeout,
 		BaseContext: func(net.Listener) context.Context { return requests },
 		ErrorLog:    slog.NewLogLogger(debugOnly{log.Handler()}, slog.LevelDebug),
