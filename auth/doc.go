@@ -17,6 +17,10 @@
 //	   │   GET /.evergate/landed       did the cookie come back?
 //	   ├───────────────▶ yes: 303 /app      no: a page that names the cause
 //
+// A form that was being posted when nobody was signed in is kept ([Forms]) and
+// offered again after landing, on /.evergate/resend; [Handler.Restore] puts it
+// in the place of the request that page sends.
+//
 // auth knows no store, no cookie format, no key and no upstream: what it needs
 // of its sisters it declares as small interfaces ([Sessions], [Sealer],
 // [Minter]), and cmd/evergate wires them.

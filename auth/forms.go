@@ -65,6 +65,8 @@ var (
 	errFormGone = errors.New("the form is not kept any more")
 	// errFormSent reports a form that has been sent already.
 	errFormSent = errors.New("the form was sent already")
+	// errFormElsewhere reports a form that was going to another address.
+	errFormElsewhere = errors.New("the form was going elsewhere")
 )
 
 // NewForms returns an empty Forms. Now is its clock; nil means time.Now.
@@ -132,7 +134,8 @@ func (f *Forms) open(id string, key []byte, owner string) (form, error) {
 	return f.unseal(id, key, owner, "")
 }
 
-// take returns a form that was sent to target, once.
+// take returns a form that was sent to target, once. The error is errFormGone,
+// errFormSent or errFormElsewhere.
 func (f *Forms) take(id string, key []byte, owner, target string) (form, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -165,7 +168,7 @@ func (f *Forms) unseal(id string, key []byte, owner, target string) (form, error
 	parts := bytes.SplitN(plain, []byte{0}, 3)
 	out := form{target: string(parts[0]), contentType: string(parts[1]), body: parts[2]}
 	if target != "" && target != out.target {
-		return form{}, errFormGone
+		return form{}, errFormElsewhere
 	}
 	if owner != "" {
 		k.owner = owner

@@ -144,6 +144,8 @@ func (h *Handler) Restore(r *http.Request, login *Login) error {
 	}
 	kept, err := h.cfg.Forms.take(id, h.formKey(r, id), ownerOf(login), target(r))
 	switch {
+	case errors.Is(err, errFormElsewhere):
+		return nil
 	case errors.Is(err, errFormSent):
 		return &web.Error{Status: http.StatusConflict, Code: "form_sent", Title: "This form was sent already",
 			Detail: "It went out once, with the first click, and was not sent again.",

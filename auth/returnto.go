@@ -31,11 +31,9 @@ func ReturnTo(rd string) string {
 			return "/"
 		}
 	}
-	path := rd
-	if i := strings.IndexAny(rd, "?#"); i >= 0 {
-		path = rd[:i]
-	}
-	if !validEscapes(path) {
+	address, fragment, _ := strings.Cut(rd, "#")
+	path, _, _ := strings.Cut(address, "?")
+	if !validEscapes(path) || !validEscapes(fragment) {
 		return "/"
 	}
 	for range 3 { // as written, decoded once, decoded twice

@@ -44,7 +44,7 @@ const (
 )
 
 const (
-	freeFailures    = 5
+	freeFailures    = 10
 	maxWait         = time.Minute
 	forgetFailures  = 15 * time.Minute
 	friendFor       = 30 * 24 * time.Hour
