@@ -101,6 +101,7 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		"logout":    {get: h.logoutPage, post: h.signOut},
 		"session":   {get: h.session},
 		"ping":      {get: ping},
+		"icon.svg":  {get: icon},
 		"style.css": {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }},
 	}
 	for path, extra := range cfg.Extra {
@@ -302,5 +303,10 @@ func ping(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_, _ = io.WriteString(w, "ok\n")
+	return nil
+}
+
+func icon(w http.ResponseWriter, r *http.Request) error {
+	web.Icon().ServeHTTP(w, r)
 	return nil
 }

@@ -132,6 +132,7 @@ func TestMethodsAndPaths(t *testing.T) {
 		{"POST", "/.evergate/resend", 405, "GET, HEAD"},
 		{"GET", "/.evergate/style.css", 200, ""},
 		{"HEAD", "/.evergate/style.css?v=1", 200, ""},
+		{"GET", "/.evergate/icon.svg", 200, ""},
 		{"POST", "/.evergate/style.css", 405, "GET, HEAD"},
 		{"GET", "/.evergate/jwks.json", 200, ""},
 		{"GET", "/.evergate/", 404, ""},
@@ -148,7 +149,7 @@ func TestMethodsAndPaths(t *testing.T) {
 			if got := p.Header.Get("Allow"); got != c.allow {
 				t.Errorf("got Allow %q, want %q", got, c.allow)
 			}
-			cacheable := c.want == 200 && (strings.Contains(c.path, "style.css") || strings.Contains(c.path, "jwks"))
+			cacheable := c.want == 200 && (strings.Contains(c.path, "style.css") || strings.Contains(c.path, "icon.svg") || strings.Contains(c.path, "jwks"))
 			if got := p.Header.Get("Cache-Control"); (got == "no-store") == cacheable {
 				t.Errorf("got Cache-Control %q", got)
 			}

@@ -132,6 +132,7 @@ func writePage(w http.ResponseWriter, r *http.Request, e *Error, note *Note) {
 
 var (
 	styleText = mustRead("pages/style.css")
+	iconText  = mustRead("pages/icon.svg")
 	styleHash = func() string { sum := sha256.Sum256(styleText); return hex.EncodeToString(sum[:6]) }()
 )
 
@@ -148,5 +149,16 @@ func Assets() http.Handler {
 		h.Set("ETag", `"`+styleHash+`"`)
 		h.Set("X-Content-Type-Options", "nosniff")
 		http.ServeContent(w, r, "style.css", time.Time{}, bytes.NewReader(styleText))
+	})
+}
+
+// Icon serves the icon of the pages.
+func Icon() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "image/svg+xml")
+		h.Set("Cache-Control", "public, max-age=86400")
+		h.Set("X-Content-Type-Options", "nosniff")
+		http.ServeContent(w, r, "icon.svg", time.Time{}, bytes.NewReader(iconText))
 	})
 }
