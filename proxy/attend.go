@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
 )
 
 // attendAfter is how long a response of unknown length may run before it counts
@@ -55,6 +56,7 @@ func (c *carriage) attend() {
 func (c *carriage) sessionEnded() {
 	defer c.ending.Done()
 	if c.in.Context().Err() == nil {
+		web.NoteOf(c.in.Context()).Ended.Store(true)
 		c.mu.Lock()
 		t := c.tunnel
 		c.mu.Unlock()

@@ -48,6 +48,14 @@ func TestREADME(t *testing.T) {
 	}
 }
 
+// TestExampleConfigIsSound: `evergate check` has nothing to say against it.
+func TestExampleConfigIsSound(t *testing.T) {
+	var out strings.Builder
+	if code := run([]string{"check", "../../config.example.yaml"}, nil, &out, &out); code != exitOK || !strings.Contains(out.String(), "0 warnings") {
+		t.Errorf("got exit code %d, %s", code, out.String())
+	}
+}
+
 // TestHelpStartsWithExamples: every command shows how it is typed.
 func TestHelpStartsWithExamples(t *testing.T) {
 	for _, args := range []string{"demo", "dev", "init", "serve", "check", "user add", "user passwd", "user disable",

@@ -31,6 +31,9 @@ type Note struct {
 	Decision string
 	// Upstream is the time spent waiting for the upstream's response header.
 	Upstream time.Duration
+	// Ended says that the session ended under a response that was still running,
+	// which was cut for it: an end as it should be, set by whoever cut it.
+	Ended atomic.Bool
 	// Err is why an answer is an error.
 	Err error
 

@@ -86,7 +86,10 @@ func (s *server) recovered(x *exchange, r *http.Request, v any) bool {
 		return false
 	case v == http.ErrAbortHandler: // a handler's own way to cut an answer short
 		x.rec.aborted = true
-		if x.note.Err == nil {
+		switch {
+		case x.note.Ended.Load():
+			x.note.Err = errors.New("its session ended")
+		case x.note.Err == nil:
 			x.note.Err = errors.New("the answer was cut short")
 		}
 		return true
@@ -106,15 +109,15 @@ func (s *server) recovered(x *exchange, r *http.Request, v any) bool {
 
 // line writes the access line. The query stays out of it: it may hold secrets.
 func (s *server) line(x *exchange) {
+	n := x.note
 	status, gone := x.rec.outcome()
 	level := slog.LevelInfo
-	if !gone && (status >= 500 || x.rec.aborted) {
+	if !gone && (status >= 500 || x.rec.aborted && !n.Ended.Load()) {
 		level = slog.LevelWarn
 	}
 	if !s.Log.Enabled(x.ctx, level) {
 		return
 	}
-	n := x.note
 	attrs := make([]slog.Attr, 0, 16)
 	client := ""
 	if n.Client.IsValid() {
