@@ -21,7 +21,8 @@ const (
 	DoubleSlash                        // empty segments, as in /a//b
 )
 
-// MaxPath is the longest path that is served, in bytes as sent.
+// MaxPath is the longest path that is served, in bytes, both as sent and in its
+// canonical form.
 const MaxPath = 8 << 10
 
 // Target is a request target in its canonical form.
@@ -80,8 +81,7 @@ func Clean(target string, allow PathChars) (Target, *web.Error) {
 	}
 	path, query, hasQuery := strings.Cut(target, "?")
 	if len(path) > MaxPath {
-		return t, &web.Error{Status: http.StatusRequestURITooLong, Code: "path_too_long",
-			Detail: fmt.Sprintf("The path of this address is longer than %d bytes.", MaxPath)}
+		return t, tooLong()
 	}
 	for i := range len(target) {
 		if c := target[i]; c <= ' ' || c == 0x7f || c == '#' {
@@ -91,6 +91,9 @@ func Clean(target string, allow PathChars) (Target, *web.Error) {
 	canonical, ok := canonicalPath(path)
 	if !ok {
 		return t, badTarget("it holds a percent sign without two hex digits; write %25 for the sign itself")
+	}
+	if len(canonical) > MaxPath {
+		return t, tooLong() // it grew by being escaped
 	}
 	t = Target{Path: canonical, RawQuery: query, ForceQuery: hasQuery && query == "", spelled: canonical == path}
 	if strings.HasPrefix(canonical, "//") {
@@ -117,6 +120,11 @@ func Clean(target string, allow PathChars) (Target, *web.Error) {
 func writtenAs(canonical string) bool {
 	plain, err := url.PathUnescape(canonical)
 	return err == nil && (&url.URL{Path: plain, RawPath: canonical}).EscapedPath() == canonical
+}
+
+func tooLong() *web.Error {
+	return &web.Error{Status: http.StatusRequestURITooLong, Code: "path_too_long",
+		Detail: fmt.Sprintf("The path of this address is longer than %d bytes.", MaxPath)}
 }
 
 func badTarget(why string) *web.Error {
