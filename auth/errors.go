@@ -19,6 +19,7 @@ const (
 	Over      = "over"      // older than max_lifetime
 	Withdrawn = "withdrawn" // the provider said no: disabled, password changed, grant revoked
 	Theft     = "theft"     // a spent handle was proven to be in a cookie jar
+	Elsewhere = "elsewhere" // signed out at the provider, or from another device
 	Stale     = "stale"     // the access token ran out long ago and could not be renewed
 )
 
@@ -67,6 +68,9 @@ type Refused struct {
 	// Reason is for logs, never for the page: "no such user", "wrong password",
 	// "disabled".
 	Reason string
+	// Code is the error code that a provider gave (RFC 6749 sections 4.1.2.1 and
+	// 5.2), such as "access_denied", or "".
+	Code string
 }
 
 func (r *Refused) Error() string { return "refused: " + r.Reason }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"html"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -97,6 +98,20 @@ func (s *sessions) End(h http.Header, r *http.Request) (*auth.Login, error) {
 	return nil, nil
 }
 
+// EndAll ends what a provider says is over, by subject or sid.
+func (s *sessions) EndAll(_ context.Context, provider, subject, sid string) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault != nil {
+		return 0, s.fault
+	}
+	before := len(s.live)
+	maps.DeleteFunc(s.live, func(_ string, l *auth.Login) bool {
+		return l.Identity.Provider == provider && (subject == "" || l.Identity.Subject == subject) && (sid == "" || l.SID == sid)
+	})
+	return before - len(s.live), nil
+}
+
 // forget ends all sessions, as their lifetime does.
 func (s *sessions) forget() {
 	s.mu.Lock()
@@ -118,6 +133,10 @@ func (l *live) Deliver(_ context.Context, h http.Header) {
 }
 func (l *live) Attend(ctx context.Context, _ func(*auth.Login) error) (context.Context, func()) {
 	return ctx, func() {}
+}
+func (l *live) Token(context.Context, auth.Wanted) (auth.Token, error) { return auth.Token{}, nil }
+func (l *live) Replace(_ context.Context, _ auth.Wanted, t auth.Token) (auth.Token, error) {
+	return t, nil
 }
 func (l *live) Times() auth.Times {
 	return auth.Times{Ends: noon.Add(48 * time.Hour), IdleEnds: noon.Add(time.Hour), Renews: noon.Add(-time.Second)}

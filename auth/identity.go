@@ -25,6 +25,9 @@ type Identity struct {
 	EmailVerified bool
 	// Groups are the groups the person is in.
 	Groups []string
+	// GroupsOmitted says that the provider left the groups out of its tokens
+	// because there are too many (Entra's overage), so that Groups is not all.
+	GroupsOmitted bool
 	// Claims are the provider's claims as they came, for rules and pages.
 	Claims map[string]any
 }

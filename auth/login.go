@@ -23,6 +23,21 @@ type Login struct {
 	ACR string
 	// AccessToken is what goes upstream as a Bearer token (RFC 6750).
 	AccessToken Token
+	// RefreshToken gets the next access token (RFC 6749 section 6). It never
+	// leaves the session. Empty where the provider gave none: see Until.
+	RefreshToken secret.Text
+	// IDToken is the provider's ID token as it came, for signing out there, and
+	// empty for local users.
+	IDToken secret.Text
+	// SID is the provider's own name of its session with the browser (OIDC
+	// Back-Channel Logout 1.0 section 2.1, "sid"), or "".
+	SID string
+	// Resources are access tokens for single resources (RFC 8707), by resource.
+	// Nil is none yet. Like all else here the map is never edited.
+	Resources map[string]Token
+	// Until ends the session, by the gateway's clock: a provider that gives no
+	// refresh token leaves nothing to renew with. Zero is no such end.
+	Until time.Time
 	// Stamp is a private mark of the method that signed the person in. A local
 	// login holds a digest of the password hash there, so that a changed
 	// password shows.
@@ -55,6 +70,41 @@ type Session interface {
 	Attend(ctx context.Context, allowed func(*Login) error) (attended context.Context, activity func())
 	// Times says when the session ends.
 	Times() Times
+	// Token returns the token that a route wants sent upstream, getting or
+	// renewing it first where that is due. The error is a *Unavailable, or a
+	// *Absent if the session ended.
+	Token(ctx context.Context, want Wanted) (Token, error)
+	// Replace is Token for a caller whose upstream refused what Token gave: it
+	// forces one renewal for each refused token, unless somebody has replaced it
+	// already, and returns the token of then. It returns refused itself where
+	// nothing better is to be had.
+	Replace(ctx context.Context, want Wanted, refused Token) (Token, error)
+}
+
+// TokenKind is what a route wants behind "Bearer ".
+type TokenKind int
+
+const (
+	// AccessToken is the provider's access token, or that of local users.
+	AccessToken TokenKind = iota
+	// IDToken is the provider's ID token. Local users have none.
+	IDToken
+	// Minted is a JWT that the gateway signs from the session's claims, so that
+	// an upstream needs one verifier for people of every provider.
+	Minted
+	// NoToken sends none.
+	NoToken
+)
+
+// Wanted says which token a route wants. The zero value is the access token as
+// the sign-in gave it.
+type Wanted struct {
+	Kind TokenKind
+	// Resource asks for an access token for one resource (RFC 8707), "" for none
+	// in particular.
+	Resource string
+	// Audience is that of a Minted token; "" is the configured one.
+	Audience string
 }
 
 // Times are the ends of a session, by the gateway's clock.
@@ -90,6 +140,10 @@ type Sessions interface {
 	// if r brought none. On a *Unavailable the cookie is not cleared: the session
 	// lives on.
 	End(h http.Header, r *http.Request) (*Login, error)
+	// EndAll ends every session that was signed in at provider by subject, or
+	// under its sid; an empty one of the two does not count, and of two given both
+	// must hold. It returns how many it ended.
+	EndAll(ctx context.Context, provider, subject, sid string) (int, error)
 }
 
 // Minter signs access tokens. token.Issuer is one.
@@ -100,10 +154,35 @@ type Minter interface {
 }
 
 // Refresher renews a Login without the person: it reads the claims again and
-// gets a new access token. A *Refused ends the session; every other error keeps
-// it and is tried again.
+// gets a new access token, for one resource (RFC 8707) where that is not "".
+//
+// A *Refused ends the session. A *Unavailable keeps it for as long as that
+// lasts; every other error keeps it until max_stale past the token's expiry. A
+// refresh token that came with any answer is in the Login that is returned, so
+// an answer that was good in part comes without an error.
 type Refresher interface {
-	Refresh(ctx context.Context, login *Login) (*Login, error)
+	Refresh(ctx context.Context, login *Login, resource string) (*Login, error)
+}
+
+// Revoker tells a provider that the tokens of a Login are not needed any more
+// (RFC 7009). An error changes nothing here: the session is over all the same.
+type Revoker interface {
+	Revoke(ctx context.Context, login *Login) error
+}
+
+// LogoutURLer signs people out at a provider too (OIDC RP-Initiated Logout 1.0).
+type LogoutURLer interface {
+	// LogoutURL returns where to send the browser, which comes back to returnTo
+	// with state; "" where the provider offers nothing of the kind.
+	LogoutURL(ctx context.Context, login *Login, returnTo, state string) (string, error)
+}
+
+// LogoutTokens reads the tokens by which a provider says that a session is over
+// (OIDC Back-Channel Logout 1.0).
+type LogoutTokens interface {
+	// LogoutToken checks raw and says whose sessions are over; one of the two may
+	// be "". The error is a *Refused, or a *Unavailable.
+	LogoutToken(ctx context.Context, raw string) (subject, sid string, err error)
 }
 
 // Checker tells at once, without any round trip, whether a Login still stands.

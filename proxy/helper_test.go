@@ -149,6 +149,8 @@ type session struct {
 	delivered int
 	attended  int
 	active    int
+	replaced  int   // how often the access token was replaced
+	noToken   error // what Token answers, if not nil
 }
 
 func newSession() *session {
@@ -182,6 +184,43 @@ func (s *session) Attend(ctx context.Context, allowed func(*auth.Login) error) (
 		s.active++
 		s.mu.Unlock()
 	}
+}
+
+// Token gives a token that says for what it is.
+func (s *session) Token(_ context.Context, want auth.Wanted) (auth.Token, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.noToken != nil {
+		return auth.Token{}, s.noToken
+	}
+	switch want.Kind {
+	case auth.IDToken:
+		return auth.Token{Value: secret.New("id.token")}, nil
+	case auth.Minted:
+		return auth.Token{Value: secret.New("minted.for." + want.Audience)}, nil
+	case auth.NoToken:
+		return auth.Token{}, nil
+	}
+	t := "good.token"
+	if want.Resource != "" {
+		t = "token.for." + want.Resource
+	}
+	if s.replaced > 0 {
+		t = fmt.Sprintf("%s.%d", t, s.replaced)
+	}
+	return auth.Token{Value: secret.New(t)}, nil
+}
+
+// Replace renews once for each refused token.
+func (s *session) Replace(ctx context.Context, want auth.Wanted, refused auth.Token) (auth.Token, error) {
+	now, err := s.Token(ctx, want)
+	if err != nil || now.Value.Reveal() != refused.Value.Reveal() || want.Kind != auth.AccessToken {
+		return now, err
+	}
+	s.mu.Lock()
+	s.replaced++
+	s.mu.Unlock()
+	return s.Token(ctx, want)
 }
 
 func (s *session) counts() (delivered, attended, active int) {

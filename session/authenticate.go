@@ -83,7 +83,13 @@ func (m *Manager) unread(h handle, host string, err error) (*auth.Login, error) 
 	case errors.Is(err, ErrNotFound):
 		// The cookie stays: this request may be a late one, and the jar may hold
 		// the handle of a newer session under the same name by now.
-		return nil, &auth.Absent{Reason: auth.Ended}
+		reason := auth.Ended
+		m.mu.Lock()
+		if e := m.entries[h.session.Key()]; e != nil {
+			reason = e.why()
+		}
+		m.mu.Unlock()
+		return nil, &auth.Absent{Reason: reason}
 	case errors.Is(err, ErrSeal):
 		return nil, &auth.Absent{Reason: auth.Damaged}
 	}
@@ -172,6 +178,7 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 		}
 		m.cfg.Log.WarnContext(ctx, "a spent handle is in a cookie jar: the session is revoked", "event", "session.reuse_detected",
 			"session", name, "subject", l.state.Login.Identity.User, "generation", h.generation, "current", fam.Generation)
+		m.revokeThere(l.login(), l.entry.key)
 		return l, false, &auth.Absent{Reason: auth.Theft}
 	case verdict == Probe:
 		spent := h.generation != fam.Generation || !fam.open()
@@ -206,15 +213,18 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 // serve renews what is due and hands out the login.
 func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*auth.Login, error) {
 	l.entry.use(l.now)
-	login := l.login()
+	stored := l.stored()
+	login := stored.login()
 	now := m.cfg.Now()
-	if m.due(login.AccessToken, now) {
-		f := m.renew(l.entry, h)
-		if f != nil && m.tooOld(login.AccessToken, now) {
+	if stored.renewable() && m.due(l.entry.key, stored.storedToken, now) {
+		for f := m.renew(l.entry, h, "", ""); f != nil && m.tooOld(stored.storedToken, now); f = m.renew(l.entry, h, "", "") {
 			select {
 			case <-f.done:
 			case <-ctx.Done():
 				return nil, &auth.Unavailable{What: "the renewal of your sign-in", Err: ctx.Err()}
+			}
+			if f.resource == "" {
+				break
 			}
 		}
 		var err error
@@ -235,15 +245,20 @@ func (e *entry) use(now time.Time) {
 	}
 }
 
-// login returns the login of the session, with the token that could not be
-// stored yet if there is one.
-func (l *loaded) login() *auth.Login {
+// stored returns the login of the session, the one that could not be stored yet
+// if there is one.
+func (l *loaded) stored() storedLogin {
 	l.entry.mu.Lock()
 	defer l.entry.mu.Unlock()
 	if u := l.entry.unsaved; u != nil {
-		return u.login()
+		return *u
 	}
-	return l.state.Login.login()
+	return l.state.Login
+}
+
+func (l *loaded) login() *auth.Login {
+	stored := l.stored()
+	return stored.login()
 }
 
 // hostOf is the host a cookie belongs to. Cookies know no ports.

@@ -20,6 +20,9 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 		Created: now, Seen: now, Remember: remember, Login: storeLogin(login),
 		Families: map[string]Family{host: NewFamily(h.child, now)},
 	}
+	if !login.Until.IsZero() {
+		s.Until = login.Until.Add(now.Sub(m.cfg.Now()))
+	}
 	cookie, err := m.handleCookie(h, host, &s, now)
 	if err != nil {
 		return err
@@ -102,6 +105,7 @@ func (m *Manager) endSession(ctx context.Context, h handle) (*auth.Login, error)
 	}
 	m.cfg.Log.InfoContext(ctx, "signed out", "event", "session.ended", "session", l.entry.key.Name(),
 		"subject", login.Identity.User)
+	m.revokeThere(login, l.entry.key)
 	return login, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/evergate/evergate/auth"
 )
 
 const (
@@ -72,7 +74,7 @@ func (m *Manager) writeEntry(ctx context.Context, e *entry) {
 func (m *Manager) reload(ctx context.Context, e *entry) bool {
 	rec, err := m.cfg.Store.Get(ctx, e.key)
 	if errors.Is(err, ErrNotFound) {
-		m.gone(e.key, "ended")
+		m.gone(e.key, auth.Ended)
 		return false
 	}
 	if err != nil {

@@ -31,12 +31,8 @@ func (s *live) Times() auth.Times {
 	return auth.Times{
 		Ends:     s.m.ends(st).Add(-skew),
 		IdleEnds: s.e.seen.Add(s.m.cfg.IdleTimeout).Add(-skew),
-		Renews:   s.m.renewsAt(st.Login),
+		Renews:   s.m.renewsAt(s.e.key, s.e.stored()),
 	}
-}
-
-func (m *Manager) renewsAt(l storedLogin) time.Time {
-	return l.Expires.Add(-m.cfg.RenewBefore(l.Expires.Sub(l.Issued)))
 }
 
 // Deliver implements auth.Session.
@@ -110,16 +106,12 @@ func (s *live) activity() {
 func (s *live) attend(ctx context.Context, allowed func(*auth.Login) error) error {
 	for {
 		s.e.mu.Lock()
-		changed, ended, at, unsaved := s.e.changed, s.e.ended, s.e.at, s.e.unsaved
+		changed, ended, at, stored := s.e.changed, s.e.ended, s.e.at, s.e.stored()
 		idleEnds := s.e.seen.Add(s.m.cfg.IdleTimeout)
-		retryAt := s.e.retryAt
+		retryAt := s.e.trouble[""].retryAt
 		s.e.mu.Unlock()
 		if ended != "" {
 			return errSessionEnded
-		}
-		stored := at.state.Login
-		if unsaved != nil {
-			stored = *unsaved
 		}
 		login := stored.login()
 		l := loaded{version: at, entry: s.e, now: s.m.cfg.Now().Add(at.skew)}
@@ -130,11 +122,13 @@ func (s *live) attend(ctx context.Context, allowed func(*auth.Login) error) erro
 			return errNotAllowed
 		}
 		wait := earlier(s.m.ends(at.state), idleEnds).Sub(l.now)
-		if now := s.m.cfg.Now(); s.m.due(login.AccessToken, now) {
-			s.m.renew(s.e, s.h)
+		switch now := s.m.cfg.Now(); {
+		case !stored.renewable():
+		case s.m.due(s.e.key, stored.storedToken, now):
+			s.m.renew(s.e, s.h, "", "")
 			wait = min(wait, max(retryAt.Sub(now), time.Second))
-		} else {
-			wait = min(wait, s.m.renewsAt(stored).Sub(now))
+		default:
+			wait = min(wait, s.m.renewsAt(s.e.key, stored).Sub(now))
 		}
 		timer := time.NewTimer(max(wait, time.Millisecond))
 		select {

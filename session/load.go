@@ -70,7 +70,7 @@ func (m *Manager) save(ctx context.Context, l loaded, next state) (loaded, error
 	if err != nil {
 		return loaded{}, err
 	}
-	rec := Record{Version: number, Expires: m.expires(&next), Data: data}
+	rec := Record{Version: number, Expires: m.expires(&next), Tags: m.tags(&next.Login), Data: data}
 	if err := m.cfg.Store.Put(ctx, l.entry.key, rec); err != nil {
 		return loaded{}, err
 	}
@@ -79,15 +79,29 @@ func (m *Manager) save(ctx context.Context, l loaded, next state) (loaded, error
 	return l, nil
 }
 
-// gone forgets a session that the store no longer has.
+// gone forgets a session that the store no longer has. Where its person did not
+// end it themselves the reason is kept for a while: they will ask.
 func (m *Manager) gone(key Key, reason string) {
 	m.mu.Lock()
 	e := m.entries[key]
-	delete(m.entries, key)
+	if e == nil && reason == auth.Elsewhere {
+		e = &entry{key: key, changed: make(chan struct{}), touched: m.cfg.Now()}
+		m.entries[key] = e
+	}
+	if reason != auth.Elsewhere && (e == nil || e.why() != auth.Elsewhere) {
+		delete(m.entries, key)
+	}
 	m.mu.Unlock()
 	if e != nil {
 		e.end(reason)
 	}
+}
+
+// why says why the session ended, or "".
+func (e *entry) why() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ended
 }
 
 // revoke ends a session for good. When it returns nil, nothing brings it back:

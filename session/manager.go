@@ -32,6 +32,9 @@ type Config struct {
 	// Methods are the ways people signed in, by Identity.Provider: each an
 	// auth.Refresher, and an auth.Checker if it can tell at once.
 	Methods map[string]auth.Refresher
+	// Minter signs what routes with tokens of the gateway's own want. Nil means
+	// that none does.
+	Minter auth.Minter
 	// Cookie is the name of the session cookie. The probe cookie adds "-probe".
 	Cookie string
 	// Insecure leaves the Secure attribute out, for plain http on a loopback
@@ -103,8 +106,9 @@ func (m *Manager) Recheck() {
 const (
 	// storeTimeout bounds what the Manager asks of the store off the request path.
 	storeTimeout = 5 * time.Second
-	// renewTimeout bounds one renewal.
-	renewTimeout = 30 * time.Second
+	// renewTimeout bounds one renewal, and is longer than any provider is given for
+	// one answer: a grant that is cut short here may have been performed there.
+	renewTimeout = 45 * time.Second
 	// maxTries bounds the compare-and-set loops; each lost round is somebody
 	// else's progress.
 	maxTries = 100
@@ -123,6 +127,9 @@ func (m *Manager) rules(s *state) Rules {
 // ends is when the session ends however it is used.
 func (m *Manager) ends(s *state) time.Time {
 	ends := s.Created.Add(m.cfg.MaxLifetime)
+	if !s.Until.IsZero() {
+		ends = earlier(ends, s.Until)
+	}
 	if s.Retired {
 		return earlier(ends, s.Seen.Add(m.cfg.Grace))
 	}
@@ -151,12 +158,12 @@ type entry struct {
 	at      version    // the newest record seen here
 	flight  *flight    // the renewal under way, or nil
 	unsaved *storedLogin
-	failed  int       // renewals failed in a row
-	unclear time.Time // since when they fail for a reason that is no outage, or zero
-	retryAt time.Time // when to try again after a failure
-	seen    time.Time // last use, by the store's clock
-	streams int       // attended streams
-	ended   string    // why it ended, or ""
+	trouble map[string]trouble // with renewals, by resource
+	forced  string             // the token that an upstream refused and a renewal was forced for
+	minted  map[string]minted  // tokens of the gateway's own, by audience
+	seen    time.Time          // last use, by the store's clock
+	streams int                // attended streams
+	ended   string             // why it ended, or ""
 	changed chan struct{}
 }
 

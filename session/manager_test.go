@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -33,9 +34,16 @@ type method struct {
 	slow    time.Duration // how long Refresh takes
 	groups  []string
 	subject string
+	rotates bool // each renewal gives a new refresh token
+	revoked []string
 }
 
-func (m *method) Refresh(ctx context.Context, l *auth.Login) (*auth.Login, error) {
+func (m *method) Revoke(_ context.Context, l *auth.Login) error {
+	m.set(func(m *method) { m.revoked = append(m.revoked, l.RefreshToken.Reveal()) })
+	return nil
+}
+
+func (m *method) Refresh(ctx context.Context, l *auth.Login, resource string) (*auth.Login, error) {
 	m.mu.Lock()
 	slow, err := m.slow, m.err
 	m.renewed++
@@ -55,7 +63,19 @@ func (m *method) Refresh(ctx context.Context, l *auth.Login) (*auth.Login, error
 	if subject != "" {
 		next.Identity.Subject = subject
 	}
-	next.AccessToken = token(fmt.Sprintf("token-%d", n))
+	if m.rotates {
+		next.RefreshToken = secret.New(fmt.Sprintf("refresh-%d", n))
+	}
+	fresh := token(fmt.Sprintf("token-%d", n))
+	if resource == "" {
+		next.AccessToken = fresh
+		return &next, nil
+	}
+	next.Resources = maps.Clone(next.Resources)
+	if next.Resources == nil {
+		next.Resources = map[string]auth.Token{}
+	}
+	next.Resources[resource] = fresh
 	return &next, nil
 }
 
@@ -110,16 +130,27 @@ type bed struct {
 	m      *session.Manager
 	method *method
 	store  *faulty
+	key    secret.Text
 	ring   *session.Ring
+	minter *minter
+}
+
+// minter says what it was asked for.
+type minter struct{ minted int }
+
+func (m *minter) Mint(_ context.Context, l *auth.Login, audience string) (auth.Token, error) {
+	m.minted++
+	return token("minted for " + l.Identity.User + " and " + audience), nil
 }
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	ring, err := session.NewRing(session.NewKey(time.Now()))
+	key := session.NewKey(time.Now())
+	ring, err := session.NewRing(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{T: t, method: &method{}, store: &faulty{Store: memory.New()}, ring: ring}
+	b := &bed{T: t, method: &method{}, store: &faulty{Store: memory.New()}, key: key, ring: ring, minter: &minter{}}
 	b.start()
 	return b
 }
@@ -128,7 +159,7 @@ func (b *bed) start() {
 	b.Helper()
 	m, err := session.New(session.Config{
 		Store: b.store, Ring: b.ring, Methods: map[string]auth.Refresher{"local": b.method},
-		Cookie: "__Host-Http-evergate", IdleTimeout: 12 * time.Hour, MaxLifetime: 72 * time.Hour,
+		Minter: b.minter, Cookie: "__Host-Http-evergate", IdleTimeout: 12 * time.Hour, MaxLifetime: 72 * time.Hour,
 		Grace: grace, MaxStale: 10 * time.Minute,
 	})
 	if err != nil {

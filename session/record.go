@@ -17,15 +17,17 @@ import (
 // replaced, never edited; with returns the changed copy.
 type state struct {
 	// Created and Seen are by the store's clock; Seen is written coarsely.
-	Created  time.Time         `json:"created"`
-	Seen     time.Time         `json:"seen"`
-	Remember bool              `json:"remember,omitempty"`
-	Retired  bool              `json:"retired,omitempty"`
+	Created  time.Time `json:"created"`
+	Seen     time.Time `json:"seen"`
+	Remember bool      `json:"remember,omitempty"`
+	Retired  bool      `json:"retired,omitempty"`
+	// Until ends a session that cannot be renewed; zero is no such end.
+	Until    time.Time         `json:"until,omitzero"`
 	Families map[string]Family `json:"families"`
 	Login    storedLogin       `json:"login"`
 }
 
-// storedLogin is an auth.Login with its token in the clear: it exists inside
+// storedLogin is an auth.Login with its tokens in the clear: it exists inside
 // the sealed record only.
 type storedLogin struct {
 	Identity auth.Identity `json:"identity"`
@@ -33,23 +35,90 @@ type storedLogin struct {
 	AMR      []string      `json:"amr,omitempty"`
 	ACR      string        `json:"acr,omitempty"`
 	Stamp    string        `json:"stamp,omitempty"`
-	Token    string        `json:"token"`
-	Issued   time.Time     `json:"issued"`
-	Expires  time.Time     `json:"expires"`
+	storedToken
+	RefreshToken string                 `json:"refresh_token,omitempty"`
+	IDToken      string                 `json:"id_token,omitempty"`
+	SID          string                 `json:"sid,omitempty"`
+	Resources    map[string]storedToken `json:"resources,omitempty"`
+	Until        time.Time              `json:"until,omitzero"`
+}
+
+// storedToken is an auth.Token in the clear.
+type storedToken struct {
+	Token   string    `json:"token"`
+	Issued  time.Time `json:"issued"`
+	Expires time.Time `json:"expires"`
+}
+
+func storeToken(t auth.Token) storedToken {
+	return storedToken{Token: t.Value.Reveal(), Issued: t.Issued, Expires: t.Expires}
+}
+
+func (s storedToken) token() auth.Token {
+	return auth.Token{Value: secret.New(s.Token), Issued: s.Issued, Expires: s.Expires}
 }
 
 func storeLogin(l *auth.Login) storedLogin {
-	return storedLogin{
+	s := storedLogin{
 		Identity: l.Identity, AuthTime: l.AuthTime, AMR: l.AMR, ACR: l.ACR, Stamp: l.Stamp,
-		Token: l.AccessToken.Value.Reveal(), Issued: l.AccessToken.Issued, Expires: l.AccessToken.Expires,
+		storedToken: storeToken(l.AccessToken), RefreshToken: l.RefreshToken.Reveal(),
+		IDToken: l.IDToken.Reveal(), SID: l.SID, Until: l.Until,
 	}
+	for resource, t := range l.Resources {
+		if s.Resources == nil {
+			s.Resources = map[string]storedToken{}
+		}
+		s.Resources[resource] = storeToken(t)
+	}
+	return s
 }
 
 func (s storedLogin) login() *auth.Login {
-	return &auth.Login{
+	l := &auth.Login{
 		Identity: s.Identity, AuthTime: s.AuthTime, AMR: s.AMR, ACR: s.ACR, Stamp: s.Stamp,
-		AccessToken: auth.Token{Value: secret.New(s.Token), Issued: s.Issued, Expires: s.Expires},
+		AccessToken: s.token(), RefreshToken: secret.New(s.RefreshToken),
+		IDToken: secret.New(s.IDToken), SID: s.SID, Until: s.Until,
 	}
+	for resource, t := range s.Resources {
+		if l.Resources == nil {
+			l.Resources = make(map[string]auth.Token, len(s.Resources))
+		}
+		l.Resources[resource] = t.token()
+	}
+	return l
+}
+
+// of returns the access token for resource, the zero one if there is none yet.
+func (s *storedLogin) of(resource string) storedToken {
+	if resource == "" {
+		return s.storedToken
+	}
+	return s.Resources[resource]
+}
+
+// grant tells one renewal's outcome from the next: what the provider is asked
+// with, or where there is no refresh token, what it gave.
+func (s *storedLogin) grant() string {
+	if s.RefreshToken != "" {
+		return s.RefreshToken
+	}
+	return s.Token
+}
+
+// renewed returns s after a renewal for resource that gave fresh. Another
+// replica may have got a token for another resource meanwhile; that stays.
+func (s storedLogin) renewed(fresh storedLogin, resource string) storedLogin {
+	resources := maps.Clone(s.Resources)
+	if resource == "" {
+		fresh.Resources = resources
+		return fresh
+	}
+	if resources == nil {
+		resources = map[string]storedToken{}
+	}
+	resources[resource] = fresh.Resources[resource]
+	fresh.storedToken, fresh.Resources = s.storedToken, resources
+	return fresh
 }
 
 func (s state) withFamily(host string, f Family) state {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -33,6 +34,7 @@ type Ring struct {
 type ringKey struct {
 	id    string
 	codec *securecookie.SecureCookie
+	tag   []byte // key of the digests that sessions are found by
 }
 
 var (
@@ -95,7 +97,8 @@ func parseKey(text secret.Text) (ringKey, error) {
 	}
 	codec := securecookie.New(material[:32], material[32:])
 	codec.SetSerializer(securecookie.NopEncoder{}).MaxAge(0).MaxLength(maxSealed)
-	return ringKey{id: keyID(material), codec: codec}, nil
+	tag := sha256.Sum256(append([]byte("evergate tag key\x00"), material...))
+	return ringKey{id: keyID(material), codec: codec, tag: tag[:]}, nil
 }
 
 // keyID names a key in six bytes: four of its digest, and two that check
@@ -153,6 +156,23 @@ func (r *Ring) Open(purpose, host, sealed string) ([]byte, error) {
 		return b[8:], nil
 	}
 	return nil, ErrUnknownKey
+}
+
+// Tags returns the digests of a thing that sessions are found by, one for each
+// key of the ring, that of the sealing key first: records bear the first, and
+// are looked for under all. Without the ring a tag tells nothing, not even to
+// somebody who guesses right.
+func (r *Ring) Tags(purpose string, parts ...string) []Tag {
+	tags := make([]Tag, 0, len(r.keys))
+	for _, k := range r.keys {
+		mac := hmac.New(sha256.New, k.tag)
+		for _, part := range append([]string{purpose}, parts...) {
+			mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
+			mac.Write([]byte(part))
+		}
+		tags = append(tags, Tag(mac.Sum(nil)))
+	}
+	return tags
 }
 
 func (r *Ring) now() time.Time {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"time"
 )
@@ -23,6 +24,8 @@ type Store interface {
 	Put(ctx context.Context, key Key, rec Record) error
 	// Delete removes the record under key. Nothing there is not an error.
 	Delete(ctx context.Context, key Key) error
+	// Find returns the keys of the live records that bear tag, in any order.
+	Find(ctx context.Context, tag Tag) ([]Key, error)
 	// Now is the store's time, the only clock of the handle protocol. It never
 	// runs backwards.
 	Now(ctx context.Context) (time.Time, error)
@@ -30,12 +33,19 @@ type Store interface {
 	Close() error
 }
 
+// Tag is a keyed digest of something that a session can be found by without
+// its cookie, such as its subject: see [Ring.Tags].
+type Tag [sha256.Size]byte
+
 // Record is what a Store keeps of one session.
 type Record struct {
 	// Version is raised by every write.
 	Version uint64
 	// Expires is when the store may forget the record, by its own clock.
 	Expires time.Time
+	// Tags are what Find finds the record by, at most 255. Each Put names all of
+	// them anew.
+	Tags []Tag
 	// Data is sealed.
 	Data []byte
 	// Now is the store's time at a Get. Put does not look at it.

@@ -119,7 +119,7 @@ func TestRefreshFollowsTheUsers(t *testing.T) {
 		changed := users[0]
 		c.change(&changed)
 		m2 := method(t, &[]local.User{changed}, local.CountingHasher(1, &count))
-		fresh, err := m2.Refresh(t.Context(), login)
+		fresh, err := m2.Refresh(t.Context(), login, "")
 		checked := m2.Check(login)
 		if c.want == "" {
 			if err != nil || checked != nil || fmt.Sprint(fresh.Identity.Groups) != fmt.Sprint(changed.Groups) || !fresh.AuthTime.Equal(login.AuthTime) {

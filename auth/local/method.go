@@ -96,8 +96,9 @@ func (m *Method) login(ctx context.Context, u *known, at time.Time) (*auth.Login
 	return login, nil
 }
 
-// Refresh implements auth.Refresher: groups and addresses are those of now.
-func (m *Method) Refresh(ctx context.Context, login *auth.Login) (*auth.Login, error) {
+// Refresh implements auth.Refresher: groups and addresses are those of now. A
+// local token is for one audience, so there is none for a resource of its own.
+func (m *Method) Refresh(ctx context.Context, login *auth.Login, _ string) (*auth.Login, error) {
 	if err := m.Check(login); err != nil {
 		return nil, err
 	}

@@ -37,13 +37,17 @@ type Store struct {
 var _ session.Store = (*Store)(nil)
 
 var (
-	// bucketSessions maps a key to version, expiry (Unix nanoseconds) and data.
+	// bucketSessions maps a key to version, expiry (Unix nanoseconds), the number
+	// of tags, tags and data.
 	bucketSessions = []byte("sessions")
 	// bucketExpiry maps expiry and key to nothing, so that sweeping reads only
 	// what is over.
 	bucketExpiry = []byte("expiry")
-	bucketMeta   = []byte("meta")
-	keyClock     = []byte("clock")
+	// bucketTags maps tag and key to nothing, so that finding reads only what it
+	// finds.
+	bucketTags = []byte("tags")
+	bucketMeta = []byte("meta")
+	keyClock   = []byte("clock")
 )
 
 // ErrInUse reports that another process has the file open.
@@ -81,7 +85,7 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 // prepare makes the buckets, starts the clock and notes who has the file.
 func (s *Store) prepare() error {
 	err := s.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketSessions, bucketExpiry, bucketMeta} {
+		for _, name := range [][]byte{bucketSessions, bucketExpiry, bucketTags, bucketMeta} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -149,24 +153,4 @@ func (s *Store) Get(ctx context.Context, key session.Key) (rec session.Record, e
 		return session.Record{}, session.ErrNotFound
 	}
 	return rec, nil
-}
-
-const headSize = 16
-
-func encode(rec session.Record) []byte {
-	b := make([]byte, 0, headSize+len(rec.Data))
-	b = binary.BigEndian.AppendUint64(b, rec.Version)
-	b = binary.BigEndian.AppendUint64(b, uint64(rec.Expires.UnixNano()))
-	return append(b, rec.Data...)
-}
-
-func decode(b []byte) (session.Record, bool) {
-	if len(b) < headSize {
-		return session.Record{}, false
-	}
-	return session.Record{
-		Version: binary.BigEndian.Uint64(b),
-		Expires: time.Unix(0, int64(binary.BigEndian.Uint64(b[8:]))),
-		Data:    b[headSize:],
-	}, true
 }

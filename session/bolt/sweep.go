@@ -5,6 +5,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/evergate/evergate/session"
 )
 
 const (
@@ -44,17 +46,20 @@ func (s *Store) sweepOnTime() {
 func (s *Store) sweep() (n int, err error) {
 	err = s.db.Update(func(tx *bolt.Tx) error {
 		now := uint64(s.clock.now().UnixNano())
-		sessions, expiry := tx.Bucket(bucketSessions), tx.Bucket(bucketExpiry)
+		sessions := tx.Bucket(bucketSessions)
 		var over [][]byte
-		c := expiry.Cursor()
+		c := tx.Bucket(bucketExpiry).Cursor()
 		for k, _ := c.First(); k != nil && len(over) < sweepChunk && binary.BigEndian.Uint64(k) <= now; k, _ = c.Next() {
 			over = append(over, append([]byte(nil), k...))
 		}
 		for _, k := range over {
-			if err := expiry.Delete(k); err != nil {
+			key := session.Key(k[8:])
+			rec, _ := decode(sessions.Get(key[:]))
+			rec.Expires = time.Unix(0, int64(binary.BigEndian.Uint64(k)))
+			if err := unindex(tx, key, rec); err != nil {
 				return err
 			}
-			if err := sessions.Delete(k[8:]); err != nil {
+			if err := sessions.Delete(key[:]); err != nil {
 				return err
 			}
 		}

@@ -127,7 +127,7 @@ func (s *Store) commit(batch []*op) {
 
 // apply makes the change in tx. Result is for who asked; err undoes the batch.
 func (o *op) apply(tx *bolt.Tx, now time.Time) (result, err error) {
-	sessions, expiry := tx.Bucket(bucketSessions), tx.Bucket(bucketExpiry)
+	sessions := tx.Bucket(bucketSessions)
 	old, found := decode(sessions.Get(o.key[:]))
 	if !o.remove {
 		version := old.Version
@@ -139,19 +139,15 @@ func (o *op) apply(tx *bolt.Tx, now time.Time) (result, err error) {
 		}
 	}
 	if found {
-		if err := expiry.Delete(expiryKey(old.Expires, o.key)); err != nil {
+		if err := unindex(tx, o.key, old); err != nil {
 			return nil, err
 		}
 	}
 	if o.remove {
 		return nil, sessions.Delete(o.key[:])
 	}
-	if err := expiry.Put(expiryKey(o.rec.Expires, o.key), nil); err != nil {
+	if err := index(tx, o.key, o.rec); err != nil {
 		return nil, err
 	}
 	return nil, sessions.Put(o.key[:], encode(o.rec))
-}
-
-func expiryKey(at time.Time, key session.Key) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano())), key[:]...)
 }

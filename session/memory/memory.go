@@ -4,6 +4,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ func (s *Store) Get(ctx context.Context, key session.Key) (session.Record, error
 		return session.Record{}, session.ErrNotFound
 	}
 	rec.Now = s.now()
-	rec.Data = append([]byte(nil), rec.Data...)
+	rec.Data, rec.Tags = append([]byte(nil), rec.Data...), slices.Clone(rec.Tags)
 	return rec, nil
 }
 
@@ -66,7 +67,7 @@ func (s *Store) Put(ctx context.Context, key session.Key, rec session.Record) er
 	if old.Version+1 != rec.Version {
 		return session.ErrConflict
 	}
-	rec.Data = append([]byte(nil), rec.Data...)
+	rec.Data, rec.Tags = append([]byte(nil), rec.Data...), slices.Clone(rec.Tags)
 	s.records[key] = rec
 	return nil
 }
@@ -80,6 +81,22 @@ func (s *Store) Delete(ctx context.Context, key session.Key) error {
 	defer s.mu.Unlock()
 	delete(s.records, key)
 	return nil
+}
+
+// Find implements session.Store. It looks at every record: a process that keeps
+// its sessions in memory has few.
+func (s *Store) Find(ctx context.Context, tag session.Tag) (keys []session.Key, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, rec := range s.records {
+		if s.now().Before(rec.Expires) && slices.Contains(rec.Tags, tag) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }
 
 // Now implements session.Store.

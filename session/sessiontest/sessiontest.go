@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,8 @@ func TestStore(t *testing.T, open func(t *testing.T) session.Store) {
 		"bytes that are handed out are the caller's": ownBytes,
 		"a context that is over changes nothing":     canceled,
 		"the clock does not run backwards":           clock,
+		"a record is found by each of its tags":      tags,
+		"many records bear one tag":                  shared,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -231,4 +234,74 @@ func clock(t *testing.T, s session.Store) {
 		}
 		last = n
 	}
+}
+
+func tagged(t *testing.T, s session.Store, k session.Key, version uint64, life time.Duration, tags ...session.Tag) {
+	t.Helper()
+	rec := session.Record{Version: version, Expires: now(t, s).Add(life), Tags: tags, Data: []byte("data")}
+	if err := s.Put(t.Context(), k, rec); err != nil {
+		t.Fatalf("put version %d: %v", version, err)
+	}
+}
+
+func wantFound(t *testing.T, s session.Store, when string, tag session.Tag, want ...session.Key) {
+	t.Helper()
+	got, err := s.Find(t.Context(), tag)
+	if err != nil {
+		t.Fatalf("%s: find: %v", when, err)
+	}
+	byBytes := func(a, b session.Key) int { return bytes.Compare(a[:], b[:]) }
+	slices.SortFunc(got, byBytes)
+	slices.SortFunc(want, byBytes)
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: found %d records, want these %d", when, len(got), len(want))
+	}
+}
+
+func tags(t *testing.T, s session.Store) {
+	k, other := newKey(), newKey()
+	first, second, third := session.Tag(newKey()), session.Tag(newKey()), session.Tag(newKey())
+	wantFound(t, s, "before all", first)
+	tagged(t, s, k, 1, time.Hour, first, second)
+	tagged(t, s, other, 1, 80*time.Millisecond, first)
+	wantFound(t, s, "the first tag", first, k, other)
+	wantFound(t, s, "the second tag", second, k)
+	wantFound(t, s, "a tag nobody bears", third)
+	if got, err := s.Get(t.Context(), k); err != nil || !slices.Equal(got.Tags, []session.Tag{first, second}) || string(got.Data) != "data" {
+		t.Errorf("get: got %d tags and %q, %v, want both tags and the data", len(got.Tags), got.Data, err)
+	}
+	time.Sleep(120 * time.Millisecond)
+	wantFound(t, s, "after the expiry of one", first, k)
+	tagged(t, s, k, 2, time.Hour, second, third)
+	wantFound(t, s, "a tag that was taken off", first)
+	wantFound(t, s, "a tag that stayed", second, k)
+	wantFound(t, s, "a tag that was put on", third, k)
+	if err := put(t, s, k, 2, "x"); !errors.Is(err, session.ErrConflict) {
+		t.Fatalf("a late write: got %v, want ErrConflict", err)
+	}
+	wantFound(t, s, "after a write that lost", second, k)
+	if err := s.Delete(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	wantFound(t, s, "after the delete", second)
+	wantFound(t, s, "after the delete", third)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Find(ctx, second); !errors.Is(err, context.Canceled) {
+		t.Errorf("find under a context that is over: got %v, want context.Canceled", err)
+	}
+}
+
+func shared(t *testing.T, s session.Store) {
+	// Tags that differ in the last byte only, so that a search by prefix shows.
+	tag := session.Tag(newKey())
+	near := tag
+	near[len(near)-1]++
+	var keys []session.Key
+	for range 300 {
+		keys = append(keys, newKey())
+		tagged(t, s, keys[len(keys)-1], 1, time.Hour, tag)
+	}
+	tagged(t, s, newKey(), 1, time.Hour, near)
+	wantFound(t, s, "three hundred", tag, keys...)
 }

@@ -1,0 +1,128 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// What a session can be found by without its cookie.
+const (
+	tagSubject = "subject"
+	tagSID     = "sid"
+)
+
+// tags are those that a record bears.
+func (m *Manager) tags(l *storedLogin) []Tag {
+	id := &l.Identity
+	tags := m.cfg.Ring.Tags(tagSubject, id.Provider, id.Subject)[:1]
+	if l.SID != "" {
+		tags = append(tags, m.cfg.Ring.Tags(tagSID, id.Provider, l.SID)[0])
+	}
+	return tags
+}
+
+// find returns the sessions under a tag, whichever key of the ring it was made with.
+func (m *Manager) find(ctx context.Context, purpose string, parts ...string) ([]Key, error) {
+	var all []Key
+	for _, tag := range m.cfg.Ring.Tags(purpose, parts...) {
+		keys, err := m.cfg.Store.Find(ctx, tag)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, keys...)
+	}
+	return all, nil
+}
+
+// EndAll implements auth.Sessions. The tokens of a session that this process
+// knows are revoked at the provider; those of another cannot be: only its cookie
+// opens them.
+func (m *Manager) EndAll(ctx context.Context, provider, subject, sid string) (int, error) {
+	keys, err := m.named(ctx, provider, subject, sid)
+	if err != nil {
+		return 0, &auth.Unavailable{What: "the session store", Err: err}
+	}
+	for i, key := range keys {
+		login := m.known(key)
+		if err := m.revoke(ctx, key, auth.Elsewhere); err != nil {
+			return i, &auth.Unavailable{What: "the session store", Err: err}
+		}
+		m.cfg.Log.InfoContext(ctx, "signed out from elsewhere", "event", "session.ended", "session", key.Name(),
+			"provider", provider, "revoked", login != nil)
+		if login != nil {
+			m.revokeThere(login, key)
+		}
+	}
+	return len(keys), nil
+}
+
+// known is the login of a session that this process has opened, or nil.
+func (m *Manager) known(key Key) *auth.Login {
+	m.mu.Lock()
+	e := m.entries[key]
+	m.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.at.state == nil || e.ended != "" {
+		return nil
+	}
+	return e.stored().login()
+}
+
+func (m *Manager) named(ctx context.Context, provider, subject, sid string) ([]Key, error) {
+	var bySubject, bySID []Key
+	var err error
+	if subject != "" {
+		if bySubject, err = m.find(ctx, tagSubject, provider, subject); err != nil || sid == "" {
+			return bySubject, err
+		}
+	}
+	if sid != "" {
+		if bySID, err = m.find(ctx, tagSID, provider, sid); err != nil || subject == "" {
+			return bySID, err
+		}
+	}
+	return slices.DeleteFunc(bySID, func(k Key) bool { return !slices.Contains(bySubject, k) }), nil
+}
+
+// Once reports whether name is used for the first time before until. It is kept
+// in the store, so that it holds over a restart and between replicas.
+func (m *Manager) Once(ctx context.Context, name string, until time.Time) (bool, error) {
+	now, err := m.cfg.Store.Now(ctx)
+	if err != nil {
+		return false, &auth.Unavailable{What: "the session store", Err: err}
+	}
+	expires := now.Add(until.Sub(m.cfg.Now()))
+	err = m.cfg.Store.Put(ctx, Key(m.cfg.Ring.Tags("once", name)[0]), Record{Version: 1, Expires: expires})
+	if errors.Is(err, ErrConflict) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &auth.Unavailable{What: "the session store", Err: err}
+	}
+	return true, nil
+}
+
+// revokeThere tells the provider that the tokens of an ended session are not
+// needed any more. It does so beside: nobody waits for a provider to sign out.
+func (m *Manager) revokeThere(login *auth.Login, key Key) {
+	method, ok := m.cfg.Methods[login.Identity.Provider].(auth.Revoker)
+	if !ok || m.ctx.Err() != nil {
+		return
+	}
+	m.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(m.ctx, renewTimeout)
+		defer cancel()
+		if err := method.Revoke(ctx, login); err != nil {
+			m.cfg.Log.WarnContext(ctx, "the tokens of an ended session could not be revoked at the provider; they end by themselves",
+				"event", "session.revoke_failed", "session", key.Name(), "provider", login.Identity.Provider, "err", err)
+		}
+	})
+}

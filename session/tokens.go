@@ -1,0 +1,130 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// minted is a token of the gateway's own, and the access token whose claims it
+// was made of: renewed claims make a new one.
+type minted struct {
+	token storedToken
+	from  string
+}
+
+// Token implements auth.Session.
+func (s *live) Token(ctx context.Context, want auth.Wanted) (auth.Token, error) {
+	switch want.Kind {
+	case auth.NoToken:
+		return auth.Token{}, nil
+	case auth.IDToken:
+		s.e.mu.Lock()
+		defer s.e.mu.Unlock()
+		stored := s.e.stored()
+		return storedToken{Token: stored.IDToken, Issued: stored.Issued, Expires: stored.Expires}.token(), nil
+	case auth.Minted:
+		return s.mint(ctx, want.Audience)
+	}
+	return s.access(ctx, want.Resource, "")
+}
+
+// Replace implements auth.Session.
+func (s *live) Replace(ctx context.Context, want auth.Wanted, refused auth.Token) (auth.Token, error) {
+	value := refused.Value.Reveal()
+	s.e.mu.Lock()
+	done := s.e.forced == value && s.e.flight == nil
+	stored := s.e.stored()
+	current := stored.of(want.Resource).Token
+	renewable := stored.renewable()
+	s.e.mu.Unlock()
+	if want.Kind != auth.AccessToken || value == "" || current == value && (done || !renewable) {
+		return refused, nil // what was to be done about it was done
+	}
+	t, err := s.access(ctx, want.Resource, value)
+	if _, ok := err.(*auth.Unavailable); ok {
+		return refused, nil
+	}
+	return t, err
+}
+
+// access returns the access token for resource, after a renewal where that is
+// due or where an upstream refused the token at hand.
+func (s *live) access(ctx context.Context, resource, refused string) (auth.Token, error) {
+	m, e := s.m, s.e
+	for tried := false; ; {
+		e.mu.Lock()
+		ended, stored := e.ended, e.stored()
+		e.mu.Unlock()
+		if ended != "" {
+			return auth.Token{}, &auth.Absent{Reason: ended}
+		}
+		t, now := stored.of(resource), m.cfg.Now()
+		switch {
+		case !stored.renewable():
+			if !now.Before(t.Expires) {
+				return auth.Token{}, &auth.Absent{Reason: auth.Over}
+			}
+			return t.token(), nil
+		case t.Token != refused && t.Token != "" && !m.due(e.key, t, now):
+			return t.token(), nil
+		}
+		must := t.Token == refused || m.tooOld(t, now)
+		var f *flight
+		if !tried {
+			f = m.renew(e, s.h, resource, refused)
+		}
+		switch {
+		case !must:
+			return t.token(), nil // the renewal runs beside
+		case f == nil:
+			e.mu.Lock()
+			stored, err := e.usable(m, resource)
+			e.mu.Unlock()
+			if err != nil {
+				return auth.Token{}, err
+			}
+			return stored.of(resource).token(), nil
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return auth.Token{}, &auth.Unavailable{What: "the renewal of your sign-in", Err: ctx.Err()}
+		}
+		tried = f.resource == resource
+	}
+}
+
+// mint returns a token that the gateway signs from the claims of now.
+func (s *live) mint(ctx context.Context, audience string) (auth.Token, error) {
+	if s.m.cfg.Minter == nil {
+		return auth.Token{}, &auth.Unavailable{What: "the gateway's own tokens"}
+	}
+	s.e.mu.Lock()
+	stored := s.e.stored()
+	kept := s.e.minted[audience]
+	s.e.mu.Unlock()
+	if kept.from == stored.Token && kept.token.Token != "" && !s.m.due(s.e.key, kept.token, s.m.cfg.Now()) {
+		return kept.token.token(), nil
+	}
+	t, err := s.m.cfg.Minter.Mint(ctx, stored.login(), audience)
+	if err != nil {
+		return auth.Token{}, &auth.Unavailable{What: "the gateway's own tokens", Err: err}
+	}
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	if s.e.minted == nil {
+		s.e.minted = map[string]minted{}
+	}
+	s.e.minted[audience] = minted{storeToken(t), stored.Token}
+	return t, nil
+}
+
+// renewable reports whether there is anything to renew with: local users need
+// nothing, and a provider that gave no refresh token set the session's end.
+func (s *storedLogin) renewable() bool { return s.Until.IsZero() }
+
+func (m *Manager) renewsAt(key Key, l *storedLogin) time.Time {
+	return l.Expires.Add(-m.window(key, l.Expires.Sub(l.Issued)))
+}
