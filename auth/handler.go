@@ -28,8 +28,13 @@ type PasswordMethod interface {
 type HandlerConfig struct {
 	// Sessions remembers who signed in. It is required.
 	Sessions Sessions
-	// Password signs people in. Nil means that nobody can sign in here.
+	// Password signs people in. Nil means that nobody can by password.
 	Password PasswordMethod
+	// Providers are the other ways, in the order the sign-in page shows them.
+	Providers []Provider
+	// Once reports whether name is used for the first time before until, on any
+	// replica. Providers need it. The error is a *Unavailable.
+	Once func(ctx context.Context, name string, until time.Time) (bool, error)
 	// Sealer seals the cookies of kept forms. It is required.
 	Sealer Sealer
 	// PublicURL is where the gateway is meant to be reached. The landing page
@@ -79,6 +84,8 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		return nil, errors.New("auth: the pages need a public URL with a host")
 	case cfg.CookiePrefix == "":
 		return nil, errors.New("auth: the helper cookies need a prefix")
+	case len(cfg.Providers) > 0 && cfg.Once == nil:
+		return nil, errors.New("auth: providers need Once, or a callback and its repetition look the same")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -102,7 +109,11 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		"session":   {get: h.session},
 		"ping":      {get: ping},
 		"icon.svg":  {get: icon},
+		"login.js":  {get: script},
 		"style.css": {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }},
+	}
+	if err := h.providerEndpoints(); err != nil {
+		return nil, err
 	}
 	for path, extra := range cfg.Extra {
 		path = strings.TrimPrefix(path, ownFolder+"/")

@@ -1,16 +1,40 @@
 package auth
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"html/template"
+	"net/http"
 	"strings"
+	"time"
 
 	"github.com/evergate/evergate/internal/web"
 )
 
 //go:embed pages/*.html
 var pageFiles embed.FS
+
+//go:embed pages/login.js
+var scriptText []byte
+
+// scriptURL is the address of the one script of the pages. A new text has a new
+// one, as the stylesheet does.
+var scriptURL = func() string {
+	sum := sha256.Sum256(scriptText)
+	return own("login.js", "v", hex.EncodeToString(sum[:6]))
+}()
+
+func script(w http.ResponseWriter, r *http.Request) error {
+	h := w.Header()
+	h.Set("Content-Type", "text/javascript; charset=utf-8")
+	h.Set("Cache-Control", "public, max-age=86400")
+	h.Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, "login.js", time.Time{}, bytes.NewReader(scriptText))
+	return nil
+}
 
 // parsePages parses all pages, by name.
 func parsePages() (map[string]*web.Pages, error) {
@@ -24,7 +48,9 @@ func parsePages() (map[string]*web.Pages, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the pages: %w", err)
 		}
-		texts[strings.TrimSuffix(f.Name(), ".html")] = string(text)
+		if name, ok := strings.CutSuffix(f.Name(), ".html"); ok {
+			texts[name] = string(text)
+		}
 	}
 	return web.NewPages(texts)
 }
@@ -39,7 +65,8 @@ type loginView struct {
 	Lost       string // why what was being sent is not kept, or ""
 	User       string // typed before
 	Remember   bool
-	Password   bool // there is a way to sign in
+	Password   bool // people can sign in by password
+	Providers  []straightView
 }
 
 // next is where a person goes who is signed in: on, or to send the kept form.
@@ -50,14 +77,17 @@ func (v *loginView) next() string {
 	return v.RD
 }
 
+// straightView is a way to a provider.
+type straightView struct{ Label, URL, RD string }
+
 type landedView struct {
 	Causes   []string
 	LoginURL string
 }
 
-type logoutView struct{ User, Name, Host, RD string }
+type logoutView struct{ User, Name, Host, RD, Provider string }
 
-type signedOutView struct{ User, Host, LoginURL string }
+type signedOutView struct{ User, Host, Still, LoginURL string }
 
 type framedView struct{ LoginURL string }
 

@@ -32,7 +32,32 @@ func (h *Handler) loginPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	web.NoteOf(r.Context()).Decision = "login"
+	if p := h.onlyProvider(); p != nil && v.Why == "" && v.Lost == "" {
+		return h.straightOn(w, r, p, v)
+	}
 	return h.showLogin(w, r, http.StatusOK, v)
+}
+
+// onlyProvider is the one way there is to sign in, if it is a provider.
+func (h *Handler) onlyProvider() *Provider {
+	if h.cfg.Password == nil && len(h.cfg.Providers) == 1 {
+		return &h.cfg.Providers[0]
+	}
+	return nil
+}
+
+// straightOn goes to the only provider there is. A browser is shown a page on the
+// way: its script alone sees what is after the "#" of the address that was
+// wanted. Without script the page goes on as well, a moment later.
+func (h *Handler) straightOn(w http.ResponseWriter, r *http.Request, p *Provider, v loginView) error {
+	to := own("login/"+p.Name, "rd", v.RD, "form", v.Form)
+	if r.Header.Get("Sec-Fetch-Mode") == "" {
+		return redirect(w, http.StatusSeeOther, to)
+	}
+	return h.pages["straight"].Write(w, r, http.StatusOK, web.Page{
+		Title: "Sign in", Data: straightView{Label: p.label(), URL: to, RD: v.RD},
+		Script: scriptURL, Header: http.Header{"Refresh": {"1; url=" + to}},
+	})
 }
 
 // signIn takes the form.
@@ -101,10 +126,14 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 		title = "Error: Sign in"
 	}
 	v.Password = h.cfg.Password != nil
-	if !v.Password {
+	for i := range h.cfg.Providers {
+		p := &h.cfg.Providers[i]
+		v.Providers = append(v.Providers, straightView{Label: p.label(), URL: own("login/"+p.Name, "rd", v.RD, "form", v.Form), RD: v.RD})
+	}
+	if !v.Password && v.Providers == nil {
 		status = http.StatusServiceUnavailable
 	}
-	return h.pages["login"].Write(w, r, status, web.Page{Title: title, Data: v})
+	return h.pages["login"].Write(w, r, status, web.Page{Title: title, Data: v, Script: scriptURL})
 }
 
 // loginView begins the view of the sign-in page from what the browser says; the

@@ -1,8 +1,11 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/evergate/evergate/internal/web"
 )
@@ -10,18 +13,22 @@ import (
 // logoutPage asks. An image on another site can send a browser here, so it
 // changes nothing.
 func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
-	rd := ReturnTo(one(r.URL.Query(), "rd"))
+	query := r.URL.Query()
+	rd := ReturnTo(one(query, "rd"))
 	login, err := h.who(w, r)
 	if isAnonymous(err) {
-		return h.showSignedOut(w, r, "", rd)
+		if back, ok := h.backFromProvider(one(query, "state")); ok && back != "/" {
+			return redirect(w, http.StatusSeeOther, back)
+		}
+		return h.showSignedOut(w, r, "", "", rd)
 	}
 	if err != nil {
 		return err
 	}
 	id := &login.Identity
 	return h.pages["logout"].Write(w, r, http.StatusOK, web.Page{Title: "Sign out?", Data: logoutView{
-		User: id.User, Name: id.Name, Host: r.Host, RD: rd,
-	}})
+		User: id.User, Name: id.Name, Host: r.Host, RD: rd, Provider: h.signsOutAt(login),
+	}, Header: http.Header{"Content-Security-Policy": {h.logoutPolicy()}}})
 }
 
 // signOut does it, and goes to rd if one was given.
@@ -55,14 +62,97 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 		note(r, login)
 		user = login.Identity.User
 	}
-	if rd = ReturnTo(rd); rd != "/" {
+	rd = ReturnTo(rd)
+	there, still := h.signOutThere(r, login, rd)
+	switch {
+	case there != "":
+		return redirect(w, http.StatusSeeOther, there)
+	case rd != "/":
 		return redirect(w, http.StatusSeeOther, rd)
 	}
-	return h.showSignedOut(w, r, user, rd)
+	return h.showSignedOut(w, r, user, still, rd)
 }
 
-func (h *Handler) showSignedOut(w http.ResponseWriter, r *http.Request, user, rd string) error {
+// showSignedOut shows the page. Still is where the person may still be signed
+// in, or "".
+func (h *Handler) showSignedOut(w http.ResponseWriter, r *http.Request, user, still, rd string) error {
 	return h.pages["signedout"].Write(w, r, http.StatusOK, web.Page{Title: "Signed out", Data: signedOutView{
-		User: user, Host: r.Host, LoginURL: own("login", "rd", rd),
+		User: user, Host: r.Host, Still: still, LoginURL: own("login", "rd", rd),
 	}})
+}
+
+const (
+	logoutPurpose = "logout"
+	logoutTTL     = time.Hour
+	// logoutWait bounds how long signing out waits for what the provider offers.
+	// It is done here already.
+	logoutWait = 3 * time.Second
+)
+
+// signsOutAt is the label of the provider that signing out goes on to, or "".
+func (h *Handler) signsOutAt(login *Login) string {
+	if p := h.provider(login.Identity.Provider); p != nil {
+		if _, ok := p.Method.(LogoutURLer); ok {
+			return p.label()
+		}
+	}
+	return ""
+}
+
+// signOutThere returns where to send the browser to be signed out at its
+// provider too (OIDC RP-Initiated Logout 1.0), or where it still is signed in.
+func (h *Handler) signOutThere(r *http.Request, login *Login, rd string) (to, still string) {
+	if login == nil {
+		return "", ""
+	}
+	p := h.provider(login.Identity.Provider)
+	if p == nil {
+		return "", ""
+	}
+	method, ok := p.Method.(LogoutURLer)
+	if !ok {
+		return "", p.label()
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), logoutWait)
+	defer cancel()
+	state, err := h.cfg.Sealer.Seal(logoutPurpose, h.publicHost(), []byte(shorter(rd, maxStateRD)), logoutTTL)
+	if err == nil {
+		u := *h.cfg.PublicURL
+		u.Path, u.RawPath, u.RawQuery, u.Fragment = own("logout"), "", "", ""
+		to, err = method.LogoutURL(ctx, login, u.String(), state)
+	}
+	if err != nil {
+		h.cfg.Log.WarnContext(r.Context(), "signed out here, and not at the provider", "event", "session.provider_logout_failed",
+			"provider", p.Name, "request_id", web.NoteOf(r.Context()).ID, "err", err)
+	}
+	if to == "" {
+		return "", p.label()
+	}
+	return to, ""
+}
+
+// backFromProvider is where a person wanted to go who comes back signed out.
+func (h *Handler) backFromProvider(state string) (rd string, ok bool) {
+	if state == "" {
+		return "", false
+	}
+	plain, err := h.cfg.Sealer.Open(logoutPurpose, h.publicHost(), state)
+	if err != nil {
+		return "", false
+	}
+	return ReturnTo(string(plain)), true
+}
+
+// logoutPolicy is web.ContentPolicy for a form that may end at a provider:
+// browsers check each address that a form leads on to, and a provider may send
+// them on to others of its own.
+func (h *Handler) logoutPolicy() string {
+	if len(h.cfg.Providers) == 0 {
+		return web.ContentPolicy
+	}
+	allowed := "form-action 'self' https:"
+	if h.cfg.PublicURL.Scheme == "http" { // on a loopback name alone
+		allowed += " http:"
+	}
+	return strings.Replace(web.ContentPolicy, "form-action 'self'", allowed, 1)
 }

@@ -23,6 +23,9 @@ type Page struct {
 	RequestID string
 	// Host is where the browser believes to be; Write sets it.
 	Host string
+	// Script is the address of a script of our own, or "": a page has to work
+	// without one.
+	Script string
 	// Data is for the template of the page itself.
 	Data any
 	// Header overrides what SecurityHeaders sets; a nil value deletes a name.
@@ -55,7 +58,7 @@ func NewPages(texts map[string]string) (map[string]*Pages, error) {
 }
 
 // ContentPolicy is the Content-Security-Policy of the pages: their own
-// stylesheet, forms to their own origin, no script at all.
+// stylesheet, forms to their own origin, no script but the one a Page names.
 const ContentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // SecurityHeaders are set on every page of the gateway's own.
@@ -83,6 +86,9 @@ func (p *Pages) Write(w http.ResponseWriter, r *http.Request, status int, page P
 	}
 	h := w.Header()
 	SecurityHeaders(h)
+	if page.Script != "" {
+		h.Set("Content-Security-Policy", ContentPolicy+"; script-src 'self'")
+	}
 	for name, values := range page.Header {
 		if h[name] = values; values == nil {
 			delete(h, name)

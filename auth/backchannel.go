@@ -1,0 +1,53 @@
+package auth
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+// backchannel takes a logout token from a provider (OIDC Back-Channel Logout 1.0
+// section 2.5) and ends the sessions it names, with their live connections.
+func (h *Handler) backchannel(w http.ResponseWriter, r *http.Request, p *Provider, reader LogoutTokens) error {
+	n := web.NoteOf(r.Context())
+	n.Decision = "refused"
+	values, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	raw := one(values, "logout_token")
+	if raw == "" {
+		return h.notLoggedOut(w, "invalid_request", errors.New("it takes exactly one logout_token"))
+	}
+	subject, sid, err := reader.LogoutToken(r.Context(), raw)
+	if err == nil {
+		var ended int
+		if ended, err = h.cfg.Sessions.EndAll(r.Context(), p.Name, subject, sid); err == nil {
+			n.Decision = "signed-out"
+			h.cfg.Log.InfoContext(r.Context(), "signed out by the provider", "event", "session.backchannel_logout",
+				"provider", p.Name, "sessions", ended, "request_id", n.ID)
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}
+	}
+	n.Err = err
+	if u, ok := errors.AsType[*Unavailable](err); ok {
+		// The specification knows 400 alone for a logout that failed (section 2.8).
+		return h.notLoggedOut(w, "temporarily_unavailable", errors.New(u.What+" is out of order for the moment"))
+	}
+	return h.notLoggedOut(w, "invalid_request", errors.New("the logout token is not valid; the gateway's log says why"))
+}
+
+// notLoggedOut answers as section 2.8 says.
+func (h *Handler) notLoggedOut(w http.ResponseWriter, code string, why error) error {
+	body, err := json.Marshal(map[string]string{"error": code, "error_description": why.Error()})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = w.Write(append(body, '\n'))
+	return nil
+}

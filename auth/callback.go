@@ -1,0 +1,98 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+// callback is where the provider sends the browser back to.
+//
+// The flow is bound to the browser by its cookie (RFC 9700 section 4.7.1). A
+// callback without one is stale, repeated, or somebody else's: it signs nobody
+// in, and begins anew towards the same target, which a person who is signed in
+// at the provider does not even see.
+func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) error {
+	answer, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return notOurs(err)
+	}
+	state := one(answer, "state")
+	t, err := h.openState(state)
+	if err != nil || t.Provider != p.Name {
+		return notOurs(errors.New("a state that this gateway did not send"))
+	}
+	k := h.flowOf(r, t.ID, state)
+	if k == nil {
+		return h.stale(w, r, p, t)
+	}
+	h.clearFlow(w, k.ID)
+	first, err := h.firstUse(r.Context(), k.ID, h.cfg.Now().Add(stateTTL))
+	switch {
+	case err != nil:
+		return err
+	case !first:
+		return h.stale(w, r, p, k.trip)
+	}
+	login, err := p.Method.Complete(r.Context(), h.flow(k, state), answer)
+	if err != nil {
+		return h.notCompleted(r, p, k.trip, login, err)
+	}
+	if err := h.cfg.Sessions.Begin(w.Header(), r, login, p.Remember); err != nil {
+		return err
+	}
+	n := web.NoteOf(r.Context())
+	n.Decision, n.Subject = "signed-in", login.Identity.User
+	return redirect(w, http.StatusSeeOther, own("landed", "rd", k.RD, "form", k.Form))
+}
+
+func (h *Handler) notCompleted(r *http.Request, p *Provider, t trip, login *Login, err error) error {
+	if denied, ok := errors.AsType[*Denied](err); ok && login != nil {
+		return h.deniedHere(r, p, t, login, denied)
+	}
+	if refused, ok := errors.AsType[*Refused](err); ok && (refused.Code == "temporarily_unavailable" || refused.Code == "server_error") {
+		err = &Unavailable{What: p.label(), Err: refused}
+	}
+	return h.notBegun(r, p, t, err)
+}
+
+// stale goes on where somebody is signed in by now, and else begins anew.
+func (h *Handler) stale(w http.ResponseWriter, r *http.Request, p *Provider, t trip) error {
+	v := h.loginView(r, t.RD, t.Form)
+	_, err := h.who(w, r)
+	switch {
+	case err == nil:
+		return redirect(w, http.StatusSeeOther, v.next())
+	case !isAnonymous(err):
+		return err
+	}
+	t.RD, t.Form = v.RD, v.Form
+	if t.Restarts < maxRestarts {
+		t.Restarts++
+		return h.begin(w, r, p, t)
+	}
+	web.NoteOf(r.Context()).Decision = "lost-flow"
+	detail := "It has to be finished within 10 minutes, in the browser it was begun in. If you were fast, your browser does not keep cookies for this site: they are blocked in its settings, by an extension, or in a private window."
+	if h.cfg.Now().Sub(t.Started) >= flowTTL {
+		detail = "It has to be finished within 10 minutes, and it was begun " + ago(h.cfg.Now().Sub(t.Started)) + " ago."
+	}
+	return &web.Error{Status: http.StatusBadRequest, Code: "sign_in_over", Title: "Signing in took too long", Detail: detail + " Nothing was lost by it.",
+		Links: []web.Link{{Text: "Sign in again", URL: own("login", "rd", v.RD, "form", v.Form)}}, Err: errors.New("a callback without its flow")}
+}
+
+func ago(d time.Duration) string {
+	if d < 2*time.Hour {
+		return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d hours", int(d.Hours()))
+}
+
+func notOurs(err error) error {
+	return &web.Error{Status: http.StatusBadRequest, Code: "bad_callback", Title: "This sign-in was not begun here",
+		Detail: "The address you came back with does not belong to a sign-in at this gateway. Begin anew.",
+		Links:  []web.Link{{Text: "Sign in", URL: own("login")}, {Text: "Go to the start page", URL: "/"}}, Err: err}
+}

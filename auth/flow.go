@@ -1,0 +1,220 @@
+package auth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	flowPurpose  = "flow"
+	statePurpose = "state"
+	// flowTTL is how long a person may take at the provider.
+	flowTTL = 10 * time.Minute
+	// stateTTL is how long a callback that comes too late is still known for one,
+	// and restarted: a tab that was left open over night.
+	stateTTL = 24 * time.Hour
+	flowID   = 8 // hexadecimal digits
+	// maxFlows and maxFlowBytes bound the cookies of sign-ins under way. Servers
+	// refuse requests with more than some 8 KiB of cookies.
+	maxFlows     = 10
+	maxFlowBytes = 6 << 10
+	// maxRestarts bounds how often a callback that came to nothing begins again by
+	// itself: where no cookie is kept it would for ever.
+	maxRestarts = 2
+	// maxStateRD bounds the target in the state, which is part of an address that
+	// many a server cuts at 2 KiB. The cookie has the rest.
+	maxStateRD = 512
+	maxFlowRD  = 1800
+)
+
+// trip is where a sign-in at a provider is to end. It travels twice: in the
+// cookie of its flow, and sealed in the state, for a browser that comes back
+// without that cookie.
+type trip struct {
+	ID       string    `json:"i"` // names the flow and its cookie
+	Provider string    `json:"p"`
+	RD       string    `json:"r"`
+	Form     string    `json:"f,omitempty"`
+	Prompt   string    `json:"m,omitempty"`
+	Tries    int       `json:"-"`           // of a provider that does not answer
+	Restarts int       `json:"n,omitempty"` // so far
+	Started  time.Time `json:"t"`
+}
+
+// kept is a flow in its cookie.
+type kept struct {
+	trip
+	Nonce    string `json:"o"`
+	Verifier string `json:"v"`
+	// State is a digest of the state that this flow was begun with.
+	State []byte `json:"s"`
+}
+
+// newFlow makes the secrets of a flow towards the target of t.
+func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
+	t.ID, t.Started = randomHex(flowID/2), h.cfg.Now()
+	k := &kept{trip: t, Nonce: random(), Verifier: random()}
+	k.RD, t.RD = shorter(t.RD, maxFlowRD), shorter(t.RD, maxStateRD)
+	plain, err := json.Marshal(t)
+	if err != nil {
+		return nil, Flow{}, fmt.Errorf("begin a sign-in: %w", err)
+	}
+	state, err := h.cfg.Sealer.Seal(statePurpose, h.publicHost(), plain, stateTTL)
+	if err != nil {
+		return nil, Flow{}, fmt.Errorf("begin a sign-in: %w", err)
+	}
+	sum := sha256.Sum256([]byte(state))
+	k.State = sum[:]
+	return k, h.flow(k, state), nil
+}
+
+// flow is what the provider's side of a sign-in needs of k.
+func (h *Handler) flow(k *kept, state string) Flow {
+	return Flow{State: state, Nonce: k.Nonce, Verifier: k.Verifier, Prompt: k.Prompt, Started: k.Started,
+		RedirectURI: h.redirectURI(k.Provider)}
+}
+
+// setFlow gives the browser the cookie of k.
+func (h *Handler) setFlow(w http.ResponseWriter, r *http.Request, k *kept) error {
+	plain, err := json.Marshal(k)
+	if err != nil {
+		return fmt.Errorf("begin a sign-in: %w", err)
+	}
+	value, err := h.cfg.Sealer.Seal(flowPurpose, h.publicHost(), plain, flowTTL)
+	if err != nil {
+		return fmt.Errorf("begin a sign-in: %w", err)
+	}
+	h.pruneFlows(w, r, len(value))
+	c := h.flowCookie(k.ID, value)
+	c.MaxAge = int(flowTTL / time.Second)
+	http.SetCookie(w, c)
+	return nil
+}
+
+// publicHost is the host that providers send browsers back to. Flows are bound
+// to it: where one is begun under another name of the gateway its cookie stays
+// behind, and the callback begins anew.
+func (h *Handler) publicHost() string { return strings.ToLower(h.cfg.PublicURL.Hostname()) }
+
+func (h *Handler) redirectURI(provider string) string {
+	u := *h.cfg.PublicURL
+	u.Path, u.RawPath, u.RawQuery, u.Fragment = own("callback/"+provider), "", "", ""
+	return u.String()
+}
+
+func (h *Handler) flowCookie(id, value string) *http.Cookie {
+	return &http.Cookie{Name: h.flowPrefix() + id, Value: value, Path: "/",
+		Secure: h.cfg.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+}
+
+func (h *Handler) flowPrefix() string { return h.cfg.CookiePrefix + "-flow-" }
+
+func (h *Handler) clearFlow(w http.ResponseWriter, id string) {
+	c := h.flowCookie(id, "")
+	c.MaxAge = -1
+	http.SetCookie(w, c)
+}
+
+// flowOf opens the cookie of the flow that state was sent for. It returns nil if
+// this browser has none, or one that is over.
+func (h *Handler) flowOf(r *http.Request, id, state string) *kept {
+	cookies := r.CookiesNamed(h.flowPrefix() + id)
+	if len(cookies) != 1 {
+		return nil
+	}
+	k := h.openFlow(cookies[0].Value)
+	sum := sha256.Sum256([]byte(state))
+	if k == nil || k.ID != id || subtle.ConstantTimeCompare(k.State, sum[:]) != 1 {
+		return nil
+	}
+	return k
+}
+
+func (h *Handler) openFlow(value string) *kept {
+	plain, err := h.cfg.Sealer.Open(flowPurpose, h.publicHost(), value)
+	if err != nil {
+		return nil
+	}
+	k := new(kept)
+	if json.Unmarshal(plain, k) != nil || !h.cfg.Now().Before(k.Started.Add(flowTTL)) {
+		return nil
+	}
+	k.RD = ReturnTo(k.RD)
+	return k
+}
+
+// openState opens a state that comes back.
+func (h *Handler) openState(state string) (trip, error) {
+	var t trip
+	plain, err := h.cfg.Sealer.Open(statePurpose, h.publicHost(), state)
+	if err == nil {
+		err = json.Unmarshal(plain, &t)
+	}
+	t.RD = ReturnTo(t.RD)
+	return t, err
+}
+
+// pruneFlows deletes the cookies of flows that are over, and the oldest of those
+// that are not once a new one of that many bytes would make too many.
+func (h *Handler) pruneFlows(w http.ResponseWriter, r *http.Request, adding int) {
+	type old struct {
+		id      string
+		started time.Time
+		bytes   int
+	}
+	var live []old
+	for _, c := range r.Cookies() {
+		id, ok := strings.CutPrefix(c.Name, h.flowPrefix())
+		if !ok {
+			continue
+		}
+		if k := h.openFlow(c.Value); k != nil && k.ID == id {
+			live = append(live, old{id, k.Started, len(c.Value)})
+			adding += len(c.Value)
+		} else if len(id) == flowID && strings.Trim(id, "0123456789abcdef") == "" {
+			h.clearFlow(w, id)
+		}
+	}
+	slices.SortFunc(live, func(a, b old) int { return a.started.Compare(b.started) })
+	for i, o := range live {
+		if len(live)-i < maxFlows && adding <= maxFlowBytes {
+			break
+		}
+		h.clearFlow(w, o.id)
+		adding -= o.bytes
+	}
+}
+
+// shorter is rd in at most so many bytes: without its query, or the start page.
+func shorter(rd string, most int) string {
+	if len(rd) <= most {
+		return rd
+	}
+	if path, _, _ := strings.Cut(rd, "?"); len(path) <= most {
+		return path
+	}
+	return "/"
+}
+
+// random is 256 bits as text, fit for a nonce and for a PKCE verifier
+// (RFC 7636 section 4.1).
+func random() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func randomHex(bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.Read(b)
+	return hex.EncodeToString(b)
+}

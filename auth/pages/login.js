@@ -1,0 +1,19 @@
+// The part of an address after "#" never reaches the gateway. Browsers carry it
+// along to this page; here it is put into the return target, so that it is there
+// again after signing in.
+(function () {
+  "use strict";
+  var hash = location.hash;
+  if (hash) {
+    document.querySelectorAll("a[data-rd]").forEach(function (a) {
+      var url = new URL(a.href);
+      url.searchParams.set("rd", a.dataset.rd + hash);
+      a.href = url.href;
+    });
+    document.querySelectorAll("input[name=rd]").forEach(function (input) {
+      if (input.value.indexOf("#") < 0) input.value += hash;
+    });
+  }
+  var go = document.querySelector("a[data-go]");
+  if (go) location.replace(go.href);
+})();

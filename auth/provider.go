@@ -1,0 +1,196 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+// Provider is one way to sign in at pages that are not ours.
+type Provider struct {
+	// Name is the Identity.Provider of its Logins, and its place in addresses.
+	Name string
+	// Label is what people know it by; "" is Name.
+	Label string
+	// Method signs people in there. It is also a LogoutURLer and a LogoutTokens
+	// where it can be.
+	Method Redirector
+	// Remember keeps the session when the browser closes.
+	Remember bool
+}
+
+func (p *Provider) label() string {
+	if p.Label == "" {
+		return p.Name
+	}
+	return p.Label
+}
+
+// providerEndpoints are what each provider answers under its name.
+func (h *Handler) providerEndpoints() error {
+	for i := range h.cfg.Providers {
+		p := &h.cfg.Providers[i]
+		if p.Method == nil || p.Name == "" || strings.Trim(p.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+			return fmt.Errorf("auth: provider %q: its name is no part of a path, or it has no method", p.Name)
+		}
+		if _, twice := h.endpoints["login/"+p.Name]; twice {
+			return fmt.Errorf("auth: provider %q is there twice", p.Name)
+		}
+		h.endpoints["login/"+p.Name] = endpoint{get: func(w http.ResponseWriter, r *http.Request) error { return h.depart(w, r, p) }}
+		h.endpoints["callback/"+p.Name] = endpoint{get: func(w http.ResponseWriter, r *http.Request) error { return h.callback(w, r, p) }}
+		if reader, ok := p.Method.(LogoutTokens); ok {
+			h.endpoints["backchannel-logout/"+p.Name] = endpoint{
+				post: func(w http.ResponseWriter, r *http.Request) error { return h.backchannel(w, r, p, reader) }}
+		}
+	}
+	return nil
+}
+
+func (h *Handler) provider(name string) *Provider {
+	for i := range h.cfg.Providers {
+		if h.cfg.Providers[i].Name == name {
+			return &h.cfg.Providers[i]
+		}
+	}
+	return nil
+}
+
+// depart begins a sign-in at p, or goes straight on where somebody is signed in
+// and does not ask for another account.
+func (h *Handler) depart(w http.ResponseWriter, r *http.Request, p *Provider) error {
+	query := r.URL.Query()
+	v := h.loginView(r, one(query, "rd"), one(query, "form"))
+	t := trip{Provider: p.Name, RD: v.RD, Form: v.Form, Prompt: one(query, "prompt")}
+	t.Tries, _ = strconv.Atoi(one(query, "try"))
+	if t.Prompt != promptAccount && t.Prompt != promptLogin {
+		t.Prompt = ""
+		_, err := h.who(w, r)
+		switch {
+		case err == nil:
+			return redirect(w, http.StatusSeeOther, v.next())
+		case !isAnonymous(err):
+			return err
+		}
+	}
+	return h.begin(w, r, p, t)
+}
+
+// What a person may ask a provider for (OIDC Core section 3.1.2.1).
+const (
+	promptAccount = "select_account"
+	promptLogin   = "login"
+)
+
+// begin sends the browser to the provider.
+func (h *Handler) begin(w http.ResponseWriter, r *http.Request, p *Provider, t trip) error {
+	k, f, err := h.newFlow(t)
+	if err != nil {
+		return err
+	}
+	to, err := p.Method.Begin(r.Context(), f)
+	if err != nil {
+		return h.notBegun(r, p, t, err)
+	}
+	web.NoteOf(r.Context()).Decision = "login"
+	if err := h.setFlow(w, r, k); err != nil {
+		return err
+	}
+	return redirect(w, http.StatusSeeOther, to)
+}
+
+func (h *Handler) notBegun(r *http.Request, p *Provider, t trip, err error) error {
+	if u, ok := errors.AsType[*Unavailable](err); ok {
+		return h.unreachable(r, p, t, u)
+	}
+	if refused, ok := errors.AsType[*Refused](err); ok {
+		return h.refusedThere(r, p, t, refused)
+	}
+	return err
+}
+
+const (
+	firstRetry = 3 * time.Second
+	lastRetry  = 30 * time.Second
+)
+
+// unreachable is the page of a provider that does not answer. It tries again by
+// itself, less and less often: nobody has to sit there and press a button.
+func (h *Handler) unreachable(r *http.Request, p *Provider, t trip, u *Unavailable) error {
+	n := web.NoteOf(r.Context())
+	n.Decision = "unavailable"
+	t.Tries = min(max(t.Tries, 0)+1, 10)
+	wait := min(max(firstRetry<<(t.Tries-1), u.RetryAfter), lastRetry)
+	again := own("login/"+p.Name, "rd", t.RD, "form", t.Form, "prompt", t.Prompt, "try", strconv.Itoa(t.Tries))
+	after := int(math.Ceil(wait.Seconds()))
+	return &web.Error{
+		Status: http.StatusServiceUnavailable, Code: "provider_unavailable", Title: p.label() + " does not answer",
+		Detail: "You sign in at " + p.label() + ", and it cannot be reached for the moment. Nothing is wrong with your account. " +
+			"This page tries again by itself in " + seconds(after) + ".",
+		Links:  []web.Link{{Text: "Try again now", URL: again}},
+		Header: http.Header{"Refresh": {strconv.Itoa(after) + "; url=" + again}}, RetryAfter: wait, Err: u,
+	}
+}
+
+// refusedThere is the page of a provider that said no. What it said is in the
+// log: it is not meant for people, and anybody can put words into a callback.
+func (h *Handler) refusedThere(r *http.Request, p *Provider, t trip, refused *Refused) error {
+	web.NoteOf(r.Context()).Decision = "refused"
+	again := web.Link{Text: "Try again", URL: own("login/"+p.Name, "rd", t.RD, "form", t.Form)}
+	other := web.Link{Text: "Use another account", URL: own("login/"+p.Name, "rd", t.RD, "form", t.Form, "prompt", promptAccount)}
+	switch refused.Code {
+	case "access_denied", "consent_required":
+		return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: p.label() + " did not sign you in",
+			Detail: "Either you canceled, or your account there may not use this. If you think it should, ask whoever runs " + p.label() + ".",
+			Links:  []web.Link{again, other}, Err: refused}
+	case "login_required", "interaction_required", "account_selection_required":
+		return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: p.label() + " needs you to sign in",
+			Detail: "It did not know who you are, and was not to ask.", Links: []web.Link{{Text: "Sign in", URL: own("login/"+p.Name,
+				"rd", t.RD, "form", t.Form, "prompt", promptLogin)}}, Err: refused}
+	case "":
+		return &web.Error{Status: http.StatusBadGateway, Code: "provider_answer", Title: "The sign-in could not be verified",
+			Detail: p.label() + " answered in a way that this gateway does not trust, so nobody was signed in. If it happens again, give the request id to whoever runs the gateway.",
+			Links:  []web.Link{again}, Err: refused}
+	}
+	return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: p.label() + " did not sign you in",
+		Detail: "It refused the request of this gateway. Trying again may help; if not, give the request id to whoever runs the gateway.",
+		Links:  []web.Link{again, other}, Err: refused}
+}
+
+// deniedHere is the page of an account that is good at the provider and may not
+// sign in here.
+func (h *Handler) deniedHere(r *http.Request, p *Provider, t trip, login *Login, denied *Denied) error {
+	n := web.NoteOf(r.Context())
+	n.Decision, n.Subject = "denied", login.Identity.User
+	return &web.Error{
+		Status: http.StatusForbidden, Code: "account_not_allowed", Title: "This account is not allowed here",
+		Detail: "You signed in at " + p.label() + " as " + accountName(login) + ", and that account may not use " + r.Host + ": it needs " + denied.Missing + ". " +
+			"If you have another account, use that one; if not, ask whoever runs this gateway.",
+		Links: []web.Link{{Text: "Use another account", URL: own("login/"+p.Name, "rd", t.RD, "form", t.Form, "prompt", promptAccount)}},
+		Err:   denied,
+	}
+}
+
+// accountName is what the person knows the account by.
+func accountName(login *Login) string {
+	id := &login.Identity
+	for _, name := range []string{id.Email, id.PreferredUsername, id.User} {
+		if name = shown(name); name != "" {
+			return name
+		}
+	}
+	return "somebody"
+}
+
+// firstUse reports whether a flow comes back for the first time. A code that is
+// sent twice makes the provider revoke what it gave for it (RFC 6749 section
+// 4.1.2), and browsers do repeat a navigation that seems stuck.
+func (h *Handler) firstUse(ctx context.Context, id string, until time.Time) (bool, error) {
+	return h.cfg.Once(ctx, "flow "+id, until)
+}
