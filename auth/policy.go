@@ -15,6 +15,9 @@ type Policy struct {
 	// signed in. An empty list that is not nil means nobody, so that an emptied
 	// list never opens a route.
 	Rules []Rule
+	// Providers are the ways of signing in that count here, by Identity.Provider.
+	// Nil means all of them; an empty list that is not nil means none.
+	Providers []string
 }
 
 // Rule holds when every condition that is set in it holds. A nil list is no
@@ -42,6 +45,9 @@ func (d *Denied) Error() string { return "not allowed: needs " + d.Missing }
 // Allow decides whether id may pass. The error is nil or a *Denied that holds
 // the reason. Allow does not look at Public: whoever asks has signed in.
 func (p *Policy) Allow(id *Identity) error {
+	if p.Providers != nil && !slices.Contains(p.Providers, id.Provider) {
+		return &Denied{Missing: wants("sign-in at", p.Providers)}
+	}
 	if p.Rules == nil {
 		return nil
 	}
@@ -58,7 +64,11 @@ func (p *Policy) Allow(id *Identity) error {
 	if len(missing) == 0 {
 		missing = []string{"an entry in an empty allow list"}
 	}
-	return &Denied{Missing: strings.Join(missing, ", or ")}
+	denied := &Denied{Missing: strings.Join(missing, ", or ")}
+	if id.GroupsOmitted && strings.Contains(denied.Missing, "group ") {
+		denied.Missing += " (" + id.Provider + " left the groups out of its tokens because there are too many, so none of them count)"
+	}
+	return denied
 }
 
 // missing names what r wants and id lacks, or returns "" if r holds.

@@ -43,6 +43,15 @@ func TestPolicy(t *testing.T) {
 		{"rules are alternatives", auth.Policy{Rules: rules{{Groups: []string{"admin"}}, {Users: []string{"alice"}}}}, nil, ""},
 		{"all alternatives are named, each once", auth.Policy{Rules: rules{{Groups: []string{"admin"}}, {Users: []string{"bob"}}, {Groups: []string{"admin"}}}}, nil,
 			"group admin, or user bob"},
+		{"one provider of several is enough", auth.Policy{Providers: []string{"local", "corp"}}, func(id *auth.Identity) { id.Provider = "corp" }, ""},
+		{"another provider is not enough", auth.Policy{Providers: []string{"local"}, Rules: rules{{Users: []string{"alice"}}}},
+			func(id *auth.Identity) { id.Provider = "corp" }, "sign-in at local"},
+		{"G-07 an empty list of providers lets nobody pass", auth.Policy{Providers: []string{}}, nil, "a sign-in at of an empty list"},
+		{"rules hold at the right provider too", auth.Policy{Providers: []string{"corp"}, Rules: rules{{Users: []string{"bob"}}}},
+			func(id *auth.Identity) { id.Provider = "corp" }, "user bob"},
+		{"groups that were left out are named", auth.Policy{Rules: rules{{Groups: []string{"admin"}}}},
+			func(id *auth.Identity) { id.Provider, id.GroupsOmitted = "corp", true },
+			"group admin (corp left the groups out of its tokens because there are too many, so none of them count)"},
 		{"public is not a rule: whoever asks has signed in", auth.Policy{Public: true, Rules: rules{{Users: []string{"bob"}}}}, nil, "user bob"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

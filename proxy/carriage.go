@@ -22,6 +22,7 @@ type carriage struct {
 	in        *http.Request // as the client sent it
 	route     *Route
 	login     *auth.Login // nil: without identity
+	token     auth.Token  // what goes up behind Bearer
 	target    Target
 	host      string // Host for the upstream, of the canonical name
 	scheme    string
@@ -97,7 +98,7 @@ func (c *carriage) rewrite(u *Upstream, p *httputil.ProxyRequest) {
 		h.Del("Upgrade")
 		h.Del("Connection")
 	}
-	for _, name := range setIdentity(h, c.login) {
+	for _, name := range setIdentity(h, c.login, c.token) {
 		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
 	}
 	setConnection(h, c.note, c.scheme, c.host)

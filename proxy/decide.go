@@ -19,6 +19,7 @@ const (
 	Detour      = "detour"      // has to come again with the cookies of now
 	Denied      = "denied"      // signed in, and the rule does not let them pass
 	Unavailable = "unavailable" // whether somebody is signed in cannot be told now
+	BadToken    = "bad-token"   // brings a token of its own that is not valid
 	Refused     = "refused"     // malformed, or nothing is served there
 )
 
@@ -39,7 +40,7 @@ type Decision struct {
 	// WebSocket says that the request opens one and may.
 	WebSocket bool
 	// Err is why not: a *web.Error if Refused, a *auth.Absent for SignIn, a
-	// *auth.Detour, a *auth.Denied, a *auth.Unavailable. An error of another kind
+	// *auth.Detour, a *auth.Denied, a *auth.Unavailable, a *auth.Refused for BadToken. An error of another kind
 	// comes as Unavailable: what nobody expected lets nobody pass.
 	Err error
 }
@@ -58,7 +59,10 @@ func (g *Gate) Decide(r *http.Request) Decision {
 		d.Outcome = Public
 		return d
 	}
-	login, err := g.Auth.Authenticate(r)
+	login, asked, err := g.clientToken(r, d.Route)
+	if !asked {
+		login, err = g.Auth.Authenticate(r)
+	}
 	if err == nil && login == nil {
 		err = errors.New("the authenticator gave neither login nor error")
 	}
@@ -76,6 +80,8 @@ func (g *Gate) Decide(r *http.Request) Decision {
 			d.Outcome = SignIn
 		} else if _, ok := errors.AsType[*auth.Detour](err); ok {
 			d.Outcome = Detour
+		} else if asked && isBadToken(err) {
+			d.Outcome = BadToken
 		}
 		return d
 	}
@@ -84,6 +90,11 @@ func (g *Gate) Decide(r *http.Request) Decision {
 		d.Outcome, d.Err = Denied, err
 	}
 	return d
+}
+
+func isBadToken(err error) bool {
+	_, refused := errors.AsType[*auth.Refused](err)
+	return refused || errors.Is(err, errInvalidToken)
 }
 
 // find gets as far as who is asking: method, target, host, route. The Outcome is

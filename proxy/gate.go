@@ -20,6 +20,13 @@ type Gate struct {
 	Router *Router
 	// Auth finds the Login. Nil means that only public routes are served.
 	Auth auth.Authenticator
+	// Bearer finds the Login behind a client's own token, on routes that take one.
+	// Its errors are those of Auth, and a *auth.Refused for a token that is not
+	// valid. Nil means that no token is taken.
+	Bearer auth.Authenticator
+	// Minter signs tokens for clients that bring their own, on routes that want
+	// ones of the gateway. Nil means that they get none.
+	Minter auth.Minter
 	// Challenge answers a request to a protected route where nobody is signed in:
 	// a page to sign in on, or 401. Nil means a bare 401.
 	Challenge func(w http.ResponseWriter, r *http.Request, absent *auth.Absent) error
@@ -69,6 +76,10 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 		return g.deny(w, r, &d)
 	case Unavailable:
 		return g.unavailable(w, r, &d)
+	case BadToken:
+		return &web.Error{Status: http.StatusUnauthorized, Code: "invalid_token", Title: "This token is not valid here",
+			Detail: "The access token of this request was not accepted. Get a new one for this address, and send it again.",
+			Header: http.Header{"Www-Authenticate": {`Bearer realm="evergate", error="invalid_token"`}}, Err: d.Err}
 	}
 	return d.Err
 }
@@ -105,8 +116,16 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 			return err
 		}
 	}
+	token, err := g.token(r.Context(), d.Route, d.Login)
+	if err != nil && !d.Route.Policy.Public { // public routes never fail because of a session
+		addCookies(w.Header(), deliver(r.Context(), d.Login))
+		if d.Err = err; errors.Is(err, auth.ErrAnonymous) {
+			return g.challenge(w, r, err)
+		}
+		return g.unavailable(w, r, d)
+	}
 	c := &carriage{
-		in: r, route: d.Route, login: d.Login, target: d.Target,
+		in: r, route: d.Route, login: d.Login, token: token, target: d.Target,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
 		note: note, log: orDiscard(g.Log), own: g.OwnCookie,
 	}

@@ -97,10 +97,10 @@ func isCookieName(name string) bool {
 	return false
 }
 
-// setIdentity tells the upstream who is signed in. It returns the names of the
+// setIdentity tells the upstream who is signed in, with token behind Bearer. It returns the names of the
 // headers that were left out because their claim cannot be one, which is never
 // a reason to write half of it.
-func setIdentity(h http.Header, login *auth.Login) (left []string) {
+func setIdentity(h http.Header, login *auth.Login, token auth.Token) (left []string) {
 	set := func(name, value string, ok bool) {
 		h.Del(name)
 		switch {
@@ -121,9 +121,9 @@ func setIdentity(h http.Header, login *auth.Login) (left []string) {
 		return nil
 	}
 	id := &login.Identity
-	if !login.AccessToken.Value.IsZero() {
-		token := login.AccessToken.Value.Reveal()
-		set("Authorization", "Bearer "+token, isToken68(token))
+	if !token.Value.IsZero() {
+		value := token.Value.Reveal()
+		set("Authorization", "Bearer "+value, isToken68(value))
 	}
 	set("X-Forwarded-User", id.User, isPlain(id.User))
 	set("X-Forwarded-Email", id.Email, isPlain(id.Email))

@@ -26,6 +26,10 @@ type Route struct {
 	Methods []string
 	// Policy is who may pass; the zero value is anyone signed in.
 	Policy auth.Policy
+	// Token is what goes upstream behind "Bearer ".
+	Token auth.Wanted
+	// Bearer takes a client's own token in place of a session.
+	Bearer bool
 	// PassPreflight sends CORS preflights (an OPTIONS request without a body that
 	// asks for a method) to the upstream, without identity and unasked. The route
 	// is the one of the method that they ask for.

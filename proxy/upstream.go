@@ -69,7 +69,7 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 		Rewrite:        func(p *httputil.ProxyRequest) { carriageOf(p.In).rewrite(u, p) },
 		ModifyResponse: func(res *http.Response) error { return carriageOf(res.Request).modify(res) },
 		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { carriageOf(r).fail(u, w, err) },
-		Transport:      u.transport,
+		Transport:      replay{u.transport},
 		BufferPool:     buffers{},
 		ErrorLog:       slog.NewLogLogger(orDiscard(o.Log).Handler(), slog.LevelWarn),
 	}
