@@ -76,7 +76,7 @@ type Limits struct {
 // Identity is one way to sign in; exactly one of its fields is set.
 type Identity struct {
 	Local *Local `yaml:"local"`
-	OIDC  notYet `yaml:"oidc"`
+	OIDC  *OIDC  `yaml:"oidc"`
 }
 
 // Local are users kept here.
@@ -120,8 +120,14 @@ type Route struct {
 	// Allow lists alternatives; nil is anyone signed in.
 	Allow []Rule `yaml:"allow"`
 	// Public needs no sign-in; identity is passed on when there is one.
-	Public   bool     `yaml:"public"`
-	Upstream *url.URL `yaml:"upstream"`
+	Public bool `yaml:"public"`
+	// Providers are the ways of signing in that count; nil is all of them.
+	Providers []string `yaml:"providers"`
+	Upstream  *url.URL `yaml:"upstream"`
+	// Token is what goes up behind Bearer.
+	Token Token `yaml:"token"`
+	// Bearer takes a client's own token in place of a session.
+	Bearer bool `yaml:"bearer"`
 	// CORSPreflight "pass" sends preflights up without sign-in and identity.
 	CORSPreflight string `yaml:"cors_preflight"`
 	// PassHeaders are headers of the client that would be removed otherwise.

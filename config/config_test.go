@@ -242,3 +242,78 @@ func FuzzParse(f *testing.F) {
 		faults.Draw(&strings.Builder{}, true)
 	})
 }
+
+// TestExampleProviderLoads: the block of the example that is commented out as a
+// whole, for its files are not there, is a provider in every line.
+func TestExampleProviderLoads(t *testing.T) {
+	data, err := os.ReadFile("../config.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(data), "  # - oidc:\n")
+	var full strings.Builder
+	full.WriteString("public_url: https://apps.example.com\nidentity:\n  - oidc:\n")
+	for line := range strings.Lines(block) {
+		body, ok := strings.CutPrefix(line, "  #     ")
+		if !ok {
+			break
+		}
+		full.WriteString("      " + body)
+	}
+	full.WriteString("routes: [ upstream: http://127.0.0.1:1 ]\n")
+	c, err := config.Parse("the provider of the example", []byte(full.String()), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := c.Providers()[0]
+	if o.ExtraParams["domain_hint"] != "example.com" || o.MaxAge == nil || *o.MaxAge != 12*time.Hour || len(o.Claims.Groups) != 2 || len(o.Claims.User) != 1 {
+		t.Errorf("got %+v, want what the example says", o)
+	}
+}
+
+func TestProviderDefaultsAndSecrets(t *testing.T) {
+	c, err := config.Parse("c.yaml", []byte(`
+public_url: https://apps.example.com
+identity:
+  - oidc: { issuer: "http://127.0.0.1:9999/x", client_id: evergate, client_secret: "${S}" }
+routes:
+  - upstream: http://127.0.0.1:1
+`), func(name string) (string, bool) { return "word-that-is-secret", name == "S" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := c.Providers()[0]
+	if got, err := o.Secret(); err != nil || got.Reveal() != "word-that-is-secret" {
+		t.Errorf("got %v, %v, want the secret of the variable", got, err)
+	}
+	if o.Name != "oidc" || o.Label != "oidc" || o.ClientAuth != "client_secret_basic" || o.Kind != "generic" ||
+		o.WithoutRefreshToken != "access_token" || o.Timeout != 20*time.Second {
+		t.Errorf("got %+v, want the defaults filled in", o)
+	}
+	var out strings.Builder
+	if err := c.WriteEffective(&out); err != nil || strings.Contains(out.String(), "word-that") || !strings.Contains(out.String(), "client_secret: '[redacted]'") {
+		t.Errorf("got %v and\n%s\nwant the secret masked", err, &out)
+	}
+	var warned strings.Builder
+	config.Faults(c.Warnings()).Draw(&warned, false)
+	if !strings.Contains(warned.String(), "keep it in one of its own") || strings.Contains(warned.String(), "word-that") {
+		t.Errorf("got\n%s\nwant a warning that does not tell the secret", &warned)
+	}
+}
+
+func TestSecretFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	o := config.OIDC{Name: "corp", ClientSecretFile: file}
+	if _, err := o.Secret(); err == nil {
+		t.Error("a file that is not there: got no error")
+	}
+	for text, want := range map[string]string{"word\n": "word", "\n": ""} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := o.Secret()
+		if (err == nil) != (want != "") || got.Reveal() != want {
+			t.Errorf("%q: got %v, %v, want %q", text, got.Reveal() == want, err, want)
+		}
+	}
+}

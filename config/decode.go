@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/evergate/evergate/internal/secret"
 )
 
 // decoder walks nodes into structs whose fields carry their key in a `yaml`
@@ -34,9 +36,15 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	case notYet:
 		d.fault(n, path, "this is part of the design and does not work in this version", "remove it")
 		return
-	case time.Duration, slog.Level, netip.Prefix, *url.URL:
+	case time.Duration, slog.Level, netip.Prefix, *url.URL, secret.Text:
 		d.scalar(n, v, path)
 		return
+	case Paths:
+		if n.Kind == yaml.ScalarNode && !isNull(n) {
+			v.Set(reflect.ValueOf(make(Paths, 1)))
+			d.scalar(n, v.Index(0), path)
+			return
+		}
 	}
 	if _, ok := v.Addr().Interface().(scalar); ok {
 		d.scalar(n, v, path)
@@ -50,6 +58,8 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		d.mapping(n, v, path)
 	case reflect.Slice:
 		d.sequence(n, v, path)
+	case reflect.Map:
+		d.words(n, v, path)
 	default:
 		d.scalar(n, v, path)
 	}
@@ -72,6 +82,23 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 			continue
 		}
 		d.decode(value, v.Field(fieldFor(v.Type(), k.Value)), sub(path, k.Value))
+	}
+}
+
+// words reads a mapping of the file's own words to values.
+func (d *decoder) words(n *yaml.Node, v reflect.Value, path string) {
+	if isNull(n) {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		d.fault(n, path, "want names and values here, got "+kindOf(n), "")
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		value := reflect.New(v.Type().Elem()).Elem()
+		d.decode(n.Content[i+1], value, sub(path, n.Content[i].Value))
+		v.SetMapIndex(reflect.ValueOf(n.Content[i].Value), value)
 	}
 }
 
@@ -141,6 +168,10 @@ func setScalar(v reflect.Value, text string) error {
 			return fmt.Errorf("%q is not a URL", text)
 		}
 		v.Set(reflect.ValueOf(u))
+		return nil
+	}
+	if _, ok := v.Interface().(secret.Text); ok {
+		v.Set(reflect.ValueOf(secret.New(text)))
 		return nil
 	}
 	switch v.Kind() {

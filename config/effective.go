@@ -7,10 +7,13 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/evergate/evergate/internal/secret"
 )
 
 // WriteEffective writes the config in force as YAML: defaults filled in,
@@ -26,28 +29,32 @@ func (c *Config) WriteEffective(w io.Writer) error {
 
 // show turns a value into nodes; nil leaves it out.
 func show(v reflect.Value) *yaml.Node {
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil
+	}
 	switch x := v.Interface().(type) {
 	case notYet:
 		return nil
 	case time.Duration:
 		return plainText(showDuration(x))
+	case *time.Duration:
+		return plainText(showDuration(*x))
 	case slog.Level:
 		return plainText(strings.ToLower(x.String()))
 	case netip.Prefix:
 		return plainText(x.String())
 	case *url.URL:
-		if x == nil {
+		return plainText(x.String())
+	case secret.Text:
+		if x.IsZero() {
 			return nil
 		}
-		return plainText(x.String())
+		return text(x.String())
 	case fmt.Stringer:
 		return plainText(x.String())
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		if v.IsNil() {
-			return nil
-		}
 		return show(v.Elem())
 	case reflect.Struct:
 		return showStruct(v)
@@ -60,6 +67,17 @@ func show(v reflect.Value) *yaml.Node {
 			if e := show(v.Index(i)); e != nil {
 				n.Content = append(n.Content, e)
 			}
+		}
+		return n
+	case reflect.Map:
+		if v.Len() == 0 {
+			return nil
+		}
+		n := &yaml.Node{Kind: yaml.MappingNode}
+		names := v.MapKeys()
+		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, name := range names {
+			n.Content = append(n.Content, text(name.String()), text(v.MapIndex(name).String()))
 		}
 		return n
 	case reflect.Bool:

@@ -36,6 +36,9 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 	c.doc = doc
 	d := &decoder{document: doc, getenv: getenv}
 	d.decode(doc.root, reflect.ValueOf(&c).Elem(), "")
+	for _, o := range c.Providers() {
+		o.fill()
+	}
 	for i := range c.Routes {
 		r := &c.Routes[i]
 		if r.Timeouts.Connect == 0 {
@@ -69,6 +72,11 @@ func (c *Config) resolve(dir string) {
 	for i := range c.Identity {
 		if c.Identity[i].Local != nil {
 			in(&c.Identity[i].Local.UsersFile)
+		}
+		if o := c.Identity[i].OIDC; o != nil {
+			in(&o.ClientSecretFile)
+			in(&o.ClientKeyFile)
+			in(&o.CAFile)
 		}
 	}
 }

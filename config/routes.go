@@ -32,7 +32,7 @@ func (c *Config) checkRoute(r *Route, path string) {
 		c.wrong("keep one of the two", path+".allow", "a public route lets everybody pass")
 	}
 	c.checkMatch(&r.Match, path+".match")
-	c.checkAllow(r, path)
+	c.checkRules(r.Allow, path+".allow")
 	if r.CORSPreflight != "" {
 		oneOf(c, path+".cors_preflight", r.CORSPreflight, "pass")
 	}
@@ -105,12 +105,13 @@ func badPath(p string) string {
 	return ""
 }
 
-func (c *Config) checkAllow(r *Route, path string) {
-	if c.given(path+".allow") && len(r.Allow) == 0 {
-		c.wrong("leave the line out to let anyone pass who is signed in", path+".allow", "the list is empty, so nobody could pass")
+// checkRules looks at the alternatives of an allow list.
+func (c *Config) checkRules(allow []Rule, path string) {
+	if c.given(path) && len(allow) == 0 {
+		c.wrong("leave the line out to let anyone pass who is signed in", path, "the list is empty, so nobody could pass")
 	}
-	for i, rule := range r.Allow {
-		at := fmt.Sprintf("%s.allow[%d]", path, i)
+	for i, rule := range allow {
+		at := fmt.Sprintf("%s[%d]", path, i)
 		if rule.Users == nil && rule.Emails == nil && rule.Groups == nil {
 			c.wrong("name users, emails or groups", at, "the entry says nothing")
 		}

@@ -18,6 +18,7 @@ func (c *Config) validate() {
 	c.checkTimes()
 	c.checkIdentity()
 	c.checkRoutes()
+	c.checkProviders()
 	oneOf(c, "log.format", c.Log.Format, "auto", "text", "json")
 	oneOf(c, "access_token.algorithm", c.AccessToken.Algorithm, "ES256", "RS256", "EdDSA")
 	if c.AccessToken.Audience == "" {
@@ -146,6 +147,10 @@ func (c *Config) checkIdentity() {
 	for i, id := range c.Identity {
 		path := "identity[" + strconv.Itoa(i) + "]"
 		switch {
+		case id.Local != nil && id.OIDC != nil:
+			c.wrong("make two entries of it", path, "an entry is one way to sign in")
+		case id.OIDC != nil:
+			c.checkOIDC(id.OIDC, path+".oidc")
 		case id.Local == nil:
 			if n := c.doc.places[path]; n != nil && len(n.Content) == 0 {
 				c.wrong(example, path, "it names no way to sign in")

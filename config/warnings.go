@@ -23,6 +23,22 @@ func (c *Config) Warnings() []*Fault {
 		}
 	}
 	for i, id := range c.Identity {
+		if o := id.OIDC; o != nil {
+			path := fmt.Sprintf("identity[%d].oidc", i)
+			if !o.ClientSecret.IsZero() {
+				warn(path+".client_secret", "a secret in this file is read by whoever reads the file; keep it in one of its own: client_secret_file")
+			}
+			for key, file := range map[string]string{"client_secret_file": o.ClientSecretFile, "client_key_file": o.ClientKeyFile, "ca_file": o.CAFile} {
+				if file == "" {
+					continue
+				}
+				if fi, err := os.Stat(file); err != nil {
+					warn(path+"."+key, "it cannot be read here: %v", err)
+				} else if key != "ca_file" && fi.Mode().Perm()&0o004 != 0 {
+					warn(path+"."+key, "everybody on this machine can read it; try: chmod 600 %s", file)
+				}
+			}
+		}
 		if id.Local == nil {
 			continue
 		}
