@@ -12,6 +12,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/local"
+	"github.com/evergate/evergate/auth/oidc"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/web"
@@ -88,7 +89,11 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if err != nil {
 		return nil, err
 	}
-	g.close = append(g.close, people.Users.Close)
+	methods := map[string]auth.Refresher{}
+	if people != nil {
+		g.close = append(g.close, people.Users.Close)
+		methods[people.Name] = people
+	}
 
 	store, err := buildStore(cfg, log, inMemory)
 	if err != nil {
@@ -102,8 +107,20 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := session.New(session.Config{
-		Store: store, Ring: ring, Methods: map[string]auth.Refresher{people.Name: people}, Cookie: cookie, Insecure: !secure,
+	var sessions *session.Manager
+	once := func(ctx context.Context, name string, until time.Time) (bool, error) {
+		return sessions.Once(ctx, name, until)
+	}
+	providers, err := buildProviders(cfg, log, in.Now, once)
+	if err != nil {
+		return nil, err
+	}
+	for i, o := range cfg.Providers() {
+		g.close = append(g.close, providers[i].Close)
+		methods[o.Name] = providers[i]
+	}
+	sessions, err = session.New(session.Config{
+		Store: store, Ring: ring, Methods: methods, Minter: issuer, Cookie: cookie, Insecure: !secure,
 		IdleTimeout: cfg.Session.IdleTimeout, MaxLifetime: cfg.Session.MaxLifetime,
 		Grace: cfg.Session.RotationGrace, MaxStale: cfg.Session.MaxStale,
 		RenewBefore: cfg.AccessToken.RenewBefore.For, Log: log, Now: in.Now,
@@ -112,24 +129,29 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		return nil, err
 	}
 	g.close = append(g.close, sessions.Close)
-	people.Users.OnChange(sessions.Recheck)
-
-	pages, err := auth.NewHandler(auth.HandlerConfig{
-		Sessions: sessions, Password: people, Sealer: ring, PublicURL: cfg.PublicURL,
-		CookiePrefix: cookie, Secure: secure, Log: log, Extra: issuer.Handlers(),
-	})
+	extra := issuer.Handlers()
+	clientKeys(cfg, providers, extra)
+	pageConfig := auth.HandlerConfig{
+		Sessions: sessions, Providers: signInAt(cfg, providers), Once: sessions.Once, Sealer: ring, PublicURL: cfg.PublicURL,
+		CookiePrefix: cookie, Secure: secure, Log: log, Extra: extra,
+	}
+	if people != nil {
+		pageConfig.Password = people
+		people.Users.OnChange(sessions.Recheck)
+	}
+	pages, err := auth.NewHandler(pageConfig)
 	if err != nil {
 		return nil, err
 	}
 	g.close = append(g.close, pages.Close)
 	gate := &proxy.Gate{
-		Router: router, Auth: sessions, Own: pages, Challenge: pages.Challenge, Restore: pages.Restore, Log: log,
+		Router: router, Auth: sessions, Bearer: oidc.NewBearers(providers...), Minter: issuer, Own: pages, Challenge: pages.Challenge, Restore: pages.Restore, Log: log,
 		PublicHost: cfg.PublicURL.Hostname(),
 		OwnCookie:  func(name string) bool { return strings.HasPrefix(strings.ToLower(name), strings.ToLower(cookie)) },
 	}
 	g.Public = web.Serve(web.LimitBody(gate, int64(cfg.Limits.BodyBytes)), web.Options{Log: log, TrustedProxies: cfg.TrustedProxies})
 	g.Admin = &admin.Handler{Checks: map[string]admin.Check{
 		"store": func(ctx context.Context) error { return readable(ctx, store) },
-	}}
+	}, Beside: providerChecks(cfg, providers)}
 	return g, nil
 }

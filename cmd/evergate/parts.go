@@ -91,13 +91,21 @@ func buildRoute(r *config.Route, log *slog.Logger) (*proxy.Route, error) {
 	}
 	out := &proxy.Route{
 		Name: r.Name, Host: r.Match.Host, Path: r.Match.Path, Methods: r.Match.Methods,
-		Policy:        auth.Policy{Public: r.Public, Rules: rules(r.Allow)},
+		Policy: auth.Policy{Public: r.Public, Rules: rules(r.Allow), Providers: r.Providers},
+		Token:  wanted(&r.Token), Bearer: r.Bearer,
 		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, Upstream: upstream,
 	}
 	for _, name := range r.PathChars {
 		out.PathChars |= pathChars[name]
 	}
 	return out, nil
+}
+
+var tokenKinds = map[string]auth.TokenKind{"": auth.AccessToken, "access": auth.AccessToken, "id": auth.IDToken,
+	"evergate": auth.Minted, "none": auth.NoToken}
+
+func wanted(t *config.Token) auth.Wanted {
+	return auth.Wanted{Kind: tokenKinds[t.Type], Resource: t.Resource, Audience: t.Audience}
 }
 
 // rules keeps nil apart from empty: nil lets anyone pass who is signed in.
@@ -139,7 +147,7 @@ func buildKeys(cfg *config.Config, inMemory bool) (*token.Keys, error) {
 // hashesAtOnce bounds the memory of sign-ins: each hash takes 64 MiB.
 const hashesAtOnce = 4
 
-// buildLocal opens the users that are kept here.
+// buildLocal opens the users that are kept here; nil where there are none.
 func buildLocal(cfg *config.Config, log *slog.Logger, in parts, minter auth.Minter) (*local.Method, error) {
 	o := local.DirectoryOptions{Log: log, Load: func() ([]local.User, error) { return in.Users, nil }}
 	if in.Users == nil {
@@ -149,6 +157,9 @@ func buildLocal(cfg *config.Config, log *slog.Logger, in parts, minter auth.Mint
 				file = id.Local.UsersFile
 			}
 		}
+		if file == "" {
+			return nil, nil
+		}
 		o.Path = file
 		o.Load = func() ([]local.User, error) { return loadUsers(file) }
 	}
@@ -157,7 +168,7 @@ func buildLocal(cfg *config.Config, log *slog.Logger, in parts, minter auth.Mint
 		return nil, err
 	}
 	return &local.Method{
-		Name: "local", Users: users, Hasher: local.NewHasher(hashesAtOnce), Throttle: local.NewThrottle(nil),
+		Name: "local", Prefix: cfg.Prefix("local"), Users: users, Hasher: local.NewHasher(hashesAtOnce), Throttle: local.NewThrottle(nil),
 		Minter: minter, Log: log,
 	}, nil
 }

@@ -19,6 +19,9 @@ type Check func(ctx context.Context) error
 type Handler struct {
 	// Checks are asked by /readyz, by the name of the part.
 	Checks map[string]Check
+	// Beside are shown by /readyz and do not make the gateway unready: what it
+	// needs of others, who may have a bad day while it serves on.
+	Beside map[string]Check
 	// Draining reports that the gateway is going down, if set.
 	Draining func() bool
 }
@@ -62,6 +65,13 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 		p := part{OK: true}
 		if err := check(ctx); err != nil {
 			p, answer.Ready = part{Reason: err.Error()}, false
+		}
+		answer.Parts[name] = p
+	}
+	for name, check := range h.Beside {
+		p := part{OK: true}
+		if err := check(ctx); err != nil {
+			p = part{Reason: err.Error()}
 		}
 		answer.Parts[name] = p
 	}

@@ -1,0 +1,103 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/secret"
+)
+
+// Bearers finds who is behind an access token that a client brings itself. It is
+// an auth.Authenticator.
+type Bearers struct{ byIssuer map[string]*Method }
+
+// NewBearers takes tokens of those methods that name audiences for them.
+func NewBearers(methods ...*Method) *Bearers {
+	b := &Bearers{byIssuer: map[string]*Method{}}
+	for _, m := range methods {
+		if len(m.cfg.BearerAudiences) > 0 {
+			b.byIssuer[m.cfg.Issuer] = m
+		}
+	}
+	return b
+}
+
+// Authenticate implements auth.Authenticator. A token that is not valid is a
+// *auth.Refused with the code invalid_token.
+func (b *Bearers) Authenticate(r *http.Request) (*auth.Login, error) {
+	lines := r.Header["Authorization"]
+	if len(lines) == 0 {
+		return nil, &auth.Absent{Reason: auth.NoCookie}
+	}
+	scheme, raw, _ := strings.Cut(lines[0], " ")
+	if len(lines) > 1 || !strings.EqualFold(scheme, "Bearer") || raw == "" {
+		return nil, invalidToken("want exactly one Authorization header, with a Bearer token")
+	}
+	m := b.byIssuer[unverifiedIssuer(raw)]
+	if m == nil {
+		return nil, invalidToken("it is of no issuer that is configured for clients' own tokens")
+	}
+	return m.bearer(r.Context(), raw)
+}
+
+func invalidToken(why string) error {
+	return &auth.Refused{Reason: "access token: " + why, Code: "invalid_token"}
+}
+
+// unverifiedIssuer says whose keys to try. Nothing else is believed of it.
+func unverifiedIssuer(raw string) string {
+	if len(raw) > maxToken {
+		return ""
+	}
+	claims := jwt.MapClaims{}
+	if _, _, err := jwt.NewParser().ParseUnverified(raw, claims); err != nil {
+		return ""
+	}
+	return text(claims, "iss")
+}
+
+// bearer checks an access token (RFC 9068 section 4, RFC 8725).
+func (m *Method) bearer(ctx context.Context, raw string) (*auth.Login, error) {
+	v, err := m.verify(ctx, raw, algorithms)
+	if refused, ok := errors.AsType[*auth.Refused](err); ok {
+		return nil, invalidToken(refused.Reason)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := v.claims
+	_, hasNonce := c["nonce"]
+	_, hasHash := c["at_hash"]
+	_, hasEvents := c["events"]
+	aud := list(c["aud"])
+	switch {
+	case v.typ != "at+jwt" && (hasNonce || hasHash || hasEvents || slices.Contains(aud, m.cfg.ClientID)):
+		return nil, invalidToken("it is a token of another kind")
+	case v.typ != "at+jwt" && v.typ != "jwt" && v.typ != "":
+		return nil, invalidToken("its typ is not at+jwt")
+	case !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(m.cfg.BearerAudiences, a) }):
+		return nil, invalidToken("it is for another audience")
+	case text(c, "sub") == "":
+		return nil, invalidToken("it has no subject")
+	}
+	login := &auth.Login{Identity: m.identity(c), AMR: list(c["amr"]), ACR: text(c, "acr"),
+		AccessToken: auth.Token{Value: secret.New(raw), Issued: m.cfg.Now()}}
+	if exp, ok := moment(c, "exp"); ok {
+		login.AccessToken.Expires = exp
+	}
+	if at, ok := moment(c, "auth_time"); ok {
+		login.AuthTime = at
+	}
+	if m.cfg.Allow != nil {
+		if err := m.cfg.Allow.Allow(&login.Identity); err != nil {
+			return nil, invalidToken(err.Error())
+		}
+	}
+	return login, nil
+}

@@ -1,0 +1,96 @@
+package oidc
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	// breakerSessions is how many sessions have to meet an outage before all are
+	// taken to: one session that the provider chokes on is no outage.
+	breakerSessions = 3
+	// breakerDials is how often nobody was reached at all.
+	breakerDials = 2
+	breakerFirst = 2 * time.Second
+	breakerMost  = 30 * time.Second
+)
+
+var errOpen = errors.New("it did not answer lately and is left alone for a moment")
+
+// breaker keeps renewals away from a provider that does not answer. After a
+// while one is let through to see. The zero value is closed.
+type breaker struct {
+	mu      sync.Mutex // guards all below
+	failing map[string]bool
+	dials   int
+	open    bool
+	until   time.Time // of the open state
+	wait    time.Duration
+	probing bool
+}
+
+// enter reports whether a renewal may be sent, or when to come again.
+func (b *breaker) enter(now time.Time) (wait time.Duration, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !b.open:
+		return 0, true
+	case now.Before(b.until):
+		return b.until.Sub(now), false
+	case b.probing:
+		return time.Second, false
+	}
+	b.probing = true
+	return 0, true
+}
+
+// success closes it.
+func (b *breaker) success() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.failing)
+	b.dials, b.open, b.probing, b.wait = 0, false, false, 0
+}
+
+// abandon takes a renewal back whose outcome says nothing.
+func (b *breaker) abandon() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.probing = false
+}
+
+// failure notes an outage that a session met, and reports whether it opened the
+// breaker.
+func (b *breaker) failure(now time.Time, session string, dial bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failing == nil {
+		b.failing = map[string]bool{}
+	}
+	if len(b.failing) < breakerSessions {
+		b.failing[session] = true
+	}
+	if dial {
+		b.dials++
+	}
+	if len(b.failing) < breakerSessions && b.dials < breakerDials {
+		b.probing = false
+		return false
+	}
+	first := !b.open
+	if !b.open || b.probing {
+		b.wait = min(max(2*b.wait, breakerFirst), breakerMost)
+		b.until = now.Add(b.wait/2 + rand.N(b.wait/2))
+	}
+	b.open, b.probing = true, false
+	return first
+}
+
+func (b *breaker) isOpen(time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open
+}

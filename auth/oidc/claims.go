@@ -1,0 +1,124 @@
+package oidc
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// identity makes of claims who somebody is.
+func (m *Method) identity(claims map[string]any) auth.Identity {
+	id := auth.Identity{
+		Provider: m.cfg.Name, Subject: text(claims, "sub"),
+		User:              m.cfg.Prefix + m.first(claims, m.cfg.Claims.User),
+		PreferredUsername: text(claims, "preferred_username"),
+		Name:              m.first(claims, m.cfg.Claims.Name),
+		Email:             m.first(claims, m.cfg.Claims.Email),
+		Claims:            personal(claims),
+	}
+	if id.User == m.cfg.Prefix {
+		id.User += id.Subject
+	}
+	for _, path := range m.cfg.Claims.Groups {
+		for _, g := range list(lookup(claims, path)) {
+			if !slices.Contains(id.Groups, g) {
+				id.Groups = append(id.Groups, g)
+			}
+		}
+	}
+	id.EmailVerified = id.Email != "" && (m.cfg.TrustEmail || isTrue(claims["email_verified"]))
+	id.GroupsOmitted = len(id.Groups) == 0 && groupsOmitted(claims)
+	return id
+}
+
+func (m *Method) first(claims map[string]any, paths []string) string {
+	for _, path := range paths {
+		if s, ok := lookup(claims, path).(string); ok && s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// lookup finds a claim by its name, which may have dots and slashes in it, or
+// else by a dotted path.
+func lookup(claims map[string]any, path string) any {
+	if v, ok := claims[path]; ok {
+		return v
+	}
+	name, rest, ok := strings.Cut(path, ".")
+	for ; ok; name, rest, ok = cutNext(name, rest) {
+		if inner, isMap := claims[name].(map[string]any); isMap {
+			if v := lookup(inner, rest); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// cutNext moves the cut to the next dot: "https://a.b/roles.x" has its name
+// before the last one.
+func cutNext(name, rest string) (string, string, bool) {
+	more, after, ok := strings.Cut(rest, ".")
+	return name + "." + more, after, ok
+}
+
+// isTrue also takes the text "true", which some providers write.
+func isTrue(v any) bool { return v == true || v == "true" }
+
+// groupsOmitted reports Entra's overage: more groups than go into a token, and a
+// pointer to where they could be asked for.
+func groupsOmitted(claims map[string]any) bool {
+	if isTrue(claims["hasgroups"]) {
+		return true
+	}
+	names, _ := claims["_claim_names"].(map[string]any)
+	_, there := names["groups"]
+	return there
+}
+
+// with returns the claims of an ID token with those of userinfo added. What the
+// ID token says stands: it is signed.
+func with(claims, more map[string]any) map[string]any {
+	out := maps.Clone(more)
+	maps.Copy(out, claims)
+	return out
+}
+
+// protocolClaims are about a token and not about a person.
+var protocolClaims = []string{"iss", "aud", "exp", "iat", "nbf", "nonce", "azp", "jti", "at_hash", "c_hash", "s_hash", "sid", "auth_time"}
+
+// personal leaves the claims about the person.
+func personal(claims map[string]any) map[string]any {
+	out := maps.Clone(claims)
+	for _, name := range protocolClaims {
+		delete(out, name)
+	}
+	return out
+}
+
+// renewedClaims are those of a renewal. A renewed ID token may say less than the
+// first: what it leaves out is as it was. Groups are not, for leaving them out is
+// how some providers say that there are none left, and an address is as verified
+// as whoever names it says.
+func (m *Method) renewedClaims(old, fresh map[string]any) map[string]any {
+	out := maps.Clone(old)
+	if out == nil {
+		out = map[string]any{}
+	}
+	for _, path := range m.cfg.Claims.Groups {
+		name, _, _ := strings.Cut(path, ".")
+		delete(out, path)
+		delete(out, name)
+	}
+	delete(out, "hasgroups")
+	delete(out, "_claim_names")
+	if _, named := fresh["email"]; named {
+		delete(out, "email_verified")
+	}
+	maps.Copy(out, fresh)
+	return out
+}

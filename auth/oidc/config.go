@@ -1,0 +1,233 @@
+package oidc
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/secret"
+)
+
+// ClientAuth is how the client proves who it is (OIDC Core section 9).
+type ClientAuth int
+
+const (
+	// ClientSecretBasic sends the secret as HTTP Basic credentials.
+	ClientSecretBasic ClientAuth = iota
+	// ClientSecretPost sends it in the form.
+	ClientSecretPost
+	// PrivateKeyJWT signs an assertion (RFC 7523).
+	PrivateKeyJWT
+)
+
+// WithoutRefresh says what ends a session that cannot be renewed.
+type WithoutRefresh int
+
+const (
+	// EndWithAccessToken ends it when the access token expires.
+	EndWithAccessToken WithoutRefresh = iota
+	// EndWithIDToken ends it when the ID token expires.
+	EndWithIDToken
+)
+
+// ClaimMap says which claims mean what. Each is a list of names of claims, or
+// of dotted paths into them; a claim of exactly that name comes first. Of User,
+// Name and Email the first that is there counts; Groups add up. Nil is the
+// standard claim.
+type ClaimMap struct{ User, Name, Email, Groups []string }
+
+// Kinds of providers whose ways differ from the standards, by what is documented
+// of them. Every other value means a provider that keeps to them.
+const (
+	KindGoogle = "google" // gives refresh tokens for access_type=offline
+	KindDex    = "dex"    // says invalid_request for a spent refresh token
+)
+
+// Config is what a Method is made of.
+type Config struct {
+	// Name is the Identity.Provider of its Logins; Prefix stands before their
+	// Identity.User.
+	Name, Prefix string
+	// Issuer is the provider's identifier, exactly.
+	Issuer   string
+	ClientID string
+	// ClientAuth needs ClientSecret, or ClientKey for PrivateKeyJWT.
+	ClientAuth   ClientAuth
+	ClientSecret secret.Text
+	ClientKey    crypto.Signer
+	// Kind is one of the kinds above, or anything else.
+	Kind string
+	// Scopes are asked for; nil is openid, profile, email and offline_access.
+	Scopes []string
+	Claims ClaimMap
+	// Userinfo reads the claims of the userinfo endpoint too.
+	Userinfo bool
+	// TrustEmail takes every address for verified.
+	TrustEmail bool
+	// Allow is who may sign in at all; nil is everybody.
+	Allow *auth.Policy
+	// Prompt, LoginHint, ACRValues and UILocales go into the authorization request
+	// where they are not empty (OIDC Core section 3.1.2.1).
+	Prompt, LoginHint, ACRValues, UILocales string
+	// MaxAge demands a sign-in that is no older; nil does not.
+	MaxAge *time.Duration
+	// Extra are further parameters of the authorization request.
+	Extra map[string]string
+	// Resources are asked for at sign-in, so that renewals may ask for them too
+	// (RFC 8707).
+	Resources      []string
+	WithoutRefresh WithoutRefresh
+	// BearerAudiences are those of access tokens that clients bring themselves.
+	BearerAudiences []string
+	// RootCAs are for the provider's certificate; nil is the system's.
+	RootCAs *x509.CertPool
+	// Timeout bounds one request; zero is 20 s.
+	Timeout time.Duration
+	// Once reports whether a name is used for the first time before until, on any
+	// replica. LogoutToken needs it.
+	Once func(ctx context.Context, name string, until time.Time) (bool, error)
+	// Log takes events; nil discards them.
+	Log *slog.Logger
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Method signs people in at one provider. Make one with New; Close it to end
+// what it runs.
+type Method struct {
+	cfg    Config
+	http   *http.Client
+	rtrip  *http.Transport
+	assert *assertion // nil unless PrivateKeyJWT
+
+	ctx    context.Context // ends with Close; refreshes of metadata and keys live no longer
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	meta    cache[metadata]
+	keys    cache[keySet]
+	limiter limiter // of key fetches for an unknown kid
+	breaker breaker
+	trouble atomic.Pointer[trouble]
+}
+
+// trouble is the last outage, for State.
+type trouble struct {
+	at   time.Time
+	text string
+}
+
+var (
+	_ auth.Redirector   = (*Method)(nil)
+	_ auth.Refresher    = (*Method)(nil)
+	_ auth.Revoker      = (*Method)(nil)
+	_ auth.LogoutURLer  = (*Method)(nil)
+	_ auth.LogoutTokens = (*Method)(nil)
+)
+
+// New returns a Method. It asks the provider nothing: a gateway starts and serves
+// while its provider is down.
+func New(cfg Config) (*Method, error) {
+	issuer, err := url.Parse(cfg.Issuer)
+	switch {
+	case err != nil || !safeURL(issuer, issuer) || issuer.RawQuery != "" || issuer.Fragment != "" || issuer.User != nil:
+		return nil, fmt.Errorf("oidc: issuer %q: want https, or http on a loopback name, without query and fragment", cfg.Issuer)
+	case cfg.Name == "" || cfg.ClientID == "":
+		return nil, errors.New("oidc: a provider needs a name and a client id")
+	case cfg.ClientAuth != PrivateKeyJWT && cfg.ClientSecret.IsZero():
+		return nil, errors.New("oidc: a confidential client needs its secret")
+	case slices.Contains(cfg.BearerAudiences, cfg.ClientID):
+		return nil, errors.New("oidc: the client id is the audience of ID tokens and cannot be that of clients' own tokens")
+	}
+	if cfg.Scopes == nil {
+		cfg.Scopes = []string{"openid", "profile", "email", "offline_access"}
+	}
+	for paths, def := range map[*[]string]string{&cfg.Claims.User: "sub", &cfg.Claims.Name: "name", &cfg.Claims.Email: "email", &cfg.Claims.Groups: "groups"} {
+		if len(*paths) == 0 {
+			*paths = []string{def}
+		}
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 20 * time.Second
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Log = cfg.Log.With("provider", cfg.Name)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	m := &Method{cfg: cfg, limiter: limiter{every: 10 * time.Second, burst: 3}}
+	if cfg.ClientAuth == PrivateKeyJWT {
+		if m.assert, err = newAssertion(cfg.ClientKey); err != nil {
+			return nil, err
+		}
+	}
+	m.rtrip = newTransport(&cfg)
+	m.http = newClient(m.rtrip)
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m, nil
+}
+
+// Close ends what the Method runs, and waits for it.
+func (m *Method) Close() error {
+	m.cancel()
+	// Whoever is about to begin a fetch either has begun it by now or sees the end.
+	m.meta.mu.Lock()
+	m.meta.mu.Unlock() //nolint:staticcheck // it is the waiting that counts
+	m.keys.mu.Lock()
+	m.keys.mu.Unlock() //nolint:staticcheck // as above
+	m.wg.Wait()
+	m.rtrip.CloseIdleConnections()
+	return nil
+}
+
+// State is how a provider is doing.
+type State struct {
+	// Discovered says that its metadata are known.
+	Discovered bool
+	// Open says that it is not asked for renewals for now: it did not answer.
+	Open bool
+	// LastError is the last outage, and When it was; "" is none yet.
+	LastError string
+	When      time.Time
+}
+
+// State returns how the provider is doing.
+func (m *Method) State() State {
+	s := State{Discovered: m.meta.last() != nil, Open: m.breaker.isOpen(m.cfg.Now())}
+	if t := m.trouble.Load(); t != nil {
+		s.LastError, s.When = t.text, t.at
+	}
+	return s
+}
+
+// safeURL reports whether u may be talked to: over TLS, or on a loopback name
+// where the issuer is one too.
+func safeURL(u, issuer *url.URL) bool {
+	if u == nil || u.Hostname() == "" || u.User != nil {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) && issuer != nil && isLoopback(issuer.Hostname())
+}
+
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && a.IsLoopback()
+}

@@ -1,0 +1,15 @@
+// Package oidc signs people in at an OpenID Connect provider and renews what it
+// gave, as a confidential client: authorization code with PKCE (RFC 9700),
+// discovery, refresh tokens that are good once, and every way of signing out.
+//
+// A provider's bad day is the case it is made for. What a provider answers is
+// sorted by status and error code into three kinds, each a type: a clear no
+// (*auth.Refused), an outage (*auth.Unavailable), and the rest (*Error). What it
+// gave is never thrown away for a fault in what came with it: a refresh token
+// that is good once is worth a sign-in.
+//
+// HTTP is spoken by hand: no redirect is followed with a secret in hand, every
+// answer is read through a size limit, no request is ever repeated by itself (a
+// repeated refresh looks like theft), and client authentication is exactly the
+// one configured. Signatures are golang-jwt's; jwkset reads the keys.
+package oidc

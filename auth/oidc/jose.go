@@ -1,0 +1,184 @@
+package oidc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/evergate/evergate/auth"
+)
+
+const (
+	// maxToken bounds a JWT. Real ones with hundreds of groups have some 20 KiB.
+	maxToken = 64 << 10
+	// leeway is how far clocks may disagree (R9).
+	leeway = 60 * time.Second
+)
+
+// verified is a JWT whose signature, issuer and times are good.
+type verified struct {
+	typ, alg string
+	claims   map[string]any
+}
+
+// verify checks what every JWT of a provider has to be: signed by a key that the
+// provider publishes with an algorithm that fits it, from this issuer, and of
+// now. The caller checks whom it is for and what it is. The error is a
+// *auth.Unavailable where the keys cannot be had, and a *auth.Refused otherwise.
+func (m *Method) verify(ctx context.Context, raw string, algs []string) (*verified, error) {
+	refused := func(why error) (*verified, error) {
+		return nil, &auth.Refused{Reason: why.Error()}
+	}
+	if len(raw) > maxToken || strings.Count(raw, ".") != 2 {
+		return refused(fmt.Errorf("it is no signed JWT of at most %d bytes", maxToken))
+	}
+	parser := jwt.NewParser(
+		jwt.WithValidMethods(algs), jwt.WithIssuer(m.cfg.Issuer), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+		jwt.WithLeeway(leeway), jwt.WithTimeFunc(m.cfg.Now), jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
+	)
+	claims := jwt.MapClaims{}
+	t, err := parser.ParseWithClaims(raw, claims, func(t *jwt.Token) (any, error) {
+		// Nothing that comes with the token says how to check it (RFC 8725
+		// sections 3.1 and 3.10).
+		if _, crit := t.Header["crit"]; crit {
+			return nil, errors.New("its header has crit, which nothing here understands")
+		}
+		if b64, there := t.Header["b64"]; there && b64 != true {
+			return nil, errors.New("its payload is not encoded")
+		}
+		kid, isText := t.Header["kid"].(string)
+		if _, there := t.Header["kid"]; there && !isText {
+			return nil, errors.New("its kid is no text")
+		}
+		return m.key(ctx, kid, t.Method.Alg())
+	})
+	if u, ok := errors.AsType[*auth.Unavailable](err); ok {
+		return nil, u
+	}
+	if err != nil {
+		return refused(err)
+	}
+	if err := noDuplicates(raw); err != nil {
+		return refused(err)
+	}
+	if _, there := claims["iat"]; !there {
+		return refused(errors.New("it does not say when it was issued"))
+	}
+	typ, _ := t.Header["typ"].(string)
+	return &verified{typ: strings.TrimPrefix(strings.ToLower(typ), "application/"), alg: t.Method.Alg(), claims: claims}, nil
+}
+
+// algsFor are the algorithms to believe of those that a provider lists. RS256 is
+// what it means by listing none (OIDC Core section 3.1.3.7).
+func algsFor(listed []string) []string {
+	var algs []string
+	for _, a := range algorithms {
+		if slices.Contains(listed, a) || a == "EdDSA" && slices.Contains(listed, "Ed25519") {
+			algs = append(algs, a)
+		}
+	}
+	if len(listed) == 0 {
+		algs = []string{"RS256"}
+	}
+	return algs
+}
+
+// noDuplicates refuses a JWT that says a thing twice: two readers would believe
+// two things of it (RFC 7519 section 4).
+func noDuplicates(raw string) error {
+	parts := strings.Split(raw, ".")
+	for _, part := range parts[:2] {
+		text, err := jwt.NewParser(jwt.WithStrictDecoding()).DecodeSegment(part)
+		if err != nil {
+			return errors.New("it is not encoded as it should be")
+		}
+		if err := noDuplicateKeys(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func noDuplicateKeys(text []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	type level struct {
+		keys  map[string]bool // nil in a list
+		value bool            // a value comes next
+	}
+	var open []level
+	for {
+		tok, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return errors.New("it is no JSON")
+		}
+		if d, ok := tok.(json.Delim); ok && (d == '}' || d == ']') {
+			open = open[:len(open)-1]
+		} else if n := len(open); n > 0 && open[n-1].keys != nil && !open[n-1].value {
+			name, _ := tok.(string)
+			if open[n-1].keys[name] {
+				return fmt.Errorf("it says %.40q twice", name)
+			}
+			open[n-1].keys[name], open[n-1].value = true, true
+			continue
+		} else if ok && len(open) > 32 {
+			return errors.New("it is nested too deep")
+		} else if ok && d == '{' {
+			open = append(open, level{keys: map[string]bool{}})
+			continue
+		} else if ok {
+			open = append(open, level{})
+			continue
+		}
+		if n := len(open); n > 0 {
+			open[n-1].value = false
+		}
+	}
+}
+
+// text is a claim that is a string, or "".
+func text(claims map[string]any, name string) string {
+	s, _ := claims[name].(string)
+	return s
+}
+
+// moment is a claim that is a time (RFC 7519 section 2, NumericDate).
+func moment(claims map[string]any, name string) (time.Time, bool) {
+	n, ok := claims[name].(json.Number)
+	if !ok {
+		return time.Time{}, false
+	}
+	f, err := n.Float64()
+	if err != nil || f < 0 || f > 1<<40 {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(f), 0), true
+}
+
+// list is a claim that is a string or a list of them.
+func list(v any) (all []string) {
+	switch v := v.(type) {
+	case string:
+		if v != "" {
+			return []string{v}
+		}
+	case []any:
+		for _, e := range v {
+			if s, ok := e.(string); ok && s != "" {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,130 @@
+package oidc
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ProbeOptions say how to ask.
+type ProbeOptions struct {
+	// RootCAs are for the provider's certificate; nil is the system's.
+	RootCAs *x509.CertPool
+	// Timeout bounds one request; zero is 10 s.
+	Timeout time.Duration
+}
+
+// Probed is what a provider says of itself.
+type Probed struct {
+	// Kind is whose ways it probably has, by its address: "generic" if unknown.
+	Kind string
+	// PKCE says that it lists S256; not listing it does not mean that it has none.
+	PKCE bool
+	// RefreshTokens is yes, no or unsaid.
+	RefreshTokens string
+	// What it offers for signing out.
+	EndSession, Revocation, Backchannel bool
+	// PAR and IssParameter say that it has RFC 9126 and RFC 9207.
+	PAR, IssParameter bool
+	// ClientAuth are the methods it lists that Evergate has, the best first.
+	ClientAuth []string
+	// Scopes to configure.
+	Scopes []string
+	// Keys is how many keys it publishes that can be used.
+	Keys int
+	// Warnings are in plain words.
+	Warnings []string
+}
+
+// Probe asks a provider for its metadata and keys.
+func Probe(ctx context.Context, issuer string, o ProbeOptions) (*Probed, error) {
+	u, err := url.Parse(issuer)
+	if err != nil || !safeURL(u, u) {
+		return nil, fmt.Errorf("issuer %q: want https, or http on a loopback name", issuer)
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 10 * time.Second
+	}
+	m := &Method{cfg: Config{Name: "the provider", Issuer: issuer, Timeout: o.Timeout, RootCAs: o.RootCAs, Now: time.Now}}
+	t := newTransport(&m.cfg)
+	defer t.CloseIdleConnections()
+	m.http = newClient(t)
+	a, err := m.get(ctx, wellKnown(issuer))
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", wellKnown(issuer), err)
+	}
+	md, err := readMetadata(a, issuer)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", wellKnown(issuer), err)
+	}
+	p := &Probed{
+		Kind: KindOf(u), PKCE: slices.Contains(md.PKCE, "S256"), RefreshTokens: "unsaid",
+		EndSession: md.EndSession != "", Revocation: md.Revocation != "", Backchannel: md.Backchannel,
+		PAR: md.PAR != "", IssParameter: md.IssParameter, Scopes: []string{"openid", "profile", "email"},
+	}
+	switch {
+	case slices.Contains(md.Grants, "refresh_token") || slices.Contains(md.Scopes, "offline_access"):
+		p.RefreshTokens = "yes"
+	case md.Grants != nil && p.Kind != KindGoogle:
+		p.RefreshTokens = "no"
+		p.Warnings = append(p.Warnings, "it lists grant types, and refresh_token is not among them: sessions would end with their first token")
+	}
+	if md.Scopes == nil || slices.Contains(md.Scopes, "offline_access") {
+		p.Scopes = append(p.Scopes, "offline_access")
+	}
+	listed := md.AuthMethods
+	if listed == nil {
+		listed = []string{"client_secret_basic"} // what it means by listing none
+	}
+	for _, method := range []string{"private_key_jwt", "client_secret_basic", "client_secret_post"} {
+		if slices.Contains(listed, method) {
+			p.ClientAuth = append(p.ClientAuth, method)
+		}
+	}
+	if p.ClientAuth == nil {
+		p.Warnings = append(p.Warnings, "it lists no way of client authentication that Evergate has")
+	}
+	if len(algsFor(md.IDTokenAlgs)) == 0 {
+		p.Warnings = append(p.Warnings, "it signs ID tokens with no algorithm that Evergate believes: want RS256, ES256 or EdDSA")
+	}
+	if !p.PKCE {
+		p.Warnings = append(p.Warnings, "it does not list PKCE with S256; Evergate sends it all the same, and providers ignore what they do not know")
+	}
+	if !p.EndSession {
+		p.Warnings = append(p.Warnings, "it lists no end_session_endpoint: signing out of Evergate leaves people signed in there")
+	}
+	a, err = m.get(ctx, md.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", md.Keys, err)
+	}
+	set, err := readKeys(a)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", md.Keys, err)
+	}
+	p.Keys = len(set.keys)
+	return p, nil
+}
+
+// KindOf guesses whose provider is at an issuer's address.
+func KindOf(issuer *url.URL) string {
+	host := strings.ToLower(issuer.Hostname())
+	for suffix, kind := range map[string]string{
+		"accounts.google.com": KindGoogle, "login.microsoftonline.com": "entra", "sts.windows.net": "entra",
+		"okta.com": "okta", "oktapreview.com": "okta", "auth0.com": "auth0", "gitlab.com": "gitlab",
+	} {
+		if host == suffix || strings.HasSuffix(host, "."+suffix) {
+			return kind
+		}
+	}
+	switch {
+	case strings.Contains(issuer.Path, "/realms/"):
+		return "keycloak"
+	case strings.HasSuffix(issuer.Path, "/dex"):
+		return KindDex
+	}
+	return "generic"
+}

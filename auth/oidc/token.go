@@ -1,0 +1,209 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/secret"
+)
+
+const (
+	// unsaidLife is the life of an access token whose provider does not say.
+	unsaidLife = 5 * time.Minute
+	mostLife   = 30 * 24 * time.Hour
+)
+
+// tokens are a successful answer of the token endpoint (RFC 6749 section 5.1).
+type tokens struct {
+	AccessToken  string          `json:"access_token"`
+	TokenType    string          `json:"token_type"`
+	RefreshToken string          `json:"refresh_token"`
+	IDToken      string          `json:"id_token"`
+	ExpiresIn    json.RawMessage `json:"expires_in"`
+	at           time.Time
+}
+
+// access is the access token with its life by our clock, from when it was here.
+func (t *tokens) access() auth.Token {
+	life := unsaidLife
+	if n, err := strconv.ParseFloat(strings.Trim(string(t.ExpiresIn), `" `), 64); err == nil && n > 0 {
+		life = time.Duration(min(n, mostLife.Seconds()) * float64(time.Second))
+	}
+	return auth.Token{Value: secret.New(t.AccessToken), Issued: t.at, Expires: t.at.Add(life)}
+}
+
+// usable says what is wrong with the access token, if anything. A token of
+// another type must not be sent as a Bearer token (RFC 6749 section 7.1).
+func (t *tokens) usable() error {
+	switch {
+	case t.AccessToken == "":
+		return errors.New("there is no access token in the answer")
+	case !strings.EqualFold(t.TokenType, "Bearer"):
+		return errors.New("the access token is no Bearer token")
+	}
+	return nil
+}
+
+// grant asks the token endpoint once. The error is typed as refusal says.
+func (m *Method) grant(ctx context.Context, form url.Values, md *metadata) (*tokens, error) {
+	a, err := m.post(ctx, md.Token, form, md)
+	if err != nil {
+		return nil, m.outage(fmt.Errorf("token endpoint: %w", err))
+	}
+	if a.status != http.StatusOK {
+		return nil, m.refusal(ctx, a)
+	}
+	t := &tokens{at: a.at}
+	if err := a.decode(t); err != nil {
+		return nil, m.outage(fmt.Errorf("token endpoint: %w", err))
+	}
+	return t, nil
+}
+
+// Complete implements auth.Redirector.
+func (m *Method) Complete(ctx context.Context, f auth.Flow, answer url.Values) (*auth.Login, error) {
+	md, err := m.metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	code, err := m.code(ctx, answer, md)
+	if err != nil {
+		return nil, err
+	}
+	t, err := m.grant(ctx, url.Values{"grant_type": {"authorization_code"}, "code": {code},
+		"redirect_uri": {f.RedirectURI}, "code_verifier": {f.Verifier}}, md)
+	if err != nil {
+		if e, ok := err.(*Error); ok {
+			err = &auth.Refused{Reason: e.Error(), Code: orElse(e.Code, "invalid_request")}
+		}
+		return nil, err
+	}
+	m.breaker.success()
+	if err := t.usable(); err != nil {
+		return nil, &auth.Refused{Reason: err.Error()}
+	}
+	if t.IDToken == "" {
+		return nil, &auth.Refused{Reason: "there is no ID token in the answer; is openid among the scopes?"}
+	}
+	claims, err := m.idToken(ctx, t.IDToken, md, expected{nonce: f.Nonce, accessToken: t.AccessToken, maxAge: m.cfg.MaxAge})
+	if err != nil {
+		return nil, err
+	}
+	if m.cfg.Userinfo {
+		more, err := m.userinfo(ctx, t.AccessToken, text(claims, "sub"), md)
+		if err != nil {
+			return nil, err
+		}
+		claims = with(claims, more)
+	}
+	login := m.login(ctx, t, claims)
+	if m.cfg.Allow != nil {
+		if err := m.cfg.Allow.Allow(&login.Identity); err != nil {
+			return login, err
+		}
+	}
+	return login, nil
+}
+
+// code reads the callback: from this provider, and a code or an error.
+func (m *Method) code(ctx context.Context, answer url.Values, md *metadata) (string, error) {
+	for _, name := range []string{"code", "error", "iss", "state"} {
+		if len(answer[name]) > 1 {
+			return "", &auth.Refused{Reason: "the callback says " + name + " twice"}
+		}
+	}
+	// Before anything is sent anywhere: another provider may have answered in this
+	// one's place (RFC 9207 section 2.4).
+	if iss, there := answer["iss"]; there && iss[0] != m.cfg.Issuer {
+		return "", &auth.Refused{Reason: "the callback is from another issuer"}
+	} else if !there && md.IssParameter {
+		return "", &auth.Refused{Reason: "the callback does not say its issuer, and this provider's always does"}
+	}
+	if code := answer.Get("error"); code != "" {
+		if !isCode(code) {
+			code = "unreadable"
+		}
+		m.cfg.Log.InfoContext(ctx, "the provider did not sign somebody in", "event", "provider.refused", "code", code)
+		return "", &auth.Refused{Reason: "the provider answered " + code, Code: code}
+	}
+	if code := answer.Get("code"); code != "" {
+		return code, nil
+	}
+	return "", &auth.Refused{Reason: "the callback has neither code nor error"}
+}
+
+// login makes a Login of what a sign-in gave.
+func (m *Method) login(ctx context.Context, t *tokens, claims map[string]any) *auth.Login {
+	login := &auth.Login{
+		Identity: m.identity(claims), AuthTime: m.cfg.Now(), AMR: list(claims["amr"]), ACR: text(claims, "acr"),
+		AccessToken: t.access(), RefreshToken: secret.New(t.RefreshToken), IDToken: secret.New(t.IDToken), SID: text(claims, "sid"),
+	}
+	if at, ok := moment(claims, "auth_time"); ok && !at.After(m.cfg.Now().Add(leeway)) {
+		login.AuthTime = at
+	}
+	if t.RefreshToken == "" {
+		login.Until = login.AccessToken.Expires
+		if exp, ok := moment(claims, "exp"); ok && m.cfg.WithoutRefresh == EndWithIDToken {
+			login.Until = exp
+			// There is nothing to renew the access token with, so it has to do.
+			login.AccessToken.Expires = exp
+		}
+		m.cfg.Log.InfoContext(ctx, "the provider gave no refresh token: the session cannot be renewed and ends with its token. "+
+			"Ask for offline_access, and allow refresh tokens for this client there",
+			"event", "session.without_refresh_token", "subject", login.Identity.User, "ends", login.Until)
+	}
+	if login.Identity.GroupsOmitted {
+		m.cfg.Log.WarnContext(ctx, "the provider left the groups out of the token because there are too many; rules about groups do not hold. "+
+			"Have it send only groups that are assigned to this application, or roles in their place",
+			"event", "provider.groups_omitted", "subject", login.Identity.User)
+	}
+	return login
+}
+
+// userinfo asks for the claims that are not in the ID token (OIDC Core
+// section 5.3).
+func (m *Method) userinfo(ctx context.Context, accessToken, subject string, md *metadata) (map[string]any, error) {
+	if md.Userinfo == "" {
+		return nil, nil
+	}
+	req, err := http.NewRequest(http.MethodGet, md.Userinfo, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+accessToken)
+	a, err := m.call(ctx, req)
+	if err != nil {
+		return nil, m.outage(fmt.Errorf("userinfo: %w", err))
+	}
+	if a.status != http.StatusOK {
+		u := m.outage(fmt.Errorf("userinfo: %w", &Error{Status: a.status}))
+		u.RetryAfter = a.retryAfter()
+		return nil, u
+	}
+	claims := map[string]any{}
+	if strings.HasPrefix(strings.ToLower(a.header.Get("Content-Type")), "application/jwt") {
+		v, err := m.verifyUserinfo(ctx, string(a.body), md)
+		if err != nil {
+			return nil, err
+		}
+		claims = v
+	} else if err := a.decode(&claims); err != nil {
+		return nil, m.outage(fmt.Errorf("userinfo: %w", err))
+	}
+	// An answer about somebody else must not be mixed in (section 5.3.2).
+	if text(claims, "sub") != subject {
+		return nil, &auth.Refused{Reason: "userinfo is about another subject"}
+	}
+	for _, name := range protocolClaims {
+		delete(claims, name)
+	}
+	return claims, nil
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/auth/oidc"
+	"github.com/evergate/evergate/cmd/evergate/internal/admin"
+	"github.com/evergate/evergate/config"
+)
+
+// buildProviders makes the OpenID Connect providers. It asks them nothing.
+func buildProviders(cfg *config.Config, log *slog.Logger, now func() time.Time,
+	once func(context.Context, string, time.Time) (bool, error)) (all []*oidc.Method, err error) {
+	defer func() {
+		if err != nil {
+			all = nil
+		}
+	}()
+	for _, o := range cfg.Providers() {
+		c, err := providerConfig(cfg, o)
+		if err != nil {
+			return nil, err
+		}
+		c.Log, c.Now, c.Once = log, now, once
+		m, err := oidc.New(c)
+		if err != nil {
+			return nil, fmt.Errorf("provider %s: %w", o.Name, err)
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+var clientAuths = map[string]oidc.ClientAuth{"client_secret_basic": oidc.ClientSecretBasic,
+	"client_secret_post": oidc.ClientSecretPost, "private_key_jwt": oidc.PrivateKeyJWT}
+
+// providerConfig reads what the config names.
+func providerConfig(cfg *config.Config, o *config.OIDC) (oidc.Config, error) {
+	c := oidc.Config{
+		Name: o.Name, Prefix: cfg.Prefix(o.Name), Issuer: o.Issuer, ClientID: o.ClientID, ClientAuth: clientAuths[o.ClientAuth],
+		Kind: o.Kind, Scopes: o.Scopes, Userinfo: o.Userinfo, TrustEmail: o.TrustEmail,
+		Claims: oidc.ClaimMap{User: o.Claims.User, Name: o.Claims.Name, Email: o.Claims.Email, Groups: o.Claims.Groups},
+		Prompt: o.Prompt, LoginHint: o.LoginHint, ACRValues: o.ACRValues, UILocales: o.UILocales, MaxAge: o.MaxAge, Extra: o.ExtraParams,
+		Resources: resources(cfg), BearerAudiences: o.BearerAudiences, Timeout: o.Timeout,
+	}
+	if o.Allow != nil {
+		c.Allow = &auth.Policy{Rules: rules(o.Allow)}
+	}
+	if o.WithoutRefreshToken == "id_token" {
+		c.WithoutRefresh = oidc.EndWithIDToken
+	}
+	var err error
+	if c.ClientAuth == oidc.PrivateKeyJWT {
+		if c.ClientKey, err = readPrivateKey(o.ClientKeyFile); err != nil {
+			return c, fmt.Errorf("provider %s: client_key_file: %w", o.Name, err)
+		}
+	} else if c.ClientSecret, err = o.Secret(); err != nil {
+		return c, err
+	}
+	if o.CAFile != "" {
+		text, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return c, fmt.Errorf("provider %s: ca_file: %w", o.Name, err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(text) {
+			return c, fmt.Errorf("provider %s: ca_file: there is no certificate (PEM) in %s", o.Name, o.CAFile)
+		}
+	}
+	return c, nil
+}
+
+// resources are those that routes want tokens for.
+func resources(cfg *config.Config) (all []string) {
+	seen := map[string]bool{}
+	for _, r := range cfg.Routes {
+		if t := r.Token.Resource; t != "" && !seen[t] {
+			seen[t] = true
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+func readPrivateKey(path string) (crypto.Signer, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("there is no key (PEM) in %s", path)
+	}
+	var key any
+	switch block.Type {
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	default:
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the key in %s cannot be read: %w; want a private key without password, as openssl genpkey makes it", path, err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("the key in %s is not one that signs", path)
+	}
+	return signer, nil
+}
+
+// signInAt lists the providers for the pages.
+func signInAt(cfg *config.Config, methods []*oidc.Method) (all []auth.Provider) {
+	for i, o := range cfg.Providers() {
+		all = append(all, auth.Provider{Name: o.Name, Label: o.Label, Method: methods[i], Remember: o.Remember})
+	}
+	return all
+}
+
+// clientKeys publishes the public halves of client keys, by path.
+func clientKeys(cfg *config.Config, methods []*oidc.Method, into map[string]http.Handler) {
+	for i, o := range cfg.Providers() {
+		keys := methods[i].ClientJWKS()
+		if keys == nil {
+			continue
+		}
+		into["client-jwks/"+o.Name] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/jwk-set+json")
+			w.Header().Set("Cache-Control", "public, max-age=300")
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			_, _ = w.Write(keys)
+		})
+	}
+}
+
+// providerChecks tell the operator how the providers are.
+func providerChecks(cfg *config.Config, methods []*oidc.Method) map[string]admin.Check {
+	checks := map[string]admin.Check{}
+	for i, o := range cfg.Providers() {
+		checks["provider "+o.Name] = func(context.Context) error {
+			s := methods[i].State()
+			switch {
+			case s.Open:
+				return errors.New("renewals wait, for it does not answer: " + s.LastError)
+			case !s.Discovered && s.LastError != "":
+				return errors.New("its metadata cannot be had: " + s.LastError)
+			}
+			return nil
+		}
+	}
+	return checks
+}

@@ -1,0 +1,308 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// upstream is an app that keeps what it was sent.
+type upstream struct {
+	*httptest.Server
+	mu     sync.Mutex
+	tokens map[string]int // requests by token
+}
+
+func newUpstream(t *testing.T) *upstream {
+	t.Helper()
+	u := &upstream{tokens: map[string]int{}}
+	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u.mu.Lock()
+		u.tokens[r.Header.Get("Authorization")]++
+		u.mu.Unlock()
+		if r.URL.Path == "/stream" {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "data: hello\n\n")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"path": r.URL.RequestURI(), "user": r.Header.Get("X-Forwarded-User"),
+			"email": r.Header.Get("X-Forwarded-Email"), "groups": r.Header.Get("X-Forwarded-Groups"), "authorization": r.Header.Get("Authorization")})
+	}))
+	t.Cleanup(u.Close)
+	return u
+}
+
+func (u *upstream) distinct() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.tokens)
+}
+
+// gateway is an evergate that serves.
+type gateway struct {
+	*process
+	t           *testing.T
+	url, admin  string
+	dir, config string
+}
+
+// newGateway starts evergate with a port of its own in its config.
+func newGateway(t *testing.T, port, config string, files map[string]string) *gateway {
+	t.Helper()
+	dir := t.TempDir()
+	g := &gateway{t: t, dir: dir, url: "http://127.0.0.1:" + port, admin: "http://127.0.0.1:" + freePort(t), config: filepath.Join(dir, "evergate.yaml")}
+	files["evergate.yaml"] = fmt.Sprintf("listen: 127.0.0.1:%s\npublic_url: %s\nadmin: { listen: %q }\nlog: { level: debug }\n%s",
+		port, g.url, strings.TrimPrefix(g.admin, "http://"), config)
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.serve()
+	return g
+}
+
+func (g *gateway) serve() {
+	g.process = start(g.t, g.dir, binary, "serve", "--config", g.config)
+	g.awaitHTTP(g.t, g.url+"/.evergate/ping")
+}
+
+// person is a browser without a screen: cookies, redirects, forms.
+type person struct {
+	t *testing.T
+	c *http.Client
+}
+
+func newPerson(t *testing.T) *person {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &person{t, &http.Client{Jar: jar, Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 300}}}
+}
+
+type page struct {
+	status int
+	url    *url.URL
+	body   string
+	header http.Header
+}
+
+func (p *person) get(address string) page {
+	p.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.do(req)
+}
+
+func (p *person) do(req *http.Request) page {
+	p.t.Helper()
+	req.Header.Set("Accept", "text/html,*/*;q=0.8")
+	res, err := p.c.Do(req)
+	if err != nil {
+		p.t.Fatalf("%s %s: %v", req.Method, req.URL, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		p.t.Fatalf("%s %s: %v", req.Method, req.URL, err)
+	}
+	return page{res.StatusCode, res.Request.URL, string(body), res.Header}
+}
+
+var (
+	formTag  = regexp.MustCompile(`(?s)<form[^>]*\baction="([^"]*)"[^>]*>(.*?)</form>`)
+	inputTag = regexp.MustCompile(`<(?:input|button)\b[^>]*>`)
+	attr     = regexp.MustCompile(`\b(name|value|type)="([^"]*)"`)
+)
+
+// submit sends the first form of a page with the fields given.
+func (p *person) submit(at page, fields map[string]string) page {
+	p.t.Helper()
+	m := formTag.FindStringSubmatch(at.body)
+	if m == nil {
+		p.t.Fatalf("there is no form at %s (%d):\n%s", at.url, at.status, at.body)
+	}
+	values := url.Values{}
+	for _, tag := range inputTag.FindAllString(m[2], -1) {
+		a := map[string]string{}
+		for _, kv := range attr.FindAllStringSubmatch(tag, -1) {
+			a[kv[1]] = html.UnescapeString(kv[2])
+		}
+		if a["name"] != "" && a["type"] != "checkbox" {
+			values.Set(a["name"], a["value"])
+		}
+	}
+	for name, value := range fields {
+		values.Set(name, value)
+	}
+	action, err := at.url.Parse(html.UnescapeString(m[1]))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req, err := http.NewRequest(http.MethodPost, action.String(), strings.NewReader(values.Encode()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return p.do(req)
+}
+
+// signIn opens address and goes through the pages of the provider until the app
+// is there.
+func (p *person) signIn(address string, fields map[string]string) page {
+	p.t.Helper()
+	at := p.get(address)
+	for range 4 {
+		if !formTag.MatchString(at.body) {
+			return at
+		}
+		at = p.submit(at, fields)
+	}
+	p.t.Fatalf("still at %s (%d):\n%s", at.url, at.status, at.body)
+	return at
+}
+
+// told is what the app was told of a request.
+func (at page) told(t *testing.T) map[string]string {
+	t.Helper()
+	var m map[string]string
+	if at.status != http.StatusOK || json.Unmarshal([]byte(at.body), &m) != nil {
+		t.Fatalf("got %d at %s, want the app:\n%.2000s", at.status, at.url, at.body)
+	}
+	return m
+}
+
+// panva is a provider of panva's that runs.
+type panva struct {
+	*process
+	url  string
+	args []string
+}
+
+// newPanva starts one for a gateway at gw. Change edits its clients.
+func newPanva(t *testing.T, gw string, ttl int, change func(config, client map[string]any)) *panva {
+	t.Helper()
+	node := need(t, "node", "nodejs")
+	if _, err := os.Stat("providers/panva/node_modules/oidc-provider"); err != nil {
+		missing(t, "panva's oidc-provider is not installed; run: make deps")
+	}
+	port := freePort(t)
+	client := map[string]any{
+		"client_id": "evergate", "client_secret": "secret of evergate, with a space", "token_endpoint_auth_method": "client_secret_basic",
+		"redirect_uris": []string{gw + "/.evergate/callback/oidc"}, "post_logout_redirect_uris": []string{gw + "/.evergate/logout"},
+		"backchannel_logout_uri": gw + "/.evergate/backchannel-logout/oidc", "backchannel_logout_session_required": true,
+		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},
+	}
+	config := map[string]any{"port": json.Number(port), "ttl": ttl, "clients": []any{client}}
+	if change != nil {
+		change(config, client)
+	}
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.Abs("providers/panva")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &panva{url: "http://127.0.0.1:" + port, args: []string{dir + "/provider.mjs", string(text)}}
+	p.process = start(t, t.TempDir(), node, p.args...)
+	p.awaitHTTP(t, p.url+"/.well-known/openid-configuration")
+	return p
+}
+
+// panvaStats are what it counted.
+type panvaStats struct {
+	Grants         map[string]int `json:"grants"`
+	Errors         map[string]int `json:"errors"`
+	Revoked        int            `json:"revoked"`
+	MostRefreshing int            `json:"mostRefreshing"`
+	Logouts        int            `json:"logouts"`
+}
+
+func (p *panva) stats(t *testing.T) (s panvaStats) {
+	t.Helper()
+	res, err := http.Get(p.url + "/test/stats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (p *panva) delay(t *testing.T, d time.Duration) {
+	t.Helper()
+	res, err := http.Get(fmt.Sprintf("%s/test/delay?ms=%d", p.url, d.Milliseconds()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+}
+
+var alice = map[string]string{"login": "alice", "password": "x"}
+
+func panvaConfig(issuer, app, more, route string) string {
+	return fmt.Sprintf(`identity:
+  - oidc:
+      issuer: %s
+      client_id: evergate
+      client_secret_file: secret
+      scopes: [openid, profile, email, groups, offline_access]
+      claims: { user: preferred_username }
+%s
+routes:
+  - upstream: %s
+%s`, issuer, more, app, route)
+}
+
+func TestPanvaSignsInRenewsAndSignsOut(t *testing.T) {
+	app, port := newUpstream(t), freePort(t)
+	p := newPanva(t, "http://127.0.0.1:"+port, 5, nil)
+	g := newGateway(t, port, panvaConfig(p.url, app.URL, "", ""), map[string]string{"secret": "secret of evergate, with a space\n"})
+	who := newPerson(t)
+	told := who.signIn(g.url+"/reports?q=1", alice).told(t)
+	if told["path"] != "/reports?q=1" || told["user"] != "alice" || told["email"] != "alice@example.com" || told["groups"] != "staff" ||
+		!strings.HasPrefix(told["authorization"], "Bearer ") {
+		t.Errorf("the app was told %v", told)
+	}
+	for range 3 {
+		time.Sleep(5 * time.Second)
+		if next := who.get(g.url + "/").told(t); next["authorization"] == told["authorization"] {
+			t.Error("a token life later the app got the same token")
+		} else {
+			told = next
+		}
+	}
+	if s := p.stats(t); s.Grants["refresh_token"] < 3 || s.Revoked != 0 {
+		t.Errorf("the provider counted %+v, want three renewals or more and nothing revoked", s)
+	}
+	at := who.submit(who.get(g.url+"/.evergate/logout?rd=/bye"), nil)
+	if !strings.HasPrefix(at.url.String(), p.url+"/session/end") {
+		t.Fatalf("after signing out: at %s (%d), want the provider's page", at.url, at.status)
+	}
+	at = who.submit(at, map[string]string{"logout": "yes"})
+	if at = who.get(g.url + "/"); at.status != http.StatusOK || !strings.Contains(at.url.Path, "/interaction/") {
+		t.Errorf("afterwards: at %s (%d), want to have to sign in", at.url, at.status)
+	}
+}

@@ -1,0 +1,97 @@
+// An OpenID Provider to test against: panva's certified oidc-provider with
+// one-time refresh tokens, reuse detection, PAR, private_key_jwt, back-channel
+// and RP-initiated logout. It prints "ready" when it listens and ends at SIGTERM.
+//
+//   node provider.mjs '{"port": 4000, "clients": [...], "ttl": 5}'
+//
+// Any name signs in, with any password. /test/stats tells what it counted, and
+// /test/delay?ms=3000 has its token endpoint answer late, with the work done.
+import { createServer } from 'node:http';
+import { generateKeyPairSync } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Provider } from 'oidc-provider';
+
+const { port, clients, ttl = 5, par = false, host = '127.0.0.1' } = JSON.parse(process.argv[2]);
+const issuer = `http://${host}:${port}`;
+const stats = { grants: {}, errors: {}, revoked: 0, refreshing: 0, mostRefreshing: 0, logouts: 0 };
+let delay = 0;
+
+const key = (alg, kid) => ({
+  ...generateKeyPairSync(...(alg === 'ES256' ? ['ec', { namedCurve: 'P-256' }] : ['rsa', { modulusLength: 2048 }]))
+    .privateKey.export({ format: 'jwk' }), alg, kid, use: 'sig',
+});
+
+const provider = new Provider(issuer, {
+  clients,
+  jwks: { keys: [key('RS256', 'rsa-1'), key('ES256', 'ec-1')] },
+  cookies: { keys: ['a key of a provider that lives for one test'] },
+  scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'],
+  claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'], groups: ['groups'] },
+  conformIdTokenClaims: false,
+  findAccount: (_, id) => ({
+    accountId: id,
+    claims: () => ({
+      sub: id, name: `${id} of panva`, preferred_username: id, email: `${id}@example.com`, email_verified: true, groups: ['staff'],
+    }),
+  }),
+  features: {
+    devInteractions: { enabled: true },
+    backchannelLogout: { enabled: true },
+    rpInitiatedLogout: { enabled: true },
+    revocation: { enabled: true },
+    introspection: { enabled: true },
+    pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: par },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => 'https://default.example.com/',
+      useGrantedResource: () => true,
+      getResourceServerInfo: (_, resource) => ({
+        scope: 'openid profile email groups offline_access api', audience: resource, accessTokenTTL: ttl, accessTokenFormat: 'jwt',
+        jwt: { sign: { alg: 'ES256' } },
+      }),
+    },
+  },
+  pkce: { required: () => true },
+  rotateRefreshToken: true,
+  issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
+  ttl: { AccessToken: ttl, IdToken: 3600, RefreshToken: 86400, Session: 86400, Grant: 86400, Interaction: 600 },
+});
+
+const count = (of, name) => { of[name] = (of[name] ?? 0) + 1; };
+provider.on('grant.success', (ctx) => count(stats.grants, ctx.oidc.params.grant_type));
+provider.on('grant.error', (ctx, err) => count(stats.errors, err.error ?? 'unknown'));
+provider.on('grant.revoked', () => { stats.revoked += 1; });
+provider.on('backchannel.success', () => { stats.logouts += 1; });
+provider.on('backchannel.error', (ctx, err) => { console.error('back-channel logout failed:', err); });
+provider.on('server_error', (ctx, err) => { console.error(err); });
+
+provider.use(async (ctx, next) => {
+  if (ctx.path === '/test/stats') {
+    ctx.body = stats;
+    return;
+  }
+  if (ctx.path === '/test/delay') {
+    delay = Number(ctx.query.ms);
+    ctx.body = 'ok';
+    return;
+  }
+  if (ctx.path !== '/token') {
+    await next();
+    return;
+  }
+  stats.refreshing += 1;
+  stats.mostRefreshing = Math.max(stats.mostRefreshing, stats.refreshing);
+  try {
+    await next();
+    if (delay) await sleep(delay);
+  } finally {
+    stats.refreshing -= 1;
+  }
+});
+
+const server = createServer(provider.callback());
+server.listen(port, host, () => console.log('ready'));
+process.on('SIGTERM', () => {
+  server.close(() => process.exit(0));
+  server.closeAllConnections();
+});
