@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -229,6 +230,64 @@ func newPanva(t *testing.T, gw string, ttl int, change func(config, client map[s
 	return p
 }
 
+// door is where a provider is reached. While it is closed, connections are refused.
+type door struct {
+	t        *testing.T
+	port, to string
+	mu       sync.Mutex // guards all below
+	listener net.Listener
+	through  map[net.Conn]bool
+}
+
+func newDoor(t *testing.T) *door {
+	t.Helper()
+	d := &door{t: t, port: freePort(t), through: map[net.Conn]bool{}}
+	t.Cleanup(d.close)
+	return d
+}
+
+func (d *door) open() {
+	d.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:"+d.port)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.mu.Lock()
+	d.listener = l
+	d.mu.Unlock()
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", d.to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			d.mu.Lock()
+			d.through[in], d.through[out] = true, true
+			d.mu.Unlock()
+			go func() { _, _ = io.Copy(out, in); out.Close() }()
+			go func() { _, _ = io.Copy(in, out); in.Close() }()
+		}
+	}()
+}
+
+// close refuses connections and cuts those that are open.
+func (d *door) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.listener != nil {
+		d.listener.Close()
+	}
+	for c := range d.through {
+		c.Close()
+	}
+	clear(d.through)
+}
+
 // panvaStats are what it counted.
 type panvaStats struct {
 	Grants         map[string]int `json:"grants"`
@@ -304,5 +363,119 @@ func TestPanvaSignsInRenewsAndSignsOut(t *testing.T) {
 	at = who.submit(at, map[string]string{"logout": "yes"})
 	if at = who.get(g.url + "/"); at.status != http.StatusOK || !strings.Contains(at.url.Path, "/interaction/") {
 		t.Errorf("afterwards: at %s (%d), want to have to sign in", at.url, at.status)
+	}
+}
+
+// storm has n requests in flight at once, again and again, until d has passed. It
+// returns how many there were and the slowest.
+func (p *person) storm(address string, n int, d time.Duration) (total int, slowest time.Duration) {
+	p.t.Helper()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	end := time.Now().Add(d)
+	for range n {
+		wg.Go(func() {
+			for time.Now().Before(end) {
+				began := time.Now()
+				res, err := p.c.Get(address)
+				if err != nil {
+					p.t.Errorf("a request failed: %v", err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				mu.Lock()
+				total++
+				slowest = max(slowest, time.Since(began))
+				mu.Unlock()
+				if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Request.URL.String(), address) {
+					p.t.Errorf("got %d at %s, want 200", res.StatusCode, res.Request.URL)
+					return
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	return total, slowest
+}
+
+// TestPanvaStorm: 200 requests at once at every expiry, with refresh tokens that
+// are good once and whose reuse ends the grant, and a provider that takes its time.
+func TestPanvaStorm(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		delay time.Duration
+		ttl   int
+		last  time.Duration
+	}{{"fast", 0, 5, 60 * time.Second}, {"3s", 3 * time.Second, 5, 40 * time.Second}, {"12s", 12 * time.Second, 5, 40 * time.Second}} {
+		t.Run(c.name, func(t *testing.T) {
+			app, port := newUpstream(t), freePort(t)
+			p := newPanva(t, "http://127.0.0.1:"+port, c.ttl, nil)
+			g := newGateway(t, port, panvaConfig(p.url, app.URL, "", ""), map[string]string{"secret": "secret of evergate, with a space"})
+			who := newPerson(t)
+			who.signIn(g.url+"/", alice).told(t)
+			p.delay(t, c.delay)
+			total, slowest := who.storm(g.url+"/storm", 200, c.last)
+			s := p.stats(t)
+			t.Logf("%d requests, the slowest took %v; the provider counted %+v; %d tokens went up", total, slowest, s, app.distinct())
+			if s.Revoked != 0 || len(s.Errors) != 0 || s.MostRefreshing > 1 {
+				t.Errorf("the provider counted %+v, want one grant at a time and none refused", s)
+			}
+			if most := int(c.last/(time.Duration(c.ttl)*time.Second*3/4)) + 2; s.Grants["refresh_token"] > most || s.Grants["refresh_token"] < 2 {
+				t.Errorf("got %d grants in %v, want one for each expiry: at most %d", s.Grants["refresh_token"], c.last, most)
+			}
+			if slowest > 2*c.delay+5*time.Second {
+				t.Errorf("the slowest request took %v with a provider that takes %v", slowest, c.delay)
+			}
+		})
+	}
+}
+
+// TestPanvaOutage: nobody reaches the provider for three lives of an access token.
+func TestPanvaOutage(t *testing.T) {
+	app, port, door := newUpstream(t), freePort(t), newDoor(t)
+	p := newPanva(t, "http://127.0.0.1:"+port, 5, func(config, _ map[string]any) { config["at"] = json.Number(door.port) })
+	door.to = strings.TrimPrefix(p.url, "http://")
+	door.open()
+	p.url = "http://127.0.0.1:" + door.port
+	g := newGateway(t, port, panvaConfig(p.url, app.URL, "", ""), map[string]string{"secret": "secret of evergate, with a space"})
+	who := newPerson(t)
+	who.signIn(g.url+"/", alice).told(t)
+	door.close()
+	stopped := time.Now()
+	answers := map[int]int{}
+	for time.Since(stopped) < 15*time.Second {
+		at := who.get(g.url + "/x")
+		answers[at.status]++
+		switch {
+		case at.status == http.StatusServiceUnavailable:
+			if at.header.Get("Retry-After") == "" {
+				t.Error("a 503 without Retry-After")
+			}
+			if time.Since(stopped) < 3*time.Second {
+				t.Errorf("503 after %v, while the token was good", time.Since(stopped))
+			}
+		case at.status != http.StatusOK:
+			t.Fatalf("got %d at %s", at.status, at.url)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	door.open()
+	back := time.Now()
+	for {
+		at := who.get(g.url + "/x")
+		if at.status == http.StatusOK {
+			at.told(t)
+			break
+		}
+		if time.Since(back) > 45*time.Second {
+			t.Fatalf("still %d, 45 s after the provider is back", at.status)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	t.Logf("answers during the outage: %v; 200 again %v after it; the provider counted %+v", answers, time.Since(back), p.stats(t))
+	if answers[503] == 0 {
+		t.Error("the outage did not show; this test sees nothing")
 	}
 }

@@ -11,8 +11,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Provider } from 'oidc-provider';
 
-const { port, clients, ttl = 5, par = false, host = '127.0.0.1' } = JSON.parse(process.argv[2]);
-const issuer = `http://${host}:${port}`;
+const { port, clients, ttl = 5, par = false, host = '127.0.0.1', at = port } = JSON.parse(process.argv[2]);
+const issuer = `http://${host}:${at}`; // where it is reached, be it through something
 const stats = { grants: {}, errors: {}, revoked: 0, refreshing: 0, mostRefreshing: 0, logouts: 0 };
 let delay = 0;
 
