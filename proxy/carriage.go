@@ -56,6 +56,7 @@ func carriageOf(r *http.Request) *carriage { return r.Context().Value(carriageKe
 func (c *carriage) carry(w http.ResponseWriter) {
 	ctx, cancel := context.WithCancel(c.in.Context())
 	c.cancel, c.start = cancel, time.Now()
+	defer web.TakeBody(ctx)()
 	defer cancel()
 	defer c.end()
 	c.writer = &writer{ResponseWriter: w, c: c}

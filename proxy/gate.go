@@ -110,7 +110,9 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 		r.Header.Del("Upgrade")
 	}
 	if g.Restore != nil && d.Login != nil && r.Method == http.MethodPost {
+		trailer := r.Trailer
 		r = r.Clone(r.Context())
+		r.Trailer = trailer // net/http fills that very map at the end of the body
 		if err := g.Restore(r, d.Login); err != nil {
 			addCookies(w.Header(), deliver(r.Context(), d.Login))
 			return err

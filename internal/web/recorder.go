@@ -17,6 +17,8 @@ type recorder struct {
 	id   string
 	head bool // a HEAD request: its answer has no body
 
+	body *incoming // of the request, or nil
+
 	status   int
 	bytes    int64
 	wrote    bool // the headers are out
@@ -37,6 +39,9 @@ func (w *recorder) WriteHeader(status int) {
 		w.late = w.ctx.Err() != nil
 		// An upstream may have answered with an id of its own; the one in our log counts.
 		w.Header().Set("X-Request-Id", w.id)
+		if status != http.StatusSwitchingProtocols {
+			w.body.answering(w.Header())
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -37,6 +37,8 @@ type Note struct {
 	// Err is why an answer is an error.
 	Err error
 
+	// body is the body of an HTTP/1 request that has one.
+	body *incoming
 	// overLimit is the limit that the body of the request turned out to be over,
 	// or zero. A transport reads bodies in a goroutine of its own.
 	overLimit atomic.Int64

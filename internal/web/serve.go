@@ -58,6 +58,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), id: x.note.ID, head: r.Method == http.MethodHead}
 	w.Header().Set("X-Request-Id", x.note.ID)
 	r = r.WithContext(WithNote(r.Context(), x.note))
+	x.note.body = watchBody(w, r)
+	x.rec.body = x.note.body
 	defer func() {
 		raise := s.recovered(x, r, recover())
 		s.line(x)

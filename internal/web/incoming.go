@@ -1,0 +1,95 @@
+package web
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// bodyTime bounds how long the gateway's own pages wait for a body. It is cleared
+	// for those who take one over.
+	bodyTime = 10 * time.Second
+	// drainTime bounds how long net/http goes on reading a body that nobody wanted
+	// once the answer is out.
+	drainTime = time.Second
+)
+
+// incoming is the body of an HTTP/1 request. Where the answer begins before the
+// body has come to its end, the connection ends with the answer: what is left of
+// the body would be read as the next request, and a client that never sends it
+// would hold the answer back.
+type incoming struct {
+	io.ReadCloser
+	conn  *http.ResponseController
+	ended atomic.Bool // it was read to its end
+	taken bool        // somebody reads it for as long as it comes
+
+	mu   sync.Mutex // held while reading
+	over bool       // nothing is read any more
+}
+
+// watchBody puts an incoming in the place of the body of r, if it has one that
+// can be cut short.
+func watchBody(w http.ResponseWriter, r *http.Request) *incoming {
+	if r.ContentLength == 0 || r.ProtoMajor != 1 || r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	in := &incoming{ReadCloser: r.Body, conn: http.NewResponseController(w)}
+	r.Body = in
+	in.deadline(time.Now().Add(bodyTime))
+	return in
+}
+
+// deadline is for the connection. Where that has none, in tests, nobody waits.
+func (in *incoming) deadline(t time.Time) { _ = in.conn.SetReadDeadline(t) }
+
+// Read implements io.Reader.
+func (in *incoming) Read(p []byte) (int, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.over {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := in.ReadCloser.Read(p)
+	if err == io.EOF && !in.ended.Swap(true) {
+		// From here on net/http itself reads, to see the client go away.
+		in.deadline(time.Time{})
+	}
+	return n, err
+}
+
+// answering is called as the answer begins.
+func (in *incoming) answering(h http.Header) {
+	if in == nil || in.ended.Load() {
+		return
+	}
+	h.Set("Connection", "close")
+	if !in.taken {
+		in.deadline(time.Now().Add(drainTime))
+	}
+}
+
+// TakeBody lets the body of a request come for as long as the client sends it.
+// Done ends that: when it returns, nobody reads the body any more. The context is
+// that of the request.
+func TakeBody(ctx context.Context) (done func()) {
+	in := NoteOf(ctx).body
+	if in == nil {
+		return func() {}
+	}
+	in.taken = true
+	in.deadline(time.Time{})
+	return func() {
+		if in.ended.Load() {
+			return
+		}
+		in.deadline(time.Unix(1, 0)) // wakes whoever reads
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.over = true
+	}
+}
