@@ -50,6 +50,9 @@ func (h *Handler) unauthorized(r *http.Request, absent *Absent) error {
 		challenge += `, error="invalid_token", error_description="the gateway takes no tokens from clients on this route"`
 	}
 	login := url.URL{Scheme: h.scheme(r), Host: r.Host}
+	if r.Host == "" { // HTTP/1.0 knows requests without
+		login = *h.cfg.PublicURL
+	}
 	return &web.Error{
 		Status: http.StatusUnauthorized, Code: "login_required", Title: "Nobody is signed in",
 		Detail: "Sign in at login_url in the browser, then repeat the request.",

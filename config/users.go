@@ -29,7 +29,7 @@ type User struct {
 func LoadUsers(path string) ([]User, error) {
 	data, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the users file: %w; make it with: evergate user add NAME", err)
+		return nil, fmt.Errorf("the users file %s is not there (%w); make it with: evergate user add NAME", path, fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, err

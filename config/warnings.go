@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"strings"
 )
 
 // Warnings are what is allowed and should be looked at.
@@ -20,6 +21,21 @@ func (c *Config) Warnings() []*Fault {
 	for i, r := range c.Routes {
 		if r.Upstream != nil && r.Upstream.Scheme == "http" && !IsLoopback(r.Upstream.Hostname()) {
 			warn(fmt.Sprintf("routes[%d].upstream", i), "tokens travel to %s in the clear", r.Upstream.Host)
+		}
+	}
+	for path, file := range map[string]string{"tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile} {
+		if _, err := os.Stat(file); file != "" && err != nil {
+			warn(path, "it cannot be read here, and the gateway does not start without it: %v", err)
+		}
+	}
+	for i, file := range c.Keys.Files {
+		if _, err := os.Stat(file); err != nil {
+			warn(fmt.Sprintf("keys.files[%d]", i), "it cannot be read here, and the gateway does not start without it: %v", err)
+		}
+	}
+	for i := range c.Routes {
+		if other, bare := c.bare(i); bare != "" {
+			warn(fmt.Sprintf("routes[%d].match.path", i), "%s itself is not under it, and goes by %s. Many apps show the same page there: add a route for it", bare, other)
 		}
 	}
 	for i, id := range c.Identity {
@@ -47,4 +63,26 @@ func (c *Config) Warnings() []*Fault {
 		}
 	}
 	return all.sorted()
+}
+
+// bare finds the path of a guarded route without its last slash, where another
+// route that guards less is what it goes by.
+func (c *Config) bare(i int) (other, bare string) {
+	r := &c.Routes[i]
+	bare, folder := strings.CutSuffix(r.Match.Path, "/")
+	if !folder || bare == "" || r.Public || r.Allow == nil && r.Providers == nil {
+		return "", ""
+	}
+	for j := range c.Routes {
+		if o := &c.Routes[j]; o.Match.Host == r.Match.Host && o.Match.Path == bare {
+			return "", ""
+		}
+	}
+	for j := range c.Routes {
+		o := &c.Routes[j]
+		if j != i && (o.Match.Host == r.Match.Host || o.Match.Host == "") && (o.Match.Path == "" || o.Match.Path == "/") {
+			return fmt.Sprintf("routes[%d]", j), bare
+		}
+	}
+	return "", ""
 }

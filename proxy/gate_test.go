@@ -54,6 +54,7 @@ func TestPathsOnTheWire(t *testing.T) {
 		{"P-16", "/%61dmin/", 403, ""},
 		{"P-16 encoded twice", "/%2561dmin/", 400, ""},
 		{"P-18", `/public\..\admin\`, 400, ""},
+		{"a full-width slash", "/public/%EF%BC%8F..%EF%BC%8Fadmin/", 400, ""},
 		{"P-20", "/admin/#/public/", 400, ""},
 		{"P-21", "/admin/%23/public/", 403, ""},
 		{"P-22", "/admin/x?/public/", 403, ""},

@@ -27,6 +27,9 @@ var protectedNames = map[string]bool{
 	"x-user": true, "x-username": true, "x-user-name": true, "x-user-id": true, "x-user-email": true,
 	"x-email": true, "x-groups": true, "x-roles": true, "x-client-cert": true, "x-client-verify": true, "x-client-dn": true,
 	"x-ms-client-principal": true, "iv-user": true, "iv-groups": true, "sm-user": true,
+	"x-preferred-username": true, "x-userinfo": true, "x-access-token": true, "x-id-token": true, "x-role": true,
+	"x-authenticated": true, "auth-user": true, "x-jwt-assertion": true, "x-credential-identifier": true,
+	"x-scheme": true, "x-url-scheme": true, "front-end-https": true, "x-host": true, "x-http-host-override": true, "client-ip": true,
 	"proxy": true, "http2-settings": true, // httpoxy; an upgrade that is not carried
 }
 
@@ -36,7 +39,7 @@ var protectedFamilies = []string{
 	"x-forwarded", "x-original-", "remote-", "x-remote-", "x-proxy-user", "x-proxy-remote-",
 	"x-auth-", "x-authenticated-", "x-webauth-", "x-ssl-", "ssl-client-", "x-client-cert-",
 	"secure-session-", "sec-secure-session-", "x-evergate-",
-	"x-goog-iap-", "x-goog-authenticated-user-", "x-amzn-oidc-", "x-ms-client-principal-", "x-ms-token-",
+	"x-goog-iap-", "x-goog-authenticated-user-", "x-amzn-oidc-", "x-consumer-", "x-ms-client-principal-", "x-ms-token-",
 	"x-authentik-", "x-vouch-", "x-pomerium-", "x-wonderwall-", "oidc-", "cf-access-", "tailscale-user-",
 }
 

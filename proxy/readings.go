@@ -75,7 +75,7 @@ func examineRunes(p string) string {
 	if err != nil || !utf8.ValidString(text) {
 		return "it is not valid UTF-8" // overlong forms are among these
 	}
-	for segment := range strings.SplitSeq(text, "/") {
+	for segment := range strings.SplitSeq(strings.ReplaceAll(text, "\uff0f", "/"), "/") {
 		folded := strings.Map(func(r rune) rune {
 			switch r { // what compatibility normalisation makes a full stop of
 			case '\uff0e', '\u2024', '\ufe52':

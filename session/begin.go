@@ -20,6 +20,7 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 		Created: now, Seen: now, Remember: remember, Login: storeLogin(login),
 		Families: map[string]Family{host: NewFamily(h.child, now)},
 	}
+	s.Replaced = m.replaced(ctx, r, host)
 	if !login.Until.IsZero() {
 		s.Until = login.Until.Add(now.Sub(m.cfg.Now()))
 	}
@@ -38,6 +39,23 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 	m.cfg.Log.InfoContext(ctx, "signed in", "event", "session.started", "session", fresh.entry.key.Name(),
 		"subject", login.Identity.User, "provider", login.Identity.Provider)
 	return nil
+}
+
+// maxReplaced bounds the chain: sign-ins within one grace time.
+const maxReplaced = 8
+
+// replaced are the session that r brings and those that it took the place of.
+func (m *Manager) replaced(ctx context.Context, r *http.Request, host string) []Key {
+	h, err := m.handleOf(r, host)
+	if err != nil {
+		return nil
+	}
+	l, err := m.load(ctx, h)
+	if err != nil {
+		return nil
+	}
+	all := append([]Key{l.entry.key}, l.state.Replaced...)
+	return all[:min(len(all), maxReplaced)]
 }
 
 // retire ends the session that a sign-in replaces: at once if it is somebody
@@ -102,6 +120,11 @@ func (m *Manager) endSession(ctx context.Context, h handle) (*auth.Login, error)
 	login := l.login()
 	if err := m.revoke(ctx, l.entry.key, auth.Ended); err != nil {
 		return nil, err
+	}
+	for _, key := range l.state.Replaced {
+		if err := m.revoke(ctx, key, auth.Ended); err != nil {
+			return nil, err
+		}
 	}
 	m.cfg.Log.InfoContext(ctx, "signed out", "event", "session.ended", "session", l.entry.key.Name(),
 		"subject", login.Identity.User)

@@ -297,3 +297,28 @@ func TestKindsOfToken(t *testing.T) {
 		}
 	})
 }
+
+func TestSignOutEndsWhatTheSessionReplaced(t *testing.T) {
+	run(t, func(b *bed) {
+		first := b.signIn()
+		attended, _ := b.mustServe(first).Session.Attend(b.Context(), func(*auth.Login) error { return nil })
+		second := first.clone()
+		b.signInWith(second, "alice")
+		third := second.clone()
+		b.signInWith(third, "alice")
+		b.mustServe(first) // what its tab had under way is still answered
+		if _, err := b.m.End(make(map[string][]string), third.request("POST")); err != nil {
+			b.Fatal(err)
+		}
+		for i, j := range []jar{first, second, third} {
+			if _, err := b.get(j); !errors.Is(err, auth.ErrAnonymous) {
+				b.Errorf("session %d after the sign-out: got %v, want nobody signed in", i+1, err)
+			}
+		}
+		select {
+		case <-attended.Done():
+		case <-time.After(time.Second):
+			b.Error("a stream of the first session is still open a second later")
+		}
+	})
+}

@@ -21,6 +21,9 @@ type state struct {
 	Seen     time.Time `json:"seen"`
 	Remember bool      `json:"remember,omitempty"`
 	Retired  bool      `json:"retired,omitempty"`
+	// Replaced are sessions of the same person that this one took the place of.
+	// They live on for the grace time, unless this one is signed out.
+	Replaced []Key `json:"replaced,omitempty"`
 	// Until ends a session that cannot be renewed; zero is no such end.
 	Until    time.Time         `json:"until,omitzero"`
 	Families map[string]Family `json:"families"`

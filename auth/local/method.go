@@ -55,7 +55,7 @@ func (m *Method) Login(ctx context.Context, addr netip.Addr, user, password stri
 	if u != nil && !u.Disabled {
 		hash = &u.hash
 	}
-	ok, err := m.Hasher.verify(ctx, hash, password)
+	ok, err := m.Hasher.verify(ctx, hash, m.Users.decoy(strings.TrimSpace(user)), password)
 	if err != nil {
 		done(unjudged) // nothing was looked at, so nothing failed
 		return nil, err

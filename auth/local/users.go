@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"os"
 	"strings"
@@ -33,6 +34,8 @@ type User struct {
 type Directory struct {
 	opts  DirectoryOptions
 	users atomic.Pointer[map[string]*known]
+	costs atomic.Pointer[[]phc] // the hashes of all users, in the order of the file
+	seed  maphash.Seed
 
 	mu       sync.Mutex // guards onChange
 	onChange []func()
@@ -68,7 +71,7 @@ func NewDirectory(o DirectoryOptions) (*Directory, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Directory{opts: o}
+	d := &Directory{opts: o, seed: maphash.MakeSeed()}
 	seen := fingerprint(o.Path)
 	if err := d.load(); err != nil {
 		return nil, err
@@ -97,20 +100,38 @@ func (d *Directory) Close() error {
 
 func (d *Directory) find(name string) *known { return (*d.users.Load())[name] }
 
+// decoy is a hash that costs what that of a user by this name would. Hashes of
+// other parameters take another time, so each name that nobody has is given the
+// parameters of some user, always the same: time tells nothing of who exists.
+func (d *Directory) decoy(name string) phc {
+	p := current
+	if costs := *d.costs.Load(); len(costs) > 0 {
+		if u := d.find(name); u != nil {
+			p = u.hash
+		} else {
+			p = costs[maphash.String(d.seed, name)%uint64(len(costs))]
+		}
+	}
+	p.salt, p.hash = make([]byte, saltSize), make([]byte, hashSize)
+	return p
+}
+
 func (d *Directory) load() error {
 	users, err := d.opts.Load()
 	if err != nil {
 		return err
 	}
-	all := make(map[string]*known, len(users))
+	all, costs := make(map[string]*known, len(users)), make([]phc, 0, len(users))
 	for _, u := range users {
 		hash, err := parsePHC(u.Password)
 		if err != nil {
 			return fmt.Errorf("local: the password of user %q: %w; set it with: evergate user passwd %s", u.Name, err, u.Name)
 		}
+		costs = append(costs, hash)
 		all[u.Name] = &known{User: u, hash: hash, stamp: stampOf(u.Password)}
 	}
 	d.users.Store(&all)
+	d.costs.Store(&costs)
 	return nil
 }
 

@@ -147,11 +147,18 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	gate := &proxy.Gate{
 		Router: router, Auth: sessions, Bearer: oidc.NewBearers(providers...), Minter: issuer, Own: pages, Challenge: pages.Challenge, Restore: pages.Restore, Log: log,
 		PublicHost: cfg.PublicURL.Hostname(),
-		OwnCookie:  func(name string) bool { return strings.HasPrefix(strings.ToLower(name), strings.ToLower(cookie)) },
+		OwnCookie:  func(name string) bool { return isOwnCookie(name, cookie) },
 	}
 	g.Public = web.Serve(web.LimitBody(gate, int64(cfg.Limits.BodyBytes)), web.Options{Log: log, TrustedProxies: cfg.TrustedProxies})
 	g.Admin = &admin.Handler{Checks: map[string]admin.Check{
 		"store": func(ctx context.Context) error { return readable(ctx, store) },
 	}, Beside: providerChecks(cfg, providers)}
 	return g, nil
+}
+
+// isOwnCookie reports whether a cookie is the session's or one of its helpers. An
+// app's cookie that merely begins alike is not.
+func isOwnCookie(name, session string) bool {
+	rest, ok := strings.CutPrefix(strings.ToLower(name), strings.ToLower(session))
+	return ok && (rest == "" || rest[0] == '-')
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -23,14 +25,37 @@ func (p *program) checkCmd() *cobra.Command {
 			if err := check(cfg); err != nil {
 				return err
 			}
+			missing, err := checkUsers(cfg)
+			if err != nil {
+				return err
+			}
 			warnings := config.Faults(cfg.Warnings())
 			if len(warnings) > 0 {
 				warnings.Draw(p.err, p.color())
 			}
 			fmt.Fprintf(p.err, "%s is sound: %s, %s.\n", args[0], count(len(cfg.Routes), "route"), count(len(warnings), "warning"))
+			for _, file := range missing {
+				fmt.Fprintf(p.err, "%s is not there yet. Make it with: evergate user add --config %s NAME\n", file, args[0])
+			}
 			return nil
 		},
 	}
+}
+
+// checkUsers reads the users files, and names those that are not there.
+func checkUsers(cfg *config.Config) (missing []string, err error) {
+	for _, id := range cfg.Identity {
+		if id.Local == nil {
+			continue
+		}
+		_, err := config.LoadUsers(id.Local.UsersFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, id.Local.UsersFile)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return missing, nil
 }
 
 // check builds what can be built without opening or making anything, for the

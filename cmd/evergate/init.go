@@ -91,7 +91,7 @@ func (p *program) init(ctx context.Context, o initOptions) error {
 	if err := os.WriteFile(path, yaml.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("write the config: %w", err)
 	}
-	fmt.Fprintf(p.err, "Wrote %s, evergate.key and users.yaml in %s.\n", "evergate.yaml", o.dir)
+	fmt.Fprintf(p.err, "Wrote evergate.yaml, evergate.key and users.yaml in %s\n", o.dir)
 	fmt.Fprintf(p.out, "url:      %s\nuser:     %s\npassword: %s\n", publicURL, o.user, password.Reveal())
 	fmt.Fprintf(p.err, "The password is shown this once; change it with: evergate user passwd --config %s %s\n", path, o.user)
 	fmt.Fprintf(p.err, "Next:  evergate check %s && evergate serve --config %s\n", path, path)

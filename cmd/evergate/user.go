@@ -42,6 +42,11 @@ func (p *program) userAddCmd() *cobra.Command {
 				if i >= 0 {
 					return nil, "", &hinted{fmt.Errorf("there is a user %q already", args[0]), "evergate user passwd " + args[0]}
 				}
+				for _, u := range users {
+					if strings.EqualFold(u.Name, args[0]) {
+						return nil, "", &hinted{fmt.Errorf("there is a user %q already, in letters of another size", u.Name), "evergate user passwd " + u.Name}
+					}
+				}
 				hash, err := p.newHash(cmd.Context(), stdin)
 				if err != nil {
 					return nil, "", err
