@@ -18,6 +18,7 @@ type cache[T any] struct {
 	failed int
 	retry  time.Time // not before
 	err    error     // why the last fetch failed
+	over   bool      // nothing is fetched any more
 }
 
 type dated[T any] struct {
@@ -70,6 +71,13 @@ func (c *cache[T]) wait(ctx context.Context, f *fetching) (*T, error) {
 	return nil, c.err
 }
 
+// end lets no fetch begin any more.
+func (c *cache[T]) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+}
+
 // start begins a fetch or joins the one under way. It returns nil while the last
 // failure asks to wait.
 func (c *cache[T]) start(m *Method, fetch func(context.Context) (*T, time.Duration, error), now bool) *fetching {
@@ -78,7 +86,7 @@ func (c *cache[T]) start(m *Method, fetch func(context.Context) (*T, time.Durati
 	switch {
 	case c.flight != nil:
 		return c.flight
-	case m.ctx.Err() != nil, !now && m.cfg.Now().Before(c.retry):
+	case c.over, !now && m.cfg.Now().Before(c.retry):
 		return nil
 	}
 	f := &fetching{done: make(chan struct{})}

@@ -185,10 +185,8 @@ func New(cfg Config) (*Method, error) {
 func (m *Method) Close() error {
 	m.cancel()
 	// Whoever is about to begin a fetch either has begun it by now or sees the end.
-	m.meta.mu.Lock()
-	m.meta.mu.Unlock() //nolint:staticcheck // it is the waiting that counts
-	m.keys.mu.Lock()
-	m.keys.mu.Unlock() //nolint:staticcheck // as above
+	m.meta.end()
+	m.keys.end()
 	m.wg.Wait()
 	m.rtrip.CloseIdleConnections()
 	return nil

@@ -78,17 +78,28 @@ func (p *Provider) Header(typ string) map[string]any {
 	return map[string]any{"alg": "RS256", "kid": p.signing().id, "typ": typ}
 }
 
+// SignText is Sign for a payload as it stands.
+func (p *Provider) SignText(header map[string]any, payload string) string {
+	return signText(p.signing().signer, header, []byte(payload))
+}
+
 // SignWith makes a JWT with any key; the header says what it likes.
 func SignWith(signer crypto.Signer, header, claims map[string]any) string {
-	head, err1 := json.Marshal(header)
-	body, err2 := json.Marshal(claims)
-	if err := errors.Join(err1, err2); err != nil {
+	body, err := json.Marshal(claims)
+	if err != nil {
 		panic(err) // claims of a test that cannot be JSON
+	}
+	return signText(signer, header, body)
+}
+
+func signText(signer crypto.Signer, header map[string]any, body []byte) string {
+	head, err := json.Marshal(header)
+	if err != nil {
+		panic(err)
 	}
 	input := b64(head) + "." + b64(body)
 	sum := sha256.Sum256([]byte(input))
 	var sig []byte
-	var err error
 	switch k := signer.(type) {
 	case *rsa.PrivateKey:
 		sig, err = rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA256, sum[:])
