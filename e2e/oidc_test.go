@@ -1,7 +1,14 @@
 package e2e
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"html"
 	"io"
@@ -11,6 +18,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -339,6 +347,7 @@ routes:
 }
 
 func TestPanvaSignsInRenewsAndSignsOut(t *testing.T) {
+	t.Parallel()
 	app, port := newUpstream(t), freePort(t)
 	p := newPanva(t, "http://127.0.0.1:"+port, 5, nil)
 	g := newGateway(t, port, panvaConfig(p.url, app.URL, "", ""), map[string]string{"secret": "secret of evergate, with a space\n"})
@@ -437,6 +446,7 @@ func TestPanvaStorm(t *testing.T) {
 
 // TestPanvaOutage: nobody reaches the provider for three lives of an access token.
 func TestPanvaOutage(t *testing.T) {
+	t.Parallel()
 	app, port, door := newUpstream(t), freePort(t), newDoor(t)
 	p := newPanva(t, "http://127.0.0.1:"+port, 5, func(config, _ map[string]any) { config["at"] = json.Number(door.port) })
 	door.to = strings.TrimPrefix(p.url, "http://")
@@ -480,5 +490,213 @@ func TestPanvaOutage(t *testing.T) {
 	t.Logf("answers during the outage: %v; 200 again %v after it; the provider counted %+v", answers, time.Since(back), p.stats(t))
 	if answers[503] == 0 {
 		t.Error("the outage did not show; this test sees nothing")
+	}
+}
+
+func TestPanvaPrivateKeyJWTAndPAR(t *testing.T) {
+	t.Parallel()
+	app, port := newUpstream(t), freePort(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gw := "http://127.0.0.1:" + port
+	p := newPanva(t, gw, 5, func(config, client map[string]any) {
+		config["par"] = true
+		delete(client, "client_secret")
+		client["token_endpoint_auth_method"] = "private_key_jwt"
+		client["jwks_uri"] = gw + "/.evergate/client-jwks/oidc" // the gateway publishes it itself
+	})
+	config := strings.Replace(panvaConfig(p.url, app.URL, "", ""), "client_secret_file: secret", "client_auth: private_key_jwt\n      client_key_file: key.pem", 1)
+	g := newGateway(t, port, config, map[string]string{"key.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))})
+	who := newPerson(t)
+	who.signIn(g.url+"/", alice).told(t)
+	time.Sleep(5 * time.Second)
+	who.get(g.url + "/").told(t)
+	if s := p.stats(t); s.Grants["refresh_token"] < 1 || len(s.Errors) != 0 {
+		t.Errorf("the provider counted %+v", s)
+	}
+}
+
+func TestPanvaTokenForAResource(t *testing.T) {
+	t.Parallel()
+	app, port := newUpstream(t), freePort(t)
+	p := newPanva(t, "http://127.0.0.1:"+port, 5, nil)
+	g := newGateway(t, port, panvaConfig(p.url, app.URL, "", `  - match: { path: /api/ }
+    upstream: `+app.URL+`
+    token: { resource: "https://api.example.com/" }
+  - match: { path: /own/ }
+    upstream: `+app.URL+`
+    token: { type: evergate, audience: reports }
+  - match: { path: /id/ }
+    upstream: `+app.URL+`
+    token: { type: id }
+  - match: { path: /none/ }
+    upstream: `+app.URL+`
+    token: { type: none }
+`), map[string]string{"secret": "secret of evergate, with a space"})
+	who := newPerson(t)
+	who.signIn(g.url+"/", alice).told(t)
+	for range 3 {
+		for path, want := range map[string]map[string]any{
+			"/api/x":  {"iss": p.url, "aud": "https://api.example.com/"},
+			"/own/x":  {"iss": g.url + "/.evergate", "aud": "[reports]", "sub": "alice"},
+			"/id/x":   {"iss": p.url, "aud": "evergate", "sub": "alice"},
+			"/none/x": nil,
+		} {
+			told := who.get(g.url + path).told(t)
+			raw, there := strings.CutPrefix(told["authorization"], "Bearer ")
+			if want == nil {
+				if there {
+					t.Errorf("%s: the app got a token", path)
+				}
+				continue
+			}
+			claims := claimsOf(t, raw)
+			for name, value := range want {
+				if fmt.Sprint(claims[name]) != fmt.Sprint(value) {
+					t.Errorf("%s: got %s %v, want %v", path, name, claims[name], value)
+				}
+			}
+		}
+		time.Sleep(4 * time.Second)
+	}
+	if s := p.stats(t); s.Revoked != 0 || len(s.Errors) != 0 || s.MostRefreshing > 1 {
+		t.Errorf("the provider counted %+v, want no grant refused", s)
+	}
+}
+
+func claimsOf(t *testing.T, raw string) (claims map[string]any) {
+	t.Helper()
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 {
+		t.Fatalf("got %q, want a JWT", raw)
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(text, &claims) != nil {
+		t.Fatalf("the claims of %q cannot be read", raw)
+	}
+	return claims
+}
+
+// TestPanvaBackchannelLogout: the person signs out at the provider, and the
+// gateway's session ends with its streams.
+func TestPanvaBackchannelLogout(t *testing.T) {
+	t.Parallel()
+	app, port := newUpstream(t), freePort(t)
+	p := newPanva(t, "http://127.0.0.1:"+port, 60, nil)
+	g := newGateway(t, port, panvaConfig(p.url, app.URL, "", ""), map[string]string{"secret": "secret of evergate, with a space"})
+	who := newPerson(t)
+	who.signIn(g.url+"/", alice).told(t)
+	res, err := who.c.Get(g.url + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	closed := make(chan time.Time, 1)
+	go func() {
+		_, _ = io.Copy(io.Discard, res.Body)
+		closed <- time.Now()
+	}()
+	who.submit(who.get(p.url+"/session/end"), map[string]string{"logout": "yes"})
+	out := time.Now()
+	select {
+	case at := <-closed:
+		t.Logf("the stream closed %v after the sign-out", at.Sub(out))
+	case <-time.After(3 * time.Second):
+		t.Error("the stream is still open")
+	}
+	if s := p.stats(t); s.Logouts != 1 {
+		t.Errorf("the provider counted %+v, want one back-channel logout answered with 200", s)
+	}
+	if at := who.get(g.url + "/"); !strings.Contains(at.url.Path, "/interaction/") && !strings.Contains(at.url.Path, "/.evergate/") {
+		t.Errorf("afterwards: at %s (%d), want to have to sign in", at.url, at.status)
+	}
+}
+
+// TestPanvaHangUps: a browser that goes away in the middle of a renewal does the
+// session no harm.
+func TestPanvaHangUps(t *testing.T) {
+	t.Parallel()
+	app, port := newUpstream(t), freePort(t)
+	p := newPanva(t, "http://127.0.0.1:"+port, 1, nil)
+	g := newGateway(t, port, panvaConfig(p.url, app.URL, "", ""), map[string]string{"secret": "secret of evergate, with a space"})
+	who := newPerson(t)
+	who.signIn(g.url+"/", alice).told(t)
+	p.delay(t, 200*time.Millisecond)
+	hung := 0
+	for range 100 {
+		time.Sleep(1300 * time.Millisecond) // the token is over
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := who.c.Do(req); err != nil {
+			hung++
+		} else {
+			res.Body.Close()
+		}
+		cancel()
+	}
+	who.get(g.url + "/").told(t)
+	s := p.stats(t)
+	t.Logf("%d of 100 requests hung up in the middle; the provider counted %+v", hung, s)
+	if hung < 90 || s.Revoked != 0 || len(s.Errors) != 0 || s.MostRefreshing > 1 {
+		t.Errorf("%d hung up, the provider counted %+v; want nearly all to, and no grant refused", hung, s)
+	}
+}
+
+func TestZitadelSignsInRenewsAndSignsOut(t *testing.T) {
+	t.Parallel()
+	app, port, at := newUpstream(t), freePort(t), freePort(t)
+	gw := "http://localhost:" + port
+	bin := filepath.Join(t.TempDir(), "zitadel")
+	if out, err := exec.Command("go", "build", "-o", bin, "./providers/zitadel").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	p := start(t, t.TempDir(), bin, at, "5s", gw+"/.evergate/callback/z", gw+"/.evergate/logout")
+	issuer := "http://localhost:" + at + "/"
+	p.awaitHTTP(t, issuer+".well-known/openid-configuration")
+	dir := t.TempDir()
+	g := &gateway{t: t, dir: dir, url: gw, config: filepath.Join(dir, "evergate.yaml")}
+	config := fmt.Sprintf(`listen: 127.0.0.1:%s
+public_url: %s
+admin: { listen: "127.0.0.1:%s" }
+identity:
+  - oidc: { name: z, issuer: %q, client_id: web, client_secret: secret, claims: { user: preferred_username }, userinfo: true }
+routes:
+  - upstream: %s
+`, port, gw, freePort(t), issuer, app.URL)
+	if err := os.WriteFile(g.config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.serve()
+	who := newPerson(t)
+	told := who.signIn(gw+"/", map[string]string{"username": "test-user2", "password": "verysecure"}).told(t)
+	if told["user"] != "test-user2" || told["email"] != "test-user2@zitadel.ch" {
+		t.Errorf("the app was told %v", told)
+	}
+	total, _ := who.storm(gw+"/storm", 100, 20*time.Second)
+	var stats map[string]int
+	res, err := http.Get(issuer + "test/stats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(&stats); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d requests, %d renewals", total, stats["refreshed"])
+	if n := stats["refreshed"]; n < 3 || n > 7 {
+		t.Errorf("got %d renewals in 20 s of 5 s tokens, want one for each expiry", n)
+	}
+	out := who.submit(who.get(gw+"/.evergate/logout"), nil)
+	if out.url.Path != "/.evergate/logout" || !strings.Contains(out.body, "Signed out") {
+		t.Errorf("signed out: at %s (%d)", out.url, out.status)
 	}
 }

@@ -106,7 +106,7 @@ func (m *Method) LogoutToken(ctx context.Context, raw string) (subject, sid stri
 	issued, _ := moment(c, "iat")
 	expires, _ := moment(c, "exp")
 	switch {
-	case v.typ != "" && v.typ != "jwt" && v.typ != "logout+jwt":
+	case v.typ != "" && v.typ != "logout+jwt":
 		return refused(fmt.Sprintf("its typ is %.40q", v.typ))
 	case !slices.Contains(list(c["aud"]), m.cfg.ClientID):
 		return refused("it is for another client")

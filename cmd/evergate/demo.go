@@ -55,6 +55,7 @@ func (p *program) demo(ctx context.Context, address string) error {
 	return p.protect(ctx, &cfg, protection{
 		address: address, user: "alice", groups: []string{"staff"}, email: "alice@example.com",
 		upstream: &url.URL{Scheme: "http", Host: appListener.Addr().String()},
+		provider: true,
 		intro:    "Evergate demo: gateway, users, keys, sessions and an app without sign-in, all in this process; nothing is written to disk.",
 		next: []string{
 			"Open the url and sign in. The app behind it knows no sign-in; its page shows what it receives.",
@@ -101,6 +102,7 @@ type protection struct {
 	upstream    *url.URL
 	intro       string
 	next        []string
+	provider    bool // a small OpenID provider is a second way in
 }
 
 // protect runs a gateway of one route and one user, kept in memory.
@@ -123,6 +125,16 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 	users, err := oneUser(ctx, pr, password)
 	if err != nil {
 		return err
+	}
+	if pr.provider {
+		provider, o, err := startProvider(cfg.PublicURL, password, cfg.AccessToken.TTL)
+		if err != nil {
+			return err
+		}
+		defer provider.Close()
+		cfg.Identity = []config.Identity{{OIDC: o}}
+		pr.next = append(pr.next, "A second way in: the demo provider, as "+demoPerson+" with the same password. Its refresh tokens are good once.",
+			"Break it (503, slow, new keys, revoked), and watch the app:  "+provider.control())
 	}
 	log := newLog(p.err, cfg.Log)
 	g, err := build(cfg, log, parts{Users: users})

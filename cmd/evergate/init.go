@@ -37,6 +37,7 @@ func (p *program) initCmd() *cobra.Command {
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.init(cmd.Context(), o) },
 	}
+	cmd.AddCommand(p.initOIDCCmd())
 	cmd.Flags().StringVar(&o.upstream, "upstream", "http://127.0.0.1:3000", "the app: a port, an http(s) URL, or unix:///path")
 	cmd.Flags().StringVar(&o.host, "host", "", "the host name browsers use (default: http://localhost:8080)")
 	cmd.Flags().StringVar(&o.user, "user", "admin", "the first user's name")

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-//go:embed login.html
+//go:embed login.html control.html
 var pages embed.FS
 
 var loginPage = template.Must(template.ParseFS(pages, "login.html"))

@@ -104,6 +104,7 @@ func Forgeries(p *Provider) []Forgery {
 		{"two parts", sign(func(h, c m) string { return encode(h) + "." + encode(c) })},
 		{"five parts", sign(func(h, c m) string { return p.Sign(h, c) + ".a.b" })},
 		{"padding", sign(func(h, c m) string { return p.Sign(h, c) + "==" })},
+		{"a line break in the signature", sign(func(h, c m) string { raw := p.Sign(h, c); return raw[:len(raw)-8] + "\n" + raw[len(raw)-8:] })},
 		{"no JSON", sign(func(m, m) string { return "e30.e30x.e30" })},
 		{"beyond all size", claims(func(c m) { c["x"] = strings.Repeat("x", 100<<10) })},
 		{"a claim twice", sign(func(h, c m) string {
@@ -165,6 +166,7 @@ func LogoutForgeries() []LogoutForgery {
 		{"no iat", change(func(c m) { delete(c, "iat") })},
 		{"no jti", change(func(c m) { delete(c, "jti") })},
 		{"typ of an access token", func(h, _ m) { h["typ"] = "at+jwt" }},
+		{"typ of an ID token", func(h, _ m) { h["typ"] = "JWT" }},
 		{"an unknown kid", func(h, _ m) { h["kid"] = "another" }},
 	}
 }
