@@ -51,4 +51,6 @@ fuzz:
 	$(GO) test -run xxx -fuzz FuzzClean -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzReturnTo -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth
 	$(GO) test -run xxx -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config
+	$(GO) test -run xxx -fuzz FuzzTokenAnswer -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
+	$(GO) test -run xxx -fuzz FuzzIDToken -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
 	$(GO) test -run xxx -fuzz FuzzUsers -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config

@@ -26,7 +26,7 @@ func (m *Method) Begin(ctx context.Context, f auth.Flow) (string, error) {
 	}
 	to, err := url.Parse(md.Authorize)
 	if err != nil {
-		return "", m.outage(fmt.Errorf("authorization_endpoint: %w", err))
+		return "", m.outage(ctx, fmt.Errorf("authorization_endpoint: %w", err))
 	}
 	query := to.Query() // what is there stays (RFC 6749 section 3.1)
 	for name, values := range ask {
@@ -55,10 +55,10 @@ func (m *Method) request(f auth.Flow, md *metadata) url.Values {
 	}
 	if f.Prompt != "" {
 		q.Set("prompt", f.Prompt)
-		if m.cfg.Kind == KindGoogle {
-			q.Set("prompt", "consent "+f.Prompt)
-		}
 		q.Del("login_hint") // it would bring the same account back
+	}
+	if p := q.Get("prompt"); m.cfg.Kind == KindGoogle && p != "consent" && p != "none" {
+		q.Set("prompt", "consent select_account") // it knows no login
 	}
 	if m.cfg.MaxAge != nil {
 		q.Set("max_age", strconv.Itoa(int(m.cfg.MaxAge.Seconds())))
@@ -74,7 +74,11 @@ func (m *Method) request(f auth.Flow, md *metadata) url.Values {
 	} {
 		q.Set(name, value)
 	}
-	q.Del("response_mode") // query is what code means by itself
+	// query is the response_mode that code has by itself, and the others would
+	// replace or give away what is above.
+	for _, name := range []string{"response_mode", "request", "request_uri", "client_secret", "client_assertion", "code_verifier"} {
+		q.Del(name)
+	}
 	return q
 }
 
@@ -84,7 +88,7 @@ func (m *Method) request(f auth.Flow, md *metadata) url.Values {
 func (m *Method) push(ctx context.Context, ask url.Values, md *metadata) (url.Values, error) {
 	a, err := m.post(ctx, md.PAR, ask, md)
 	if err != nil {
-		return nil, m.outage(fmt.Errorf("pushed authorization request: %w", err))
+		return nil, m.outage(ctx, fmt.Errorf("pushed authorization request: %w", err))
 	}
 	if a.status != http.StatusCreated && a.status != http.StatusOK {
 		err := m.refusal(ctx, a)
@@ -97,7 +101,7 @@ func (m *Method) push(ctx context.Context, ask url.Values, md *metadata) (url.Va
 		URI string `json:"request_uri"`
 	}
 	if err := a.decode(&pushed); err != nil || pushed.URI == "" {
-		return nil, m.outage(fmt.Errorf("pushed authorization request: there is no request_uri in its answer"))
+		return nil, m.outage(ctx, fmt.Errorf("pushed authorization request: there is no request_uri in its answer"))
 	}
 	return url.Values{"client_id": {m.cfg.ClientID}, "request_uri": {pushed.URI}}, nil
 }

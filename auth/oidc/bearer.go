@@ -15,14 +15,16 @@ import (
 
 // Bearers finds who is behind an access token that a client brings itself. It is
 // an auth.Authenticator.
-type Bearers struct{ byIssuer map[string]*Method }
+type Bearers struct{ byIssuer map[string][]*Method }
+
+var _ auth.Authenticator = (*Bearers)(nil)
 
 // NewBearers takes tokens of those methods that name audiences for them.
 func NewBearers(methods ...*Method) *Bearers {
-	b := &Bearers{byIssuer: map[string]*Method{}}
+	b := &Bearers{byIssuer: map[string][]*Method{}}
 	for _, m := range methods {
 		if len(m.cfg.BearerAudiences) > 0 {
-			b.byIssuer[m.cfg.Issuer] = m
+			b.byIssuer[m.cfg.Issuer] = append(b.byIssuer[m.cfg.Issuer], m)
 		}
 	}
 	return b
@@ -39,11 +41,14 @@ func (b *Bearers) Authenticate(r *http.Request) (*auth.Login, error) {
 	if len(lines) > 1 || !strings.EqualFold(scheme, "Bearer") || raw == "" {
 		return nil, invalidToken("want exactly one Authorization header, with a Bearer token")
 	}
-	m := b.byIssuer[unverifiedIssuer(raw)]
-	if m == nil {
-		return nil, invalidToken("it is of no issuer that is configured for clients' own tokens")
+	err := invalidToken("it is of no issuer that is configured for clients' own tokens")
+	for _, m := range b.byIssuer[unverifiedIssuer(raw)] {
+		var login *auth.Login
+		if login, err = m.bearer(r.Context(), raw); err == nil {
+			return login, nil
+		}
 	}
-	return m.bearer(r.Context(), raw)
+	return nil, err
 }
 
 func invalidToken(why string) error {
@@ -52,7 +57,7 @@ func invalidToken(why string) error {
 
 // unverifiedIssuer says whose keys to try. Nothing else is believed of it.
 func unverifiedIssuer(raw string) string {
-	if len(raw) > maxToken {
+	if !isCompact(raw) {
 		return ""
 	}
 	claims := jwt.MapClaims{}
@@ -75,7 +80,8 @@ func (m *Method) bearer(ctx context.Context, raw string) (*auth.Login, error) {
 	_, hasNonce := c["nonce"]
 	_, hasHash := c["at_hash"]
 	_, hasEvents := c["events"]
-	aud := list(c["aud"])
+	_, isBound := c["cnf"]
+	aud, sub := list(c["aud"]), text(c, "sub")
 	switch {
 	case v.typ != "at+jwt" && (hasNonce || hasHash || hasEvents || slices.Contains(aud, m.cfg.ClientID)):
 		return nil, invalidToken("it is a token of another kind")
@@ -83,8 +89,11 @@ func (m *Method) bearer(ctx context.Context, raw string) (*auth.Login, error) {
 		return nil, invalidToken("its typ is not at+jwt")
 	case !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(m.cfg.BearerAudiences, a) }):
 		return nil, invalidToken("it is for another audience")
-	case text(c, "sub") == "":
-		return nil, invalidToken("it has no subject")
+	case !isSubject(sub):
+		return nil, invalidToken("its subject is missing, or is none")
+	case isBound:
+		// Whoever has it without the key has stolen it (RFC 7800 section 3).
+		return nil, invalidToken("it is bound to a key, and nothing here shows that the client has it")
 	}
 	login := &auth.Login{Identity: m.identity(c), AMR: list(c["amr"]), ACR: text(c, "acr"),
 		AccessToken: auth.Token{Value: secret.New(raw), Issued: m.cfg.Now()}}

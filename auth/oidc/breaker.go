@@ -31,20 +31,21 @@ type breaker struct {
 	probing bool
 }
 
-// enter reports whether a renewal may be sent, or when to come again.
-func (b *breaker) enter(now time.Time) (wait time.Duration, ok bool) {
+// enter reports whether a renewal may be sent, and whether it is the one that
+// goes to see; or else when to come again.
+func (b *breaker) enter(now time.Time) (probe, ok bool, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case !b.open:
-		return 0, true
+		return false, true, 0
 	case now.Before(b.until):
-		return b.until.Sub(now), false
+		return false, false, b.until.Sub(now)
 	case b.probing:
-		return time.Second, false
+		return false, false, time.Second
 	}
 	b.probing = true
-	return 0, true
+	return true, true, 0
 }
 
 // success closes it.
@@ -55,16 +56,19 @@ func (b *breaker) success() {
 	b.dials, b.open, b.probing, b.wait = 0, false, false, 0
 }
 
-// abandon takes a renewal back whose outcome says nothing.
-func (b *breaker) abandon() {
+// abandon takes a renewal back whose outcome says nothing. If it was the probe,
+// the next one goes to see.
+func (b *breaker) abandon(probe bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.probing = false
+	if probe {
+		b.probing = false
+	}
 }
 
 // failure notes an outage that a session met, and reports whether it opened the
 // breaker.
-func (b *breaker) failure(now time.Time, session string, dial bool) bool {
+func (b *breaker) failure(now time.Time, session string, dial, probe bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.failing == nil {
@@ -76,20 +80,19 @@ func (b *breaker) failure(now time.Time, session string, dial bool) bool {
 	if dial {
 		b.dials++
 	}
+	if b.open && !probe {
+		return false // it was sent before
+	}
 	if len(b.failing) < breakerSessions && b.dials < breakerDials {
-		b.probing = false
 		return false
 	}
-	first := !b.open
-	if !b.open || b.probing {
-		b.wait = min(max(2*b.wait, breakerFirst), breakerMost)
-		b.until = now.Add(b.wait/2 + rand.N(b.wait/2))
-	}
+	b.wait = min(max(2*b.wait, breakerFirst), breakerMost)
+	b.until = now.Add(b.wait/2 + rand.N(b.wait/2))
 	b.open, b.probing = true, false
-	return first
+	return !probe
 }
 
-func (b *breaker) isOpen(time.Time) bool {
+func (b *breaker) isOpen() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.open

@@ -29,7 +29,7 @@ func (m *Method) identity(claims map[string]any) auth.Identity {
 		}
 	}
 	id.EmailVerified = id.Email != "" && (m.cfg.TrustEmail || isTrue(claims["email_verified"]))
-	id.GroupsOmitted = len(id.Groups) == 0 && groupsOmitted(claims)
+	id.GroupsOmitted = claims["groups"] == nil && groupsOmitted(claims)
 	return id
 }
 
@@ -83,7 +83,8 @@ func groupsOmitted(claims map[string]any) bool {
 // with returns the claims of an ID token with those of userinfo added. What the
 // ID token says stands: it is signed.
 func with(claims, more map[string]any) map[string]any {
-	out := maps.Clone(more)
+	out := make(map[string]any, len(claims)+len(more))
+	maps.Copy(out, more)
 	maps.Copy(out, claims)
 	return out
 }

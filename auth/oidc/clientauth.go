@@ -105,13 +105,17 @@ func (m *Method) ClientJWKS() []byte {
 }
 
 // authenticate puts into form what proves the client, unless the header does.
-func (m *Method) authenticate(form url.Values, md *metadata) error {
+func (m *Method) authenticate(form url.Values, address string, md *metadata) error {
 	switch m.cfg.ClientAuth {
 	case ClientSecretPost:
 		form.Set("client_id", m.cfg.ClientID)
 		form.Set("client_secret", m.cfg.ClientSecret.Reveal())
 	case PrivateKeyJWT:
-		signed, err := m.assert.sign(m.cfg.ClientID, m.cfg.Issuer, m.cfg.Now(), md.AuthAlgs)
+		audience := m.cfg.Issuer
+		if m.cfg.Kind == KindOkta || m.cfg.Kind == KindEntra {
+			audience = address // both document the endpoint's own address
+		}
+		signed, err := m.assert.sign(m.cfg.ClientID, audience, m.cfg.Now(), md.AuthAlgs)
 		if err != nil {
 			return err
 		}
@@ -123,9 +127,9 @@ func (m *Method) authenticate(form url.Values, md *metadata) error {
 }
 
 // sign makes an assertion for one use. Its audience is the issuer and nothing
-// else, so that no other provider can use it (RFC 9700 section 4.4.2 tells of the
-// mix-up that this ends).
-func (a *assertion) sign(clientID, issuer string, now time.Time, supported []string) (string, error) {
+// else where the provider takes that, so that no other provider can be made to use
+// it: endpoints are what metadata say, and an issuer is who somebody is.
+func (a *assertion) sign(clientID, audience string, now time.Time, supported []string) (string, error) {
 	method := a.algs[len(a.algs)-1]
 	for _, alg := range a.algs {
 		if slices.Contains(supported, alg.Alg()) {
@@ -134,7 +138,7 @@ func (a *assertion) sign(clientID, issuer string, now time.Time, supported []str
 		}
 	}
 	t := jwt.NewWithClaims(method, jwt.RegisteredClaims{
-		Issuer: clientID, Subject: clientID, Audience: jwt.ClaimStrings{issuer}, ID: rand.Text(),
+		Issuer: clientID, Subject: clientID, Audience: jwt.ClaimStrings{audience}, ID: rand.Text(),
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(assertionLife)),
 	})
 	t.Header["kid"] = a.kid

@@ -53,6 +53,8 @@ type ClaimMap struct{ User, Name, Email, Groups []string }
 const (
 	KindGoogle = "google" // gives refresh tokens for access_type=offline
 	KindDex    = "dex"    // says invalid_request for a spent refresh token
+	KindEntra  = "entra"  // wants its endpoint as the audience of client assertions
+	KindOkta   = "okta"   // the same
 )
 
 // Config is what a Method is made of.
@@ -69,34 +71,40 @@ type Config struct {
 	ClientKey    crypto.Signer
 	// Kind is one of the kinds above, or anything else.
 	Kind string
-	// Scopes are asked for; nil is openid, profile, email and offline_access.
+	// Scopes are asked for; nil is openid, profile, email and offline_access. The
+	// last is left out where the provider lists scopes and it is not among them.
 	Scopes []string
 	Claims ClaimMap
 	// Userinfo reads the claims of the userinfo endpoint too.
 	Userinfo bool
 	// TrustEmail takes every address for verified.
 	TrustEmail bool
-	// Allow is who may sign in at all; nil is everybody.
+	// Allow is who may sign in at all, asked again at each renewal and of clients
+	// that bring their own tokens; nil is everybody.
 	Allow *auth.Policy
 	// Prompt, LoginHint, ACRValues and UILocales go into the authorization request
 	// where they are not empty (OIDC Core section 3.1.2.1).
 	Prompt, LoginHint, ACRValues, UILocales string
-	// MaxAge demands a sign-in that is no older; nil does not.
+	// MaxAge demands a sign-in that is no older, in whole seconds; zero is one of
+	// just now, and nil does not ask.
 	MaxAge *time.Duration
-	// Extra are further parameters of the authorization request.
+	// Extra are further parameters of the authorization request. None takes the
+	// place of one that is set here.
 	Extra map[string]string
 	// Resources are asked for at sign-in, so that renewals may ask for them too
 	// (RFC 8707).
 	Resources      []string
 	WithoutRefresh WithoutRefresh
-	// BearerAudiences are those of access tokens that clients bring themselves.
+	// BearerAudiences are those of access tokens that clients bring themselves; nil
+	// takes none. The client id cannot be among them.
 	BearerAudiences []string
 	// RootCAs are for the provider's certificate; nil is the system's.
 	RootCAs *x509.CertPool
-	// Timeout bounds one request; zero is 20 s.
+	// Timeout bounds one request, from the first byte sent to the last one read;
+	// zero is 20 s.
 	Timeout time.Duration
 	// Once reports whether a name is used for the first time before until, on any
-	// replica. LogoutToken needs it.
+	// replica. Nil refuses all logout tokens: each is good once.
 	Once func(ctx context.Context, name string, until time.Time) (bool, error)
 	// Log takes events; nil discards them.
 	Log *slog.Logger
@@ -116,17 +124,18 @@ type Method struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	meta    cache[metadata]
-	keys    cache[keySet]
-	limiter limiter // of key fetches for an unknown kid
-	breaker breaker
-	trouble atomic.Pointer[trouble]
+	meta       cache[metadata]
+	keys       cache[keySet]
+	limiter    limiter // of key fetches for an unknown kid
+	complaints limiter // of words to the operator about the client's own credentials
+	breaker    breaker
+	trouble    atomic.Pointer[trouble]
 }
 
-// trouble is the last outage, for State.
+// trouble is an outage that lasts, for State.
 type trouble struct {
-	at   time.Time
-	text string
+	since time.Time
+	text  string
 }
 
 var (
@@ -151,6 +160,9 @@ func New(cfg Config) (*Method, error) {
 	case slices.Contains(cfg.BearerAudiences, cfg.ClientID):
 		return nil, errors.New("oidc: the client id is the audience of ID tokens and cannot be that of clients' own tokens")
 	}
+	if cfg.Scopes != nil && !slices.Contains(cfg.Scopes, "openid") {
+		return nil, errors.New("oidc: the scopes lack openid, without which there is no ID token: add it")
+	}
 	if cfg.Scopes == nil {
 		cfg.Scopes = []string{"openid", "profile", "email", "offline_access"}
 	}
@@ -169,7 +181,8 @@ func New(cfg Config) (*Method, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	m := &Method{cfg: cfg, limiter: limiter{every: 10 * time.Second, burst: 3}}
+	m := &Method{cfg: cfg, limiter: limiter{every: 10 * time.Second, burst: 3},
+		complaints: limiter{every: time.Minute, burst: 1}}
 	if cfg.ClientAuth == PrivateKeyJWT {
 		if m.assert, err = newAssertion(cfg.ClientKey); err != nil {
 			return nil, err
@@ -181,12 +194,12 @@ func New(cfg Config) (*Method, error) {
 	return m, nil
 }
 
-// Close ends what the Method runs, and waits for it.
+// Close ends what the Method runs, and waits for it. Sign-ins and renewals that
+// are under way go on, with what is known of the provider by then.
 func (m *Method) Close() error {
 	m.cancel()
-	// Whoever is about to begin a fetch either has begun it by now or sees the end.
-	m.meta.end()
-	m.keys.end()
+	m.meta.close()
+	m.keys.close()
 	m.wg.Wait()
 	m.rtrip.CloseIdleConnections()
 	return nil
@@ -194,22 +207,31 @@ func (m *Method) Close() error {
 
 // State is how a provider is doing.
 type State struct {
+	Issuer string
 	// Discovered says that its metadata are known.
 	Discovered bool
 	// Open says that it is not asked for renewals for now: it did not answer.
 	Open bool
-	// LastError is the last outage, and When it was; "" is none yet.
+	// LastError is what is wrong with it, without secrets; "" is nothing that is
+	// known of.
 	LastError string
-	When      time.Time
+	// Since is when that began.
+	Since time.Time
 }
 
-// State returns how the provider is doing.
+// State returns how the provider is doing. It asks the provider nothing.
 func (m *Method) State() State {
-	s := State{Discovered: m.meta.last() != nil, Open: m.breaker.isOpen(m.cfg.Now())}
+	s := State{Issuer: m.cfg.Issuer, Discovered: m.meta.last() != nil, Open: m.breaker.isOpen()}
 	if t := m.trouble.Load(); t != nil {
-		s.LastError, s.When = t.text, t.at
+		s.LastError, s.Since = t.text, t.since
 	}
 	return s
+}
+
+// works notes that the provider does what it is for.
+func (m *Method) works() {
+	m.trouble.Store(nil)
+	m.breaker.success()
 }
 
 // safeURL reports whether u may be talked to: over TLS, or on a loopback name

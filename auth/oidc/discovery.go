@@ -37,7 +37,7 @@ type metadata struct {
 func (m *Method) metadata(ctx context.Context) (*metadata, error) {
 	md, err := m.meta.get(ctx, m, m.discover)
 	if err != nil {
-		return nil, m.outage(fmt.Errorf("discovery: %w", err))
+		return nil, m.outage(ctx, fmt.Errorf("discovery: %w", err))
 	}
 	return md, nil
 }
@@ -48,22 +48,23 @@ func wellKnown(issuer string) string {
 
 // discover fetches the metadata.
 func (m *Method) discover(ctx context.Context) (*metadata, time.Duration, error) {
+	var md *metadata
 	a, err := m.get(ctx, wellKnown(m.cfg.Issuer))
+	if err == nil {
+		md, err = readMetadata(a, m.cfg.Issuer)
+	}
 	if err != nil {
+		m.cfg.Log.WarnContext(ctx, "the provider's metadata cannot be had; those of before are kept", "event", "provider.metadata", "err", err)
 		return nil, 0, err
 	}
-	md, err := readMetadata(a, m.cfg.Issuer)
-	if err != nil {
-		m.cfg.Log.WarnContext(ctx, "the provider's metadata cannot be used", "event", "provider.metadata", "err", err)
-		return nil, 0, err
-	}
+	m.trouble.Store(nil)
 	return md, a.maxAge(), nil
 }
 
 // readMetadata checks metadata before anything in them is believed.
 func readMetadata(a *answer, issuer string) (*metadata, error) {
 	if a.status != http.StatusOK {
-		return nil, &Error{Status: a.status}
+		return nil, a.unwanted()
 	}
 	md := new(metadata)
 	if err := a.decode(md); err != nil {

@@ -8,8 +8,21 @@
 // gave is never thrown away for a fault in what came with it: a refresh token
 // that is good once is worth a sign-in.
 //
+//	Begin ──▶ metadata (fetched when first needed, the last good ones kept)
+//	  │         └─▶ pushed request, where the provider has that (RFC 9126)
+//	  ▼
+//	browser at the provider
+//	  ▼
+//	Complete ──▶ error? iss? code? ──▶ token endpoint ──▶ ID token ──▶ userinfo ──▶ Login
+//	                                                        └─ keys (refetched for
+//	Refresh ──▶ breaker ──▶ token endpoint ──▶ refresh token kept    an unknown kid)
+//	                                            └─▶ ID token, userinfo: claims of now
+//
 // HTTP is spoken by hand: no redirect is followed with a secret in hand, every
 // answer is read through a size limit, no request is ever repeated by itself (a
 // repeated refresh looks like theft), and client authentication is exactly the
-// one configured. Signatures are golang-jwt's; jwkset reads the keys.
+// one configured. An answer counts by what is in it: pages are refused, and JSON
+// under another Content-Type is read, for it may hold the only refresh token that
+// is still good. Signatures are golang-jwt's; jwkset reads the keys. Neither it
+// nor golang-jwt ever fetches anything.
 package oidc

@@ -2,11 +2,13 @@ package oidc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/evergate/evergate/auth"
 )
@@ -18,6 +20,8 @@ type Error struct {
 	Status int
 	// Code is the error code (RFC 6749 section 5.2), or "".
 	Code string
+
+	retryAfter time.Duration // what it asked for, or zero
 }
 
 func (e *Error) Error() string {
@@ -32,10 +36,21 @@ func (m *Method) unavailable(err error) *auth.Unavailable {
 	return &auth.Unavailable{What: m.cfg.Name, Err: err}
 }
 
-// outage notes that the provider does not answer, for State.
-func (m *Method) outage(err error) *auth.Unavailable {
-	m.trouble.Store(&trouble{at: m.cfg.Now(), text: err.Error()})
-	return m.unavailable(err)
+// outage notes that the provider does not answer, for State, unless it is we who
+// went away.
+func (m *Method) outage(ctx context.Context, err error) *auth.Unavailable {
+	if ctx.Err() == nil {
+		now := &trouble{since: m.cfg.Now(), text: err.Error()}
+		if before := m.trouble.Load(); before != nil {
+			now.since = before.since
+		}
+		m.trouble.Store(now)
+	}
+	u := m.unavailable(err)
+	if e, ok := errors.AsType[*Error](err); ok {
+		u.RetryAfter = e.retryAfter
+	}
+	return u
 }
 
 // refusal sorts an answer of the token endpoint that is not 200, by its status
@@ -43,26 +58,33 @@ func (m *Method) outage(err error) *auth.Unavailable {
 func (m *Method) refusal(ctx context.Context, a *answer) error {
 	var body struct {
 		Code string `json:"error"`
+		// Numbers are Entra's own codes. What it says in words may quote what was sent.
+		Numbers json.RawMessage `json:"error_codes"`
 	}
 	known := a.decode(&body) == nil && isCode(body.Code)
 	if !known {
 		body.Code = ""
 	}
-	err := &Error{Status: a.status, Code: body.Code}
+	numbers := string(body.Numbers)
+	if len(numbers) > 100 || strings.Trim(numbers, "[]0123456789, ") != "" {
+		numbers = ""
+	}
+	err := a.unwanted()
+	err.Code = body.Code
 	switch {
 	case a.status == http.StatusTooManyRequests, a.status >= 500, a.status < 400,
 		body.Code == "temporarily_unavailable", body.Code == "server_error", body.Code == "slow_down":
-		u := m.outage(err)
-		u.RetryAfter = a.retryAfter()
-		return u
+		return m.outage(ctx, err)
 	case body.Code == "invalid_grant",
 		m.cfg.Kind == KindDex && a.status == http.StatusBadRequest && body.Code == "invalid_request":
 		return &auth.Refused{Reason: err.Error(), Code: body.Code}
 	case body.Code == "invalid_client", body.Code == "unauthorized_client", a.status == http.StatusUnauthorized && body.Code == "":
 		// The gateway's own credentials: nobody's session is to blame.
-		m.cfg.Log.ErrorContext(ctx, "the provider does not accept this client; check client_id, client_auth and the secret or key, and whether it expired",
-			"event", "provider.client_refused", "status", a.status, "code", body.Code)
-		return m.outage(err)
+		if m.complaints.allow(m.cfg.Now()) { // every renewal meets it, and once a minute says it
+			m.cfg.Log.ErrorContext(ctx, "the provider does not accept this client; check client_id, client_auth and the secret or key, and whether it expired",
+				"event", "provider.client_refused", "status", a.status, "code", body.Code, "codes", numbers)
+		}
+		return m.outage(ctx, err)
 	}
 	return err
 }
@@ -71,6 +93,25 @@ func (m *Method) refusal(ctx context.Context, a *answer) error {
 // a log.
 func isCode(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/-") == ""
+}
+
+// printable is text from outside, fit for a log: the characters that RFC 6749
+// appendix A.8 allows, and not many of them.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return -1
+		}
+		return r
+	}, s[:min(len(s), 400)])
+	return s
+}
+
+// isOutage reports whether err says that the provider is down. One that sends us
+// away, or does not know this client, is there.
+func isOutage(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return !ok || e.Status < 400 || e.Status >= 500 || e.Code == "temporarily_unavailable" || e.Code == "server_error"
 }
 
 // isConnection reports whether err says that nobody was reached at all.

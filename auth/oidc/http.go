@@ -31,13 +31,14 @@ var (
 func newTransport(cfg *Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second}
 	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
-		TLSHandshakeTimeout: 10 * time.Second,
-		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: 16,
-		MaxIdleConns:        32,
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: cfg.Timeout,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   16,
+		MaxIdleConns:          32,
 		// A server that closes an idle connection just as a grant is sent on it
 		// leaves open whether the grant was made, and a refresh token may be spent.
 		// Servers keep them for 5 s and more, so no connection gets that old.
@@ -101,7 +102,7 @@ func (m *Method) get(ctx context.Context, address string) (*answer, error) {
 // endpoints.
 func (m *Method) post(ctx context.Context, address string, form url.Values, md *metadata) (*answer, error) {
 	form = cloneValues(form)
-	if err := m.authenticate(form, md); err != nil {
+	if err := m.authenticate(form, address, md); err != nil {
 		return nil, err
 	}
 	req, err := http.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode()))
@@ -134,6 +135,9 @@ func (a *answer) decode(v any) error {
 	}
 	return nil
 }
+
+// unwanted is an answer whose status is not the one that was hoped for.
+func (a *answer) unwanted() *Error { return &Error{Status: a.status, retryAfter: a.retryAfter()} }
 
 // retryAfter reads when to come again (RFC 9110 section 10.2.3).
 func (a *answer) retryAfter() time.Duration {

@@ -23,19 +23,21 @@ type expected struct {
 }
 
 // idToken checks an ID token (OIDC Core sections 3.1.3.7 and 12.2) and returns its
-// claims. The error is a *auth.Refused or a *auth.Unavailable.
+// claims. The error is a *auth.Refused, which is errSubject for another subject,
+// or a *auth.Unavailable.
 func (m *Method) idToken(ctx context.Context, raw string, md *metadata, want expected) (map[string]any, error) {
 	v, err := m.verify(ctx, raw, algsFor(md.IDTokenAlgs))
-	if err == nil {
-		if why := m.checkIDToken(v, want); why != nil {
-			err = &auth.Refused{Reason: why.Error()}
-		}
-	}
 	if refused, ok := errors.AsType[*auth.Refused](err); ok {
 		return nil, &auth.Refused{Reason: "ID token: " + refused.Reason}
 	}
 	if err != nil {
 		return nil, err
+	}
+	switch err := m.checkIDToken(v, want); {
+	case errors.Is(err, errSubject):
+		return nil, errSubject
+	case err != nil:
+		return nil, &auth.Refused{Reason: "ID token: " + err.Error()}
 	}
 	return v.claims, nil
 }
@@ -47,6 +49,8 @@ func (m *Method) checkIDToken(v *verified, want expected) error {
 	}
 	aud := list(c["aud"])
 	azp, hasAZP := c["azp"]
+	_, hasEvents := c["events"]
+	issued, _ := moment(c, "iat")
 	switch sub := text(c, "sub"); {
 	case !slices.Contains(aud, m.cfg.ClientID):
 		return errors.New("it is for another client")
@@ -54,7 +58,11 @@ func (m *Method) checkIDToken(v *verified, want expected) error {
 		return errors.New("it was given to another client")
 	case len(aud) > 1 && !hasAZP:
 		return errors.New("it is for several audiences and does not say to whom it was given")
-	case sub == "" || len(sub) > 255 || !isASCII(sub):
+	case hasEvents:
+		return errors.New("it tells of an event, as logout tokens do")
+	case m.cfg.Now().Sub(issued) > oldestIDToken:
+		return fmt.Errorf("it was issued more than %s ago", oldestIDToken)
+	case !isSubject(sub):
 		return errors.New("its subject is missing, or is none")
 	case want.subject != "" && sub != want.subject:
 		return errSubject
@@ -69,7 +77,8 @@ func (m *Method) checkIDToken(v *verified, want expected) error {
 	}
 	if want.maxAge != nil {
 		at, ok := moment(c, "auth_time")
-		if !ok || m.cfg.Now().Sub(at) > *want.maxAge+leeway {
+		age := m.cfg.Now().Sub(at)
+		if !ok || age > *want.maxAge+leeway || age < -leeway {
 			return errors.New("the sign-in at the provider is older than max_age, or it does not say how old it is")
 		}
 	}
@@ -77,7 +86,7 @@ func (m *Method) checkIDToken(v *verified, want expected) error {
 }
 
 // errSubject ends a session: it would go on as somebody else's.
-var errSubject = errors.New("its subject has changed")
+var errSubject = &auth.Refused{Reason: "the provider answered for another subject"}
 
 // halfHash is at_hash (OIDC Core section 3.1.3.6).
 func halfHash(alg, token string) string {
@@ -94,7 +103,12 @@ func halfHash(alg, token string) string {
 	return base64.RawURLEncoding.EncodeToString(b[:len(b)/2])
 }
 
-func isASCII(s string) bool {
+// isSubject reports whether s can be a subject: ASCII, at most 255 letters (OIDC
+// Core section 2, "sub").
+func isSubject(s string) bool {
+	if s == "" || len(s) > 255 {
+		return false
+	}
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] >= 0x7f {
 			return false

@@ -21,6 +21,9 @@ const (
 	maxToken = 64 << 10
 	// leeway is how far clocks may disagree (R9).
 	leeway = 60 * time.Second
+	// oldestIDToken is how long ago an ID token may have been signed that has just
+	// come from the provider itself.
+	oldestIDToken = 24 * time.Hour
 )
 
 // verified is a JWT whose signature, issuer and times are good.
@@ -37,8 +40,7 @@ func (m *Method) verify(ctx context.Context, raw string, algs []string) (*verifi
 	refused := func(why error) (*verified, error) {
 		return nil, &auth.Refused{Reason: why.Error()}
 	}
-	// Decoders skip line breaks even where they are strict.
-	if len(raw) > maxToken || strings.Count(raw, ".") != 2 || !isJWTText(raw) {
+	if !isCompact(raw) {
 		return refused(fmt.Errorf("it is no signed JWT of at most %d bytes", maxToken))
 	}
 	parser := jwt.NewParser(
@@ -46,21 +48,7 @@ func (m *Method) verify(ctx context.Context, raw string, algs []string) (*verifi
 		jwt.WithLeeway(leeway), jwt.WithTimeFunc(m.cfg.Now), jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
 	)
 	claims := jwt.MapClaims{}
-	t, err := parser.ParseWithClaims(raw, claims, func(t *jwt.Token) (any, error) {
-		// Nothing that comes with the token says how to check it (RFC 8725
-		// sections 3.1 and 3.10).
-		if _, crit := t.Header["crit"]; crit {
-			return nil, errors.New("its header has crit, which nothing here understands")
-		}
-		if b64, there := t.Header["b64"]; there && b64 != true {
-			return nil, errors.New("its payload is not encoded")
-		}
-		kid, isText := t.Header["kid"].(string)
-		if _, there := t.Header["kid"]; there && !isText {
-			return nil, errors.New("its kid is no text")
-		}
-		return m.key(ctx, kid, t.Method.Alg())
-	})
+	t, err := parser.ParseWithClaims(raw, claims, m.keyOf(ctx))
 	if u, ok := errors.AsType[*auth.Unavailable](err); ok {
 		return nil, u
 	}
@@ -77,22 +65,35 @@ func (m *Method) verify(ctx context.Context, raw string, algs []string) (*verifi
 	return &verified{typ: strings.TrimPrefix(strings.ToLower(typ), "application/"), alg: t.Method.Alg(), claims: claims}, nil
 }
 
-// isJWTText reports whether s holds nothing but base64url and dots.
-func isJWTText(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return false
+// isCompact reports whether raw can be a signed JWT (RFC 7515 section 7.1). Go's
+// base64 skips line breaks: without this one token would have many spellings.
+func isCompact(raw string) bool {
+	return len(raw) <= maxToken && strings.Count(raw, ".") == 2 &&
+		strings.Trim(raw, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
+}
+
+// keyOf finds the key of a JWT. Nothing that comes with the token says how to
+// check it (RFC 8725 sections 3.1 and 3.10).
+func (m *Method) keyOf(ctx context.Context) jwt.Keyfunc {
+	return func(t *jwt.Token) (any, error) {
+		if _, crit := t.Header["crit"]; crit {
+			return nil, errors.New("its header has crit, which nothing here understands")
 		}
+		if b64, there := t.Header["b64"]; there && b64 != true {
+			return nil, errors.New("its payload is not encoded")
+		}
+		kid, isText := t.Header["kid"].(string)
+		if _, there := t.Header["kid"]; there && !isText {
+			return nil, errors.New("its kid is no text")
+		}
+		return m.key(ctx, kid, t.Method.Alg())
 	}
-	return true
 }
 
 // algsFor are the algorithms to believe of those that a provider lists. RS256 is
 // what it means by listing none (OIDC Core section 3.1.3.7).
 func algsFor(listed []string) []string {
-	var algs []string
+	algs := []string{} // nil would be every algorithm there is
 	for _, a := range algorithms {
 		if slices.Contains(listed, a) || a == "EdDSA" && slices.Contains(listed, "Ed25519") {
 			algs = append(algs, a)
@@ -130,7 +131,7 @@ func noDuplicateKeys(text []byte) error {
 	var open []level
 	for {
 		tok, err := dec.Token()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && len(open) == 0 {
 			return nil
 		}
 		if err != nil {
@@ -156,6 +157,8 @@ func noDuplicateKeys(text []byte) error {
 		}
 		if n := len(open); n > 0 {
 			open[n-1].value = false
+		} else if dec.More() {
+			return errors.New("it goes on after its end")
 		}
 	}
 }
@@ -179,7 +182,8 @@ func moment(claims map[string]any, name string) (time.Time, bool) {
 	return time.Unix(int64(f), 0), true
 }
 
-// list is a claim that is a string or a list of them.
+// list is a claim that is a string or a list of them. What is in the list and is
+// no string is left out.
 func list(v any) (all []string) {
 	switch v := v.(type) {
 	case string:

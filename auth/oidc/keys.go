@@ -21,8 +21,13 @@ import (
 // section 2.1).
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-// leastRSA is the least size of an RSA key, in bits (RFC 7518 section 3.3).
-const leastRSA = 2048
+const (
+	// leastRSA is the least size of an RSA key, in bits (RFC 7518 section 3.3).
+	leastRSA = 2048
+	// mostRSA is the size beyond which checking a signature is work for a machine
+	// that somebody wants to keep busy.
+	mostRSA = 8192
+)
 
 // publicKey is one key of a provider.
 type publicKey struct {
@@ -70,22 +75,22 @@ var errUnknownKey = errors.New("it is signed with a key that the provider does n
 // key returns the key for a token. Keys are fetched again for one that is not
 // known, and not as often as somebody who makes tokens up would like.
 func (m *Method) key(ctx context.Context, kid, alg string) (crypto.PublicKey, error) {
-	set, err := m.keys.get(ctx, m, m.fetchKeys)
+	set, err := m.keys.fresh(ctx, m, m.fetchKeys)
 	if err != nil {
-		return nil, m.outage(fmt.Errorf("keys: %w", err))
+		return nil, m.outage(ctx, fmt.Errorf("keys: %w", err))
 	}
 	if k := set.find(kid, alg); k != nil {
 		return k.key, nil
 	}
-	if !m.limiter.allow(m.cfg.Now()) {
-		return nil, errUnknownKey
-	}
-	fresh, err := m.keys.renew(ctx, m, m.fetchKeys)
+	set, err = m.keys.renew(ctx, m, m.fetchKeys, set, func() bool { return m.limiter.allow(m.cfg.Now()) })
 	if err != nil {
-		return nil, m.outage(fmt.Errorf("keys: %w", err))
+		return nil, m.outage(ctx, fmt.Errorf("keys: %w", err))
 	}
-	if k := fresh.find(kid, alg); k != nil {
+	if k := set.find(kid, alg); k != nil {
 		return k.key, nil
+	}
+	if err := m.keys.lastError(); err != nil {
+		return nil, m.outage(ctx, fmt.Errorf("keys: %w", err)) // it may be among those of now
 	}
 	return nil, errUnknownKey
 }
@@ -95,13 +100,13 @@ func (m *Method) fetchKeys(ctx context.Context) (*keySet, time.Duration, error) 
 	if err != nil {
 		return nil, 0, err
 	}
+	var set *keySet
 	a, err := m.get(ctx, md.Keys)
-	if err != nil {
-		return nil, 0, err
+	if err == nil {
+		set, err = readKeys(a)
 	}
-	set, err := readKeys(a)
 	if err != nil {
-		m.cfg.Log.WarnContext(ctx, "the provider's keys cannot be used", "event", "provider.keys", "err", err)
+		m.cfg.Log.WarnContext(ctx, "the provider's keys cannot be had; those of before are kept", "event", "provider.keys", "err", err)
 		return nil, 0, err
 	}
 	return set, a.maxAge(), nil
@@ -111,7 +116,7 @@ func (m *Method) fetchKeys(ctx context.Context) (*keySet, time.Duration, error) 
 // none; the others are not to blame for it.
 func readKeys(a *answer) (*keySet, error) {
 	if a.status != http.StatusOK {
-		return nil, &Error{Status: a.status}
+		return nil, a.unwanted()
 	}
 	var raw struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -148,7 +153,7 @@ func readKey(text json.RawMessage) (publicKey, bool) {
 	k := publicKey{id: jwk.KID, alg: string(jwk.ALG), key: parsed.Key()}
 	switch key := k.key.(type) {
 	case *rsa.PublicKey:
-		return k, key.N.BitLen() >= leastRSA && key.E >= 3
+		return k, key.N.BitLen() >= leastRSA && key.N.BitLen() <= mostRSA && key.E >= 3
 	case *ecdsa.PublicKey:
 		_, err := key.ECDH() // refuses points that are not on the curve
 		return k, err == nil

@@ -19,6 +19,8 @@ const (
 	maxLogoutURL = 4096
 	// metadataWait bounds how long signing out waits for metadata.
 	metadataWait = 2 * time.Second
+	// oldestLogout is how long ago a logout token may have been signed.
+	oldestLogout = time.Hour
 
 	backchannelEvent = "http://schemas.openid.net/event/backchannel-logout"
 )
@@ -41,9 +43,13 @@ func (m *Method) Revoke(ctx context.Context, login *auth.Login) error {
 		a, err := m.post(ctx, md.Revocation, url.Values{"token": {t.token.Reveal()}, "token_type_hint": {t.hint}}, md)
 		switch {
 		case err != nil:
-			all = errors.Join(all, m.outage(fmt.Errorf("revocation: %w", err)))
+			all = errors.Join(all, m.outage(ctx, fmt.Errorf("revocation: %w", err)))
 		case a.status != http.StatusOK && a.status != http.StatusNoContent:
-			all = errors.Join(all, fmt.Errorf("revoke the %s: %w", t.hint, m.refusal(ctx, a)))
+			err := m.refusal(ctx, a)
+			if e, ok := errors.AsType[*Error](err); ok && e.Code == "unsupported_token_type" {
+				continue // it ends by itself (RFC 7009 section 2.2.1)
+			}
+			all = errors.Join(all, fmt.Errorf("revoke the %s: %w", t.hint, err))
 		}
 	}
 	return all
@@ -65,7 +71,7 @@ func (m *Method) LogoutURL(ctx context.Context, login *auth.Login, returnTo, sta
 	}
 	to, err := url.Parse(md.EndSession)
 	if err != nil {
-		return "", m.outage(fmt.Errorf("end_session_endpoint: %w", err))
+		return "", m.outage(ctx, fmt.Errorf("end_session_endpoint: %w", err))
 	}
 	q := to.Query()
 	q.Set("client_id", m.cfg.ClientID)
@@ -103,10 +109,12 @@ func (m *Method) LogoutToken(ctx context.Context, raw string) (subject, sid stri
 	_, hasNonce := c["nonce"]
 	jti := text(c, "jti")
 	subject, sid = text(c, "sub"), text(c, "sid")
+	_, hasSub := c["sub"]
+	_, hasSID := c["sid"]
 	issued, _ := moment(c, "iat")
 	expires, _ := moment(c, "exp")
 	switch {
-	case v.typ != "" && v.typ != "logout+jwt":
+	case v.typ != "" && v.typ != "jwt" && v.typ != "logout+jwt":
 		return refused(fmt.Sprintf("its typ is %.40q", v.typ))
 	case !slices.Contains(list(c["aud"]), m.cfg.ClientID):
 		return refused("it is for another client")
@@ -114,18 +122,24 @@ func (m *Method) LogoutToken(ctx context.Context, raw string) (subject, sid stri
 		return refused("it does not say that a session is over")
 	case hasNonce:
 		return refused("it has a nonce, as ID tokens have") // or one would end sessions
-	case subject == "" && sid == "":
-		return refused("it names neither a subject nor a session")
+	case !hasSub && !hasSID, hasSub && subject == "", hasSID && sid == "":
+		return refused("it names neither a subject nor a session, or one that is no text")
 	case jti == "":
 		return refused("it has no jti")
-	case m.cfg.Now().Sub(issued) > time.Hour:
+	case m.cfg.Now().Sub(issued) > oldestLogout:
 		return refused("it is old")
 	case m.cfg.Once == nil:
 		return refused("nothing here tells it from its repetition")
 	}
-	first, err := m.cfg.Once(ctx, "logout "+m.cfg.Name+" "+jti, expires.Add(leeway))
+	if soonest := issued.Add(oldestLogout); soonest.Before(expires) {
+		expires = soonest
+	}
+	first, err := m.cfg.Once(ctx, "logout "+m.cfg.Name+" "+sha256Text([]byte(jti)), expires.Add(leeway))
 	switch {
 	case err != nil:
+		if _, typed := errors.AsType[*auth.Unavailable](err); !typed {
+			err = &auth.Unavailable{What: "the record of logout tokens", Err: err}
+		}
 		return "", "", err
 	case !first:
 		return refused("it came before")

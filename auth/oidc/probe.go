@@ -20,20 +20,24 @@ type ProbeOptions struct {
 
 // Probed is what a provider says of itself.
 type Probed struct {
+	Issuer string
 	// Kind is whose ways it probably has, by its address: "generic" if unknown.
 	Kind string
 	// PKCE says that it lists S256; not listing it does not mean that it has none.
 	PKCE bool
-	// RefreshTokens is yes, no or unsaid.
+	// RefreshTokens is "yes", "no" or, where it does not say, "unknown".
 	RefreshTokens string
-	// What it offers for signing out.
-	EndSession, Revocation, Backchannel bool
+	// What it offers for signing out. BackchannelLogoutSession says that its logout
+	// tokens name one session, and not all of a person's.
+	EndSession, Revocation, BackchannelLogout, BackchannelLogoutSession bool
 	// PAR and IssParameter say that it has RFC 9126 and RFC 9207.
 	PAR, IssParameter bool
-	// ClientAuth are the methods it lists that Evergate has, the best first.
-	ClientAuth []string
+	// ClientAuthMethods are those it lists that Evergate has, the best first.
+	ClientAuthMethods []string
 	// Scopes to configure.
 	Scopes []string
+	// IDTokenAlgs are the algorithms of its ID tokens that Evergate believes.
+	IDTokenAlgs []string
 	// Keys is how many keys it publishes that can be used.
 	Keys int
 	// Warnings are in plain words.
@@ -62,8 +66,8 @@ func Probe(ctx context.Context, issuer string, o ProbeOptions) (*Probed, error) 
 		return nil, fmt.Errorf("read %s: %w", wellKnown(issuer), err)
 	}
 	p := &Probed{
-		Kind: KindOf(u), PKCE: slices.Contains(md.PKCE, "S256"), RefreshTokens: "unsaid",
-		EndSession: md.EndSession != "", Revocation: md.Revocation != "", Backchannel: md.Backchannel,
+		Issuer: md.Issuer, Kind: KindOf(u), PKCE: slices.Contains(md.PKCE, "S256"), RefreshTokens: "unknown",
+		EndSession: md.EndSession != "", Revocation: md.Revocation != "", BackchannelLogout: md.Backchannel, BackchannelLogoutSession: md.BackchannelBySID,
 		PAR: md.PAR != "", IssParameter: md.IssParameter, Scopes: []string{"openid", "profile", "email"},
 	}
 	switch {
@@ -82,13 +86,13 @@ func Probe(ctx context.Context, issuer string, o ProbeOptions) (*Probed, error) 
 	}
 	for _, method := range []string{"private_key_jwt", "client_secret_basic", "client_secret_post"} {
 		if slices.Contains(listed, method) {
-			p.ClientAuth = append(p.ClientAuth, method)
+			p.ClientAuthMethods = append(p.ClientAuthMethods, method)
 		}
 	}
-	if p.ClientAuth == nil {
+	if p.ClientAuthMethods == nil {
 		p.Warnings = append(p.Warnings, "it lists no way of client authentication that Evergate has")
 	}
-	if len(algsFor(md.IDTokenAlgs)) == 0 {
+	if p.IDTokenAlgs = algsFor(md.IDTokenAlgs); len(p.IDTokenAlgs) == 0 {
 		p.Warnings = append(p.Warnings, "it signs ID tokens with no algorithm that Evergate believes: want RS256, ES256 or EdDSA")
 	}
 	if !p.PKCE {

@@ -3,9 +3,10 @@ package oidc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/url"
-	"strings"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -19,14 +20,15 @@ func (m *Method) Refresh(ctx context.Context, login *auth.Login, resource string
 	if login.RefreshToken.IsZero() {
 		return nil, &auth.Refused{Reason: "there is no refresh token"}
 	}
-	session := sha256Text([]byte(login.Identity.Subject + "\x00" + login.SID + "\x00" + login.AuthTime.String()))
-	if wait, ok := m.breaker.enter(m.cfg.Now()); !ok {
+	session := sha256Text(fmt.Appendf(nil, "%q %q %d", login.Identity.Subject, login.SID, login.AuthTime.Unix()))
+	probe, ok, wait := m.breaker.enter(m.cfg.Now())
+	if !ok {
 		u := m.unavailable(errOpen)
 		u.RetryAfter = wait
 		return nil, u
 	}
 	t, md, err := m.refresh(ctx, login, resource)
-	m.report(ctx, session, err)
+	m.report(ctx, session, probe, err)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +39,7 @@ func (m *Method) Refresh(ctx context.Context, login *auth.Login, resource string
 	}
 	if err := t.usable(); err != nil {
 		if t.RefreshToken == "" {
-			return nil, m.outage(err)
+			return nil, m.outage(ctx, err)
 		}
 		m.cfg.Log.ErrorContext(ctx, "a renewal gave no access token that can be used", "event", "provider.bad_renewal", "subject", login.Identity.User, "err", err)
 		return &fresh, nil
@@ -48,77 +50,89 @@ func (m *Method) Refresh(ctx context.Context, login *auth.Login, resource string
 			fresh.Resources = map[string]auth.Token{}
 		}
 		fresh.Resources[resource] = t.access()
-		return &fresh, nil
+	} else {
+		fresh.AccessToken = t.access()
 	}
-	fresh.AccessToken = t.access()
-	if err := m.renewIdentity(ctx, &fresh, t, md); err != nil {
+	if err := m.renewIdentity(ctx, &fresh, t, md, resource == ""); err != nil {
+		m.giveBack(ctx, &fresh)
 		return nil, err
 	}
 	return &fresh, nil
 }
 
-// renewIdentity reads the claims again (R8). Only another subject ends the
-// session; claims that cannot be read leave those of before.
-func (m *Method) renewIdentity(ctx context.Context, fresh *auth.Login, t *tokens, md *metadata) error {
+// giveBack revokes what came for a session that ends by it: nobody else knows of
+// these tokens.
+func (m *Method) giveBack(ctx context.Context, fresh *auth.Login) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTime)
+	defer cancel()
+	if err := m.Revoke(ctx, fresh); err != nil {
+		m.cfg.Log.WarnContext(ctx, "tokens that came for an ended session could not be revoked", "event", "provider.revocation", "err", err)
+	}
+}
+
+// giveBackTime bounds how long the end of a session waits for that.
+const giveBackTime = 5 * time.Second
+
+// renewIdentity reads the claims again (R8). Another subject ends the session, and
+// so does losing what it takes to sign in at all; claims that cannot be read leave
+// those of before. Userinfo is for the access token of no resource in particular.
+func (m *Method) renewIdentity(ctx context.Context, fresh *auth.Login, t *tokens, md *metadata, userinfo bool) error {
 	old := fresh.Identity
-	claims := old.Claims
+	said, read := tokenClaims(fresh.IDToken), false
 	if t.IDToken != "" {
 		renewed, err := m.idToken(ctx, t.IDToken, md, expected{accessToken: t.AccessToken, subject: old.Subject})
 		switch {
 		case err == nil:
-			claims = m.renewedClaims(old.Claims, personal(renewed))
+			said, read = personal(renewed), true
 			fresh.IDToken = secret.New(t.IDToken)
-		case isOther(err):
+		case errors.Is(err, errSubject):
 			return m.refuseSubject(ctx, fresh)
 		default:
-			t.IDToken = "" // as if it had not come
 			m.cfg.Log.ErrorContext(ctx, "the ID token of a renewal is not valid; the claims of before are kept",
 				"event", "provider.bad_id_token", "subject", old.User, "err", err)
 		}
 	}
-	if m.cfg.Userinfo {
+	if m.cfg.Userinfo && userinfo {
 		more, err := m.userinfo(ctx, t.AccessToken, old.Subject, md)
 		switch {
 		case err == nil:
-			claims = m.renewedClaims(claims, with(claimsOf(t.IDToken, claims), more))
-		case isRefused(err):
+			said, read = with(said, more), true
+		case errors.Is(err, errSubject):
 			return m.refuseSubject(ctx, fresh)
 		default:
+			// Half of what is known would look like the loss of the other half.
 			m.cfg.Log.WarnContext(ctx, "userinfo could not be read at a renewal; the claims of before are kept",
 				"event", "provider.userinfo", "subject", old.User, "err", err)
 			return nil
 		}
 	}
-	if t.IDToken == "" && !m.cfg.Userinfo {
-		return nil // nothing new is known
+	if !read || m.cfg.Userinfo && !userinfo {
+		return nil
 	}
-	claims = maps.Clone(claims)
+	claims := m.renewedClaims(old.Claims, said)
 	claims["sub"] = old.Subject
 	fresh.Identity = m.identity(claims)
+	if m.cfg.Allow == nil {
+		return nil
+	}
+	if err := m.cfg.Allow.Allow(&fresh.Identity); err != nil {
+		return &auth.Refused{Reason: "may not sign in any more: " + err.Error()}
+	}
 	return nil
 }
 
-// claimsOf are the claims that an ID token of this renewal brought, or none.
-func claimsOf(idToken string, claims map[string]any) map[string]any {
-	if idToken == "" {
+// tokenClaims are the claims of an ID token that was checked when it came.
+func tokenClaims(idToken secret.Text) map[string]any {
+	claims := jwt.MapClaims{}
+	if _, _, err := jwt.NewParser(jwt.WithJSONNumber()).ParseUnverified(idToken.Reveal(), claims); err != nil {
 		return nil
 	}
-	return claims
+	return personal(claims)
 }
 
 func (m *Method) refuseSubject(ctx context.Context, l *auth.Login) error {
 	m.cfg.Log.ErrorContext(ctx, "a renewal answered for another subject", "event", "provider.subject_changed", "subject", l.Identity.User)
-	return &auth.Refused{Reason: errSubject.Error()}
-}
-
-func isOther(err error) bool {
-	refused, ok := errors.AsType[*auth.Refused](err)
-	return ok && strings.HasSuffix(refused.Reason, errSubject.Error())
-}
-
-func isRefused(err error) bool {
-	_, ok := errors.AsType[*auth.Refused](err)
-	return ok
+	return errSubject
 }
 
 // refresh sends the grant.
@@ -136,43 +150,19 @@ func (m *Method) refresh(ctx context.Context, login *auth.Login, resource string
 }
 
 // report tells the breaker how a renewal went.
-func (m *Method) report(ctx context.Context, session string, err error) {
+func (m *Method) report(ctx context.Context, session string, probe bool, err error) {
 	var opened bool
 	switch u, down := errors.AsType[*auth.Unavailable](err); {
-	case down && ctx.Err() != nil:
-		m.breaker.abandon() // we went away, not the provider
+	case down && (ctx.Err() != nil || !isOutage(u.Err)):
+		m.breaker.abandon(probe) // we went away, not the provider; or it is there and busy
 	case down:
-		opened = m.breaker.failure(m.cfg.Now(), session, isConnection(u.Err))
+		opened = m.breaker.failure(m.cfg.Now(), session, isConnection(u.Err), probe)
+	case err == nil:
+		m.works()
 	default:
 		m.breaker.success() // it answered, be it no
 	}
 	if opened {
 		m.cfg.Log.WarnContext(ctx, "the provider does not answer; renewals wait, sessions are kept", "event", "provider.breaker_open", "err", err)
 	}
-}
-
-// verifyUserinfo reads a signed answer of the userinfo endpoint, which need not
-// expire (OIDC Core section 5.3.2).
-func (m *Method) verifyUserinfo(ctx context.Context, raw string, md *metadata) (map[string]any, error) {
-	algs := algsFor(md.UserinfoAlgs)
-	if len(md.UserinfoAlgs) == 0 {
-		algs = algsFor(md.IDTokenAlgs)
-	}
-	claims := jwt.MapClaims{}
-	_, err := jwt.NewParser(jwt.WithValidMethods(algs), jwt.WithIssuer(m.cfg.Issuer), jwt.WithAudience(m.cfg.ClientID),
-		jwt.WithLeeway(leeway), jwt.WithTimeFunc(m.cfg.Now), jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
-	).ParseWithClaims(strings.TrimSpace(raw), claims, func(t *jwt.Token) (any, error) {
-		if _, crit := t.Header["crit"]; crit {
-			return nil, errors.New("its header has crit, which nothing here understands")
-		}
-		kid, _ := t.Header["kid"].(string)
-		return m.key(ctx, kid, t.Method.Alg())
-	})
-	if u, ok := errors.AsType[*auth.Unavailable](err); ok {
-		return nil, u
-	}
-	if err != nil {
-		return nil, &auth.Refused{Reason: "userinfo: " + err.Error()}
-	}
-	return claims, nil
 }

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,7 @@ type tokens struct {
 	IDToken      string          `json:"id_token"`
 	ExpiresIn    json.RawMessage `json:"expires_in"`
 	at           time.Time
+	ambiguous    error // says a thing twice
 }
 
 // access is the access token with its life by our clock, from when it was here.
@@ -56,20 +58,23 @@ func (t *tokens) usable() error {
 func (m *Method) grant(ctx context.Context, form url.Values, md *metadata) (*tokens, error) {
 	a, err := m.post(ctx, md.Token, form, md)
 	if err != nil {
-		return nil, m.outage(fmt.Errorf("token endpoint: %w", err))
+		return nil, m.outage(ctx, fmt.Errorf("token endpoint: %w", err))
 	}
 	if a.status != http.StatusOK {
 		return nil, m.refusal(ctx, a)
 	}
-	t := &tokens{at: a.at}
+	t := &tokens{at: a.at, ambiguous: noDuplicateKeys(a.body)}
 	if err := a.decode(t); err != nil {
-		return nil, m.outage(fmt.Errorf("token endpoint: %w", err))
+		return nil, m.outage(ctx, fmt.Errorf("token endpoint: %w", err))
 	}
 	return t, nil
 }
 
 // Complete implements auth.Redirector.
 func (m *Method) Complete(ctx context.Context, f auth.Flow, answer url.Values) (*auth.Login, error) {
+	if f.Nonce == "" || f.Verifier == "" {
+		return nil, &auth.Refused{Reason: "the flow has no nonce or no verifier, so nothing binds the answer to it"}
+	}
 	md, err := m.metadata(ctx)
 	if err != nil {
 		return nil, err
@@ -86,9 +91,9 @@ func (m *Method) Complete(ctx context.Context, f auth.Flow, answer url.Values) (
 		}
 		return nil, err
 	}
-	m.breaker.success()
-	if err := t.usable(); err != nil {
-		return nil, &auth.Refused{Reason: err.Error()}
+	m.works()
+	if err := cmp.Or(t.ambiguous, t.usable()); err != nil {
+		return nil, &auth.Refused{Reason: "token endpoint: " + err.Error()}
 	}
 	if t.IDToken == "" {
 		return nil, &auth.Refused{Reason: "there is no ID token in the answer; is openid among the scopes?"}
@@ -132,6 +137,8 @@ func (m *Method) code(ctx context.Context, answer url.Values, md *metadata) (str
 			code = "unreadable"
 		}
 		m.cfg.Log.InfoContext(ctx, "the provider did not sign somebody in", "event", "provider.refused", "code", code)
+		m.cfg.Log.DebugContext(ctx, "what the provider says of it, or whoever made the address up", "event", "provider.refused",
+			"description", printable(answer.Get("error_description")))
 		return "", &auth.Refused{Reason: "the provider answered " + code, Code: code}
 	}
 	if code := answer.Get("code"); code != "" {
@@ -166,44 +173,4 @@ func (m *Method) login(ctx context.Context, t *tokens, claims map[string]any) *a
 			"event", "provider.groups_omitted", "subject", login.Identity.User)
 	}
 	return login
-}
-
-// userinfo asks for the claims that are not in the ID token (OIDC Core
-// section 5.3).
-func (m *Method) userinfo(ctx context.Context, accessToken, subject string, md *metadata) (map[string]any, error) {
-	if md.Userinfo == "" {
-		return nil, nil
-	}
-	req, err := http.NewRequest(http.MethodGet, md.Userinfo, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+accessToken)
-	a, err := m.call(ctx, req)
-	if err != nil {
-		return nil, m.outage(fmt.Errorf("userinfo: %w", err))
-	}
-	if a.status != http.StatusOK {
-		u := m.outage(fmt.Errorf("userinfo: %w", &Error{Status: a.status}))
-		u.RetryAfter = a.retryAfter()
-		return nil, u
-	}
-	claims := map[string]any{}
-	if strings.HasPrefix(strings.ToLower(a.header.Get("Content-Type")), "application/jwt") {
-		v, err := m.verifyUserinfo(ctx, string(a.body), md)
-		if err != nil {
-			return nil, err
-		}
-		claims = v
-	} else if err := a.decode(&claims); err != nil {
-		return nil, m.outage(fmt.Errorf("userinfo: %w", err))
-	}
-	// An answer about somebody else must not be mixed in (section 5.3.2).
-	if text(claims, "sub") != subject {
-		return nil, &auth.Refused{Reason: "userinfo is about another subject"}
-	}
-	for _, name := range protocolClaims {
-		delete(claims, name)
-	}
-	return claims, nil
 }

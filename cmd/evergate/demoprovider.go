@@ -37,10 +37,10 @@ func startProvider(public *url.URL, password secret.Text, ttl time.Duration) (*d
 	p, err := idp.New(idp.Config{
 		Issuer: o.Issuer, AccessTTL: ttl,
 		Clients: []idp.Client{{ID: o.ClientID, Secret: o.ClientSecret.Reveal(), Auth: o.ClientAuth,
-			RedirectURIs: []string{own + "callback/demo"}, AfterLogout: []string{own + "logout"}, BackchannelLogoutURI: own + "backchannel-logout/demo"}},
-		Users: []idp.User{{Subject: "4711", Username: demoPerson, Password: password.Reveal(), Claims: map[string]any{
-			"preferred_username": demoPerson, "name": "Bob of the demo provider", "email": "bob@example.com", "email_verified": true, "groups": []string{"staff"},
-		}}},
+			RedirectURIs: []string{own + "callback/demo"}, PostLogoutRedirectURIs: []string{own + "logout"}, BackchannelLogoutURI: own + "backchannel-logout/demo"}},
+		Users: []idp.User{{Subject: "4711", Username: demoPerson, Password: password.Reveal(), Name: "Bob of the demo provider",
+			Email: "bob@example.com", EmailVerified: true, Groups: []string{"staff"}, Claims: map[string]any{"preferred_username": demoPerson}}},
+		Note: "This is the demo's OpenID provider, not Evergate. Sign in as " + demoPerson + " with the password that the demo printed.",
 	})
 	if err != nil {
 		_ = l.Close()
@@ -59,7 +59,7 @@ func (d *demoProvider) control() string { return d.issuer[:len(d.issuer)-len("de
 
 // Close ends it, and waits for that.
 func (d *demoProvider) Close() {
-	d.Provider.Close()
+	_ = d.Provider.Close()
 	_ = d.server.Close()
 	<-d.done
 }

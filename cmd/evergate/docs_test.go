@@ -48,6 +48,39 @@ func TestREADME(t *testing.T) {
 	}
 }
 
+// TestProviderGuides: the config of each guide is sound, and its redirect URIs are
+// those that the gateway has.
+func TestProviderGuides(t *testing.T) {
+	files, err := filepath.Glob("../../docs/providers/*.md")
+	if err != nil || len(files) < 7 {
+		t.Fatalf("got %d guides, %v, want 7", len(files), err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(b)
+		block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(text)
+		if block == nil {
+			t.Errorf("%s: there is no config", file)
+			continue
+		}
+		cfg, err := config.Parse(file, []byte(block[1]), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		o := cfg.Providers()[0]
+		if want := cfg.PublicURL.String() + "/.evergate/callback/" + o.Name; !strings.Contains(text, want) || o.Kind+".md" != filepath.Base(file) {
+			t.Errorf("%s: kind %s; want %s in it", file, o.Kind, want)
+		}
+		if !strings.Contains(text, "init oidc "+o.Issuer+" ") {
+			t.Errorf("%s probes another issuer than it configures", file)
+		}
+	}
+}
+
 // TestExampleConfigIsSound: `evergate check` has nothing to say against it.
 func TestExampleConfigIsSound(t *testing.T) {
 	var out strings.Builder

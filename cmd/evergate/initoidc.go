@@ -53,12 +53,12 @@ func (p *program) initOIDC(ctx context.Context, issuer, host, name, clientID str
 	fmt.Fprintf(p.err, "%s answers; it looks like: %s.\n", issuer, probed.Kind)
 	say(fmt.Sprintf("signing keys (%d)", probed.Keys), probed.Keys > 0, "")
 	say("PKCE with S256", probed.PKCE, "")
-	say("refresh tokens", probed.RefreshTokens == "yes", map[string]string{"unsaid": " (it does not say)"}[probed.RefreshTokens])
+	say("refresh tokens", probed.RefreshTokens == "yes", map[string]string{"unknown": " (it does not say)"}[probed.RefreshTokens])
 	say("pushed authorization requests (RFC 9126)", probed.PAR, "")
 	say("issuer in the callback (RFC 9207)", probed.IssParameter, "")
 	say("sign-out at the provider", probed.EndSession, "")
 	say("revocation of tokens (RFC 7009)", probed.Revocation, "")
-	say("back-channel logout", probed.Backchannel, "")
+	say("back-channel logout", probed.BackchannelLogout, "")
 	for _, w := range probed.Warnings {
 		fmt.Fprintln(p.err, "  note: "+w)
 	}
@@ -68,7 +68,7 @@ func (p *program) initOIDC(ctx context.Context, issuer, host, name, clientID str
 	if probed.EndSession {
 		fmt.Fprintf(p.out, "after signing out:     %slogout\n", own)
 	}
-	if probed.Backchannel {
+	if probed.BackchannelLogout {
 		fmt.Fprintf(p.out, "back-channel logout:   %sbackchannel-logout/%s\n", own, name)
 	}
 	fmt.Fprintln(p.err, "Put its secret into a file of its own (mode 0600), and these lines into the config:")
@@ -83,7 +83,7 @@ func identityLines(issuer, name, clientID string, probed *oidc.Probed) string {
 	if probed.Kind != "generic" {
 		fmt.Fprintf(&b, "      kind: %s\n", probed.Kind)
 	}
-	if len(probed.ClientAuth) > 0 && !slices.Contains(probed.ClientAuth, "client_secret_basic") && slices.Contains(probed.ClientAuth, "client_secret_post") {
+	if len(probed.ClientAuthMethods) > 0 && !slices.Contains(probed.ClientAuthMethods, "client_secret_basic") && slices.Contains(probed.ClientAuthMethods, "client_secret_post") {
 		fmt.Fprintln(&b, "      client_auth: client_secret_post")
 	}
 	fmt.Fprintf(&b, "      scopes: [%s]\n", strings.Join(probed.Scopes, ", "))

@@ -11,7 +11,7 @@ import (
 
 // TestInitOIDC probes a real provider; what is printed registers and configures.
 func TestInitOIDC(t *testing.T) {
-	p := oidctest.Start(t, nil)
+	p := oidctest.Start(t)
 	var out, talk strings.Builder
 	if code := run([]string{"init", "oidc", p.Issuer, "--host", "apps.example.com", "--name", "corp"}, nil, &out, &talk); code != exitOK {
 		t.Fatalf("got exit code %d:\n%s", code, &talk)
@@ -38,7 +38,7 @@ func TestInitOIDC(t *testing.T) {
 		t.Errorf("got %+v", o)
 	}
 
-	p.Turn(func(k *idp.Knobs) { k.Metadata = func(md map[string]any) { md["issuer"] = "https://another.example" } })
+	p.Turn(func(k *idp.Knobs) { k.MutateMetadata = func(md map[string]any) { md["issuer"] = "https://another.example" } })
 	talk.Reset()
 	if code := run([]string{"init", "oidc", p.Issuer}, nil, &out, &talk); code != exitFailed || !strings.Contains(talk.String(), `issuer "https://another.example"`) {
 		t.Errorf("metadata of another: got exit code %d, %s", code, &talk)

@@ -1,9 +1,24 @@
-// Package idp is a small OpenID Provider: authorization code with PKCE, refresh
-// tokens that are good once and whose reuse ends the grant, every kind of client
-// authentication, and all ways of signing out. The demo offers it as a second way
-// in, and tests turn its knobs.
+// Package idp is a small OpenID Provider: discovery, sign-in with a password,
+// codes with PKCE, refresh tokens that are good once, sign-out in every
+// direction, and a switch for each way a provider can go wrong.
 //
-// It is real as far as the protocol goes, and no more than that: users and grants
-// live in memory. It shares no code with what it is there to try: signatures are
-// made by hand over the standard library, so that no mistake is made twice.
+// It is what `evergate demo` signs people in at, and what the tests of auth/oidc
+// are run against. It shares no code with them, and no library: two parties that
+// read a standard with the same eyes agree on its misreadings. Everything is kept
+// in memory, and nothing limits the guessing of passwords, so it is no provider
+// for anything that matters.
+//
+//	GET  /authorize ──(no session)──▶ /login ──(password)──┐
+//	  │ (session, and no prompt=login)                     ▼
+//	  └──────────────────────────────────────▶ 303 redirect_uri?code&state&iss
+//	POST /token   code ──▶ grant ──▶ access token, ID token, refresh token
+//	              refresh token, once ──▶ the next ones of the same grant
+//	              a code or refresh token twice ──▶ the grant is dead
+//
+// Where the standards leave a choice it takes the strict one: PKCE with S256,
+// state and nonce have to be there, redirect URIs match to the letter, no
+// parameter may be repeated, and a client authenticates in exactly the way that
+// it is registered for.
+//
+// Knobs turn single faults on while it runs; Stats tells what clients sent.
 package idp

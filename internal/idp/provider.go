@@ -2,228 +2,179 @@ package idp
 
 import (
 	"context"
-	"crypto"
-	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Config is what a Provider is made of.
-type Config struct {
-	// Issuer is its identifier and where it is served.
-	Issuer  string
-	Clients []Client
-	Users   []User
-	// AccessTTL, IDTTL and RefreshTTL are lives of tokens; zero is 5 min, 1 h, 24 h.
-	AccessTTL, IDTTL, RefreshTTL time.Duration
-	// Now is the clock; nil is time.Now.
-	Now func() time.Time
-	// HTTP calls clients for back-channel logout; nil is http.DefaultClient.
-	HTTP *http.Client
-}
-
-// Client is who may ask for tokens.
-type Client struct {
-	ID, Secret string
-	// Key checks private_key_jwt.
-	Key crypto.PublicKey
-	// Auth is client_secret_basic, client_secret_post or private_key_jwt, and the
-	// only one that is taken.
-	Auth                      string
-	RedirectURIs, AfterLogout []string
-	BackchannelLogoutURI      string
-}
-
-// User is somebody who can sign in.
-type User struct {
-	Subject, Username, Password string
-	// Claims go into ID tokens and userinfo.
-	Claims map[string]any
-}
-
-// Provider is an http.Handler. Make one with New; Close it to end requests that hang.
+// Provider is an OpenID Provider, as an http.Handler. Make one with New.
 type Provider struct {
 	cfg  Config
-	base *url.URL
+	base string // the issuer's path, without a slash at the end
 	mux  *http.ServeMux
 
-	ctx    context.Context
-	cancel context.CancelFunc
+	turning sync.Mutex // one Turn at a time
+	knobs   atomic.Pointer[Knobs]
 
-	mu       sync.Mutex // guards all below
-	knobs    Knobs
-	stats    Stats
-	keys     []*key // the first signs
-	keyCount int
-	codes    map[string]*code
-	pushed   map[string]url.Values
-	tokens   map[string]*refresh // every refresh token ever given, spent ones too
-	grants   []*grant
-	sessions map[string]*session // by cookie
-	used     map[string]bool     // jti of client assertions
+	closed    chan struct{} // ends all waits
+	closeOnce sync.Once
+
+	mu        sync.Mutex // guards the rest; never held over a wait, a call or a signature
+	clients   map[string]Client
+	users     map[string]User // by subject
+	signing   *key
+	published []*key // the signing key first
+	everKeys  []*key // to recognize our own tokens after a rotation
+	stats     Stats
+	faulty    int // token requests since the last Turn, for Knobs.Times
+
+	requests   map[string]*request    // sign-ins under way, by what their form carries
+	pushed     map[string]*request    // by request_uri
+	sessions   map[string]*ssoSession // by cookie
+	codes      map[string]*code
+	refresh    map[string]*refreshToken
+	access     map[string]*accessToken
+	grants     map[*grant]struct{}
+	assertions map[string]time.Time // ids of client assertions, until they expire
+	swept      time.Time
 }
 
-// grant is what one sign-in allowed a client.
-type grant struct {
-	client   *Client
-	subject  string
-	sid      string
-	scope    string
-	nonce    string
-	authTime time.Time
-	revoked  bool
-	running  int // refreshes under way
-}
-
-type code struct {
-	grant       *grant
-	redirectURI string
-	challenge   string
-	used        bool
-	until       time.Time
-}
-
-type refresh struct {
-	grant *grant
-	spent bool
-	until time.Time
-}
-
-// session is a browser that is signed in here.
-type session struct {
-	sid, subject string
-	authTime     time.Time
-	clients      map[*Client]bool
-}
-
-// New returns a Provider.
+// New returns a provider. An error tells what of cfg cannot work.
 func New(cfg Config) (*Provider, error) {
-	base, err := url.Parse(cfg.Issuer)
-	if err != nil || base.Host == "" || strings.HasSuffix(base.Path, "/") {
-		return nil, errors.New("idp: the issuer is no address, or ends in a slash")
+	cfg, issuer, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
 	}
-	for ttl, def := range map[*time.Duration]time.Duration{&cfg.AccessTTL: 5 * time.Minute, &cfg.IDTTL: time.Hour, &cfg.RefreshTTL: 24 * time.Hour} {
-		if *ttl == 0 {
-			*ttl = def
+	p := &Provider{
+		cfg: cfg, base: strings.TrimSuffix(issuer.Path, "/"), mux: http.NewServeMux(), closed: make(chan struct{}),
+		clients: map[string]Client{}, users: map[string]User{},
+		requests: map[string]*request{}, pushed: map[string]*request{}, sessions: map[string]*ssoSession{},
+		codes: map[string]*code{}, refresh: map[string]*refreshToken{}, access: map[string]*accessToken{},
+		grants: map[*grant]struct{}{}, assertions: map[string]time.Time{},
+	}
+	p.knobs.Store(&Knobs{})
+	for _, c := range cfg.Clients {
+		if err := p.SetClient(c); err != nil {
+			return nil, err
 		}
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	for _, u := range cfg.Users {
+		if err := p.SetUser(u); err != nil {
+			return nil, err
+		}
 	}
-	if cfg.HTTP == nil {
-		cfg.HTTP = http.DefaultClient
+	if err := p.RotateKeys(); err != nil {
+		return nil, err
 	}
-	p := &Provider{cfg: cfg, base: base, codes: map[string]*code{}, pushed: map[string]url.Values{}, tokens: map[string]*refresh{},
-		sessions: map[string]*session{}, used: map[string]bool{}}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.RotateKeys()
 	p.routes()
 	return p, nil
 }
 
-// Close ends requests that hang.
-func (p *Provider) Close() { p.cancel() }
-
 func (p *Provider) routes() {
-	p.mux = http.NewServeMux()
-	for path, h := range map[string]http.HandlerFunc{
-		"/.well-known/openid-configuration": p.discovery, "/jwks": p.jwks, "/authorize": p.authorize, "/login": p.login,
-		"/par": p.push, "/token": p.token, "/userinfo": p.userinfo, "/revoke": p.revoke, "/end_session": p.endSession,
-	} {
-		p.mux.HandleFunc(p.base.Path+path, h)
-	}
+	p.handle("GET /.well-known/openid-configuration", func(s *Stats) { s.Discoveries++ }, p.serveMetadata)
+	p.handle("GET /jwks", func(s *Stats) { s.JWKSFetches++ }, p.serveJWKS)
+	p.handle("GET /authorize", func(s *Stats) { s.Authorizations++ }, p.serveAuthorize)
+	p.handle("POST /par", func(s *Stats) { s.PARs++ }, p.servePAR)
+	p.handle("GET /login", nil, p.serveLoginPage)
+	p.handle("POST /login", nil, p.serveLogin)
+	p.handle("POST /token", func(s *Stats) { s.TokenRequests++ }, p.serveToken)
+	p.handle("GET /userinfo", func(s *Stats) { s.Userinfos++ }, p.serveUserinfo)
+	p.handle("POST /userinfo", func(s *Stats) { s.Userinfos++ }, p.serveUserinfo)
+	p.handle("POST /revoke", func(s *Stats) { s.Revocations++ }, p.serveRevoke)
+	p.handle("POST /introspect", func(s *Stats) { s.Introspections++ }, p.serveIntrospect)
+	p.handle("GET /logout", func(s *Stats) { s.Logouts++ }, p.serveEndSession)
+	p.handle("POST /logout", func(s *Stats) { s.Logouts++ }, p.serveEndSession)
 }
 
-// ServeHTTP implements http.Handler.
-func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	if p.now().Down {
-		http.Error(w, "down", http.StatusServiceUnavailable)
-		return
-	}
-	p.mux.ServeHTTP(w, r)
-}
-
-// now are the knobs as they are.
-func (p *Provider) now() Knobs {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.knobs
-}
-
-// Turn changes the knobs.
-func (p *Provider) Turn(f func(*Knobs)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f(&p.knobs)
-}
-
-// Stats returns what was counted.
-func (p *Provider) Stats() Stats {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.stats
-}
-
-func (p *Provider) count(f func(*Stats)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f(&p.stats)
-}
-
-// SetUser adds a user or changes one.
-func (p *Provider) SetUser(u User) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	users := make([]User, 0, len(p.cfg.Users)+1)
-	for _, old := range p.cfg.Users {
-		if old.Subject != u.Subject {
-			users = append(users, old)
+// handle mounts an endpoint below the issuer.
+func (p *Provider) handle(pattern string, count func(*Stats), serve http.HandlerFunc) {
+	method, path, _ := strings.Cut(pattern, " ")
+	p.mux.HandleFunc(method+" "+p.base+path, func(w http.ResponseWriter, r *http.Request) {
+		if count != nil {
+			p.count(count)
 		}
-	}
-	p.cfg.Users = append(users, u)
-}
-
-// RevokeAll ends every grant, as an administrator would.
-func (p *Provider) RevokeAll() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, g := range p.grants {
-		g.revoked = true
-	}
-	clear(p.sessions)
-}
-
-// Alive is how many grants are not revoked.
-func (p *Provider) Alive() (n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, g := range p.grants {
-		if !g.revoked {
-			n++
+		if k := p.knobs.Load(); k.Down {
+			bare(w, k, http.StatusServiceUnavailable)
+			return
 		}
-	}
-	return n
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		serve(w, r)
+	})
 }
 
-func (p *Provider) user(find func(*User) bool) *User {
-	for i := range p.cfg.Users {
-		if find(&p.cfg.Users[i]) {
-			u := p.cfg.Users[i]
-			return &u
-		}
-	}
+// ServeHTTP serves all endpoints.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
+
+// Close ends all waits that knobs ask for. What else is under way ends by itself.
+func (p *Provider) Close() error {
+	p.closeOnce.Do(func() { close(p.closed) })
 	return nil
 }
 
-func (p *Provider) client(id string) *Client {
-	for i := range p.cfg.Clients {
-		if p.cfg.Clients[i].ID == id {
-			return &p.cfg.Clients[i]
-		}
+// SetClient adds a client, or replaces the one with that id.
+func (p *Provider) SetClient(c Client) error {
+	c, err := c.checked()
+	if err != nil {
+		return err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clients[c.ID] = c
 	return nil
+}
+
+// SetUser adds a user, or replaces the one with that subject. Renewals tell the
+// new claims.
+func (p *Provider) SetUser(u User) error {
+	if err := u.checked(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.users[u.Subject] = u
+	return nil
+}
+
+// RemoveUser forgets a user, whose sessions and grants are then good for nothing.
+func (p *Provider) RemoveUser(subject string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.users, subject)
+}
+
+// Client returns the client with that id, as it is registered.
+func (p *Provider) Client(id string) (Client, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, ok := p.clients[id]
+	return c, ok
+}
+
+// User returns the user with that subject.
+func (p *Provider) User(subject string) (User, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u, ok := p.users[subject]
+	return u, ok
+}
+
+// url is the address of an endpoint.
+func (p *Provider) url(path string) string { return strings.TrimSuffix(p.cfg.Issuer, "/") + path }
+
+// wait waits for d, and reports whether it was not cut short.
+func (p *Provider) wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-p.closed:
+	}
+	return false
 }

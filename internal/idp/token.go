@@ -1,12 +1,8 @@
 package idp
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,299 +10,231 @@ import (
 	"time"
 )
 
-func fail(w http.ResponseWriter, status int, code string) {
-	writeJSON(w, status, map[string]any{"error": code, "error_description": "as it says"})
+// made is what a grant request came to: what to put into the answer.
+type made struct {
+	grant             *grant
+	scopes, resources []string
+	nonce, refresh    string // "" leaves it out
+	idToken, renewal  bool
+	exchanged         bool // by token exchange
 }
 
-// authenticated finds the client behind a POST, or answers invalid_client.
-func (p *Provider) authenticated(w http.ResponseWriter, r *http.Request) *Client {
-	if r.Method != http.MethodPost || r.ParseForm() != nil {
-		fail(w, http.StatusBadRequest, "invalid_request")
-		return nil
-	}
-	user, password, basic := r.BasicAuth()
-	f := r.PostForm
-	ways := 0
-	for _, there := range []bool{basic, f.Has("client_secret"), f.Has("client_assertion")} {
-		if there {
-			ways++
-		}
-	}
-	id := f.Get("client_id")
-	if basic {
-		id, _ = url.QueryUnescape(user)
-	}
-	c, good := p.client(id), false
-	if c != nil && ways == 1 {
-		switch {
-		case basic && c.Auth == "client_secret_basic":
-			secret, _ := url.QueryUnescape(password)
-			good = same(secret, c.Secret)
-		case f.Has("client_secret") && c.Auth == "client_secret_post":
-			good = same(f.Get("client_secret"), c.Secret)
-		case f.Has("client_assertion") && c.Auth == "private_key_jwt":
-			good = p.goodAssertion(c, f)
-		}
-	}
-	if !good {
-		fail(w, http.StatusUnauthorized, "invalid_client")
-		return nil
-	}
-	return c
-}
-
-func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
-
-// goodAssertion checks private_key_jwt, each assertion once.
-func (p *Provider) goodAssertion(c *Client, f url.Values) bool {
-	claims, err := check(c.Key, f.Get("client_assertion"))
-	if err != nil || f.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
-		return false
-	}
-	jti, _ := claims["jti"].(string)
-	exp, _ := claims["exp"].(float64)
-	auds, isList := claims["aud"].([]any)
-	aud := claims["aud"]
-	if isList && len(auds) == 1 {
-		aud = auds[0]
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if jti == "" || p.used[jti] || claims["iss"] != c.ID || claims["sub"] != c.ID || aud != p.cfg.Issuer || float64(p.cfg.Now().Unix()) >= exp {
-		return false
-	}
-	p.used[jti] = true
-	return true
-}
-
-// token is the token endpoint.
-func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
-	k := p.now()
-	c := p.authenticated(w, r)
-	if c == nil {
+// serveToken is the token endpoint (RFC 6749 section 3.2).
+func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
+	f, fault := form(r)
+	if fault != nil {
+		fault.write(w)
 		return
 	}
-	f := r.PostForm
+	renewal := f.Get("grant_type") == "refresh_token"
 	_, _, basic := r.BasicAuth()
-	p.count(func(s *Stats) { s.TokenRequests++; s.LastToken, s.LastBasic = f, basic })
-	if k.OnlyRefresh && f.Get("grant_type") != "refresh_token" {
-		k = Knobs{}
+	p.count(func(s *Stats) {
+		s.LastTokenForm, s.LastTokenAuthHeader = cloneValues(f), basic || r.Header.Get("Authorization") != ""
+	})
+	if renewal {
+		defer p.enterRefresh(f.Get("refresh_token"))()
 	}
-	p.sleep(r, k.DelayBefore)
-	switch {
-	case k.Hang:
-		select {
-		case <-r.Context().Done():
-		case <-p.ctx.Done():
-		}
-		return
-	case k.DropBefore:
-		panic(http.ErrAbortHandler)
-	case k.Redirect != "":
-		http.Redirect(w, r, k.Redirect, http.StatusTemporaryRedirect)
-		return
-	case k.TokenStatus != 0:
-		if k.RetryAfter != "" {
-			w.Header().Set("Retry-After", k.RetryAfter)
-		}
-		if k.TokenError == "" {
-			w.WriteHeader(k.TokenStatus)
-			return
-		}
-		fail(w, k.TokenStatus, k.TokenError)
+	k := p.tokenKnobs(renewal)
+	if k.AtToken != nil {
+		k.AtToken(r)
+	}
+	if !p.wait(r.Context(), k.DelayBefore) || k.DropBefore {
+		panic(http.ErrAbortHandler) // closes the connection without an answer
+	}
+	if !k.AfterGrant && p.spoil(w, r, k) {
 		return
 	}
-	var answer map[string]any
-	var status int
-	var fault string
+	client, methods, fault := p.authenticate(r, f)
+	p.count(func(s *Stats) { s.LastTokenAuthMethods = methods })
+	if fault != nil {
+		if basic {
+			w.Header().Set("WWW-Authenticate", `Basic realm="idp"`)
+		}
+		fault.write(w)
+		return
+	}
+	var m *made
 	switch f.Get("grant_type") {
 	case "authorization_code":
-		answer, fault = p.redeem(c, f, &k)
+		m, fault = p.redeem(k, client, f)
 	case "refresh_token":
-		done := p.running(f.Get("refresh_token"))
-		defer done()
-		answer, fault = p.renew(c, f, &k)
+		if m, fault = p.renew(k, client, f); fault != nil {
+			p.count(func(s *Stats) { s.RefreshRefused++ })
+		}
+	case tokenExchange:
+		m, fault = p.exchange(client, f)
 	default:
-		fault = "unsupported_grant_type"
+		fault = refuse("unsupported_grant_type", "")
 	}
-	p.sleep(r, k.Delay)
-	if status = http.StatusOK; fault != "" {
-		fail(w, http.StatusBadRequest, fault)
+	if fault != nil {
+		fault.write(w)
 		return
 	}
-	switch {
-	case k.Drop:
-		panic(http.ErrAbortHandler)
-	case k.TokenBody != "":
-		w.Header().Set("Content-Type", k.BodyType)
-		_, _ = io.WriteString(w, k.TokenBody)
-		return
-	}
-	for _, name := range k.Omit {
-		delete(answer, name)
-	}
-	maps.Copy(answer, k.Set)
-	writeJSON(w, status, answer)
+	p.give(w, r, k, m)
 }
 
-func (p *Provider) sleep(r *http.Request, d time.Duration) {
-	if d == 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-p.ctx.Done():
-	}
-	_ = r // the work goes on where the client went away
-}
-
-// running counts the refreshes of one grant that are under way.
-func (p *Provider) running(token string) (done func()) {
+// enterRefresh counts a refresh request of a grant until what it returns is
+// called.
+func (p *Provider) enterRefresh(token string) (leave func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	rt := p.tokens[token]
-	if rt == nil {
+	t, ok := p.refresh[token]
+	if !ok {
 		return func() {}
 	}
-	rt.grant.running++
-	p.stats.MostRefreshing = max(p.stats.MostRefreshing, rt.grant.running)
+	t.grant.refreshing++
+	p.stats.MaxConcurrentRefreshPerGrant = max(p.stats.MaxConcurrentRefreshPerGrant, t.grant.refreshing)
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		rt.grant.running--
+		t.grant.refreshing--
 	}
 }
 
-// redeem takes a code, once: a second use ends what the first gave (RFC 6749
-// section 4.1.2).
-func (p *Provider) redeem(c *Client, f url.Values, k *Knobs) (map[string]any, string) {
+// redeem exchanges a code, once. A second time is somebody else's, and what the
+// first one got is not to be trusted any more (RFC 6749 section 4.1.2).
+func (p *Provider) redeem(k *Knobs, client Client, f url.Values) (*made, *oauthError) {
 	p.mu.Lock()
-	cd := p.codes[f.Get("code")]
+	defer p.mu.Unlock()
+	c, ok := p.codes[f.Get("code")]
+	if !ok || c.grant.client != client.ID {
+		return nil, refuse("invalid_grant", "the code is not known")
+	}
+	if c.used {
+		if !c.grant.dead {
+			c.grant.dead = true
+			p.stats.ReuseDetected++
+		}
+		return nil, refuse("invalid_grant", "the code was used before; what it gave is revoked")
+	}
+	if c.grant.dead {
+		return nil, refuse("invalid_grant", "the grant is revoked")
+	}
+	c.used = true // also where the rest is wrong: nobody tries twice
 	sum := sha256.Sum256([]byte(f.Get("code_verifier")))
+	challenge := b64.EncodeToString(sum[:])
 	switch {
-	case cd == nil || cd.grant.client != c || cd.redirectURI != f.Get("redirect_uri") || !p.cfg.Now().Before(cd.until) ||
-		cd.challenge != base64.RawURLEncoding.EncodeToString(sum[:]):
-		p.stats.Refused++
-		p.mu.Unlock()
-		return nil, "invalid_grant"
-	case cd.used:
-		cd.grant.revoked = true
-		p.stats.Reuses++
-		p.mu.Unlock()
-		return nil, "invalid_grant"
+	case !p.cfg.Now().Before(c.expires):
+		return nil, refuse("invalid_grant", "the code is expired")
+	case f.Get("redirect_uri") != c.redirectURI:
+		return nil, refuse("invalid_grant", "the redirect_uri is not that of the request")
+	case len(f.Get("code_verifier")) < 43 || subtle.ConstantTimeCompare([]byte(challenge), []byte(c.challenge)) != 1:
+		return nil, refuse("invalid_grant", "the code_verifier is wrong")
 	}
-	cd.used = true
-	p.stats.Codes++
-	p.mu.Unlock()
-	return p.issue(cd.grant, f.Get("resource"), true, k), ""
+	resources, fault := narrow(f["resource"], c.grant.resources)
+	if fault != nil {
+		return nil, fault
+	}
+	p.grants[c.grant] = struct{}{}
+	m := &made{grant: c.grant, scopes: c.grant.scopes, resources: resources, nonce: c.grant.nonce,
+		idToken: slices.Contains(c.grant.scopes, "openid") && !k.OmitIDTokenAtLogin}
+	if c.offline && !k.NoRefreshTokens {
+		m.refresh = p.newRefresh(c.grant)
+	}
+	p.stats.CodeGrants++
+	return m, nil
 }
 
-// renew takes a refresh token, once: a second use ends the grant (RFC 9700
-// section 4.14.2).
-func (p *Provider) renew(c *Client, f url.Values, k *Knobs) (map[string]any, string) {
+// renew exchanges a refresh token, once (RFC 9700 section 4.14.2).
+func (p *Provider) renew(k *Knobs, client Client, f url.Values) (*made, *oauthError) {
 	p.mu.Lock()
-	rt := p.tokens[f.Get("refresh_token")]
+	defer p.mu.Unlock()
+	t, ok := p.refresh[f.Get("refresh_token")]
+	if !ok || t.grant.client != client.ID {
+		return nil, refuse("invalid_grant", "the refresh token is not known")
+	}
+	now, g := p.cfg.Now(), t.grant
+	_, known := p.users[g.subject]
+	spent := !t.spent.IsZero() && (k.ReuseGrace <= 0 || now.Sub(t.spent) > k.ReuseGrace)
 	switch {
-	case rt == nil || rt.grant.client != c || rt.grant.revoked || !p.cfg.Now().Before(rt.until) || f.Has("scope"):
-		p.stats.Refused++
-		p.mu.Unlock()
-		return nil, "invalid_grant"
-	case rt.spent:
-		rt.grant.revoked = true
-		p.stats.Reuses++
-		p.stats.Refused++
-		p.mu.Unlock()
-		return nil, "invalid_grant"
+	case g.dead || !known:
+		return nil, refuse("invalid_grant", "the grant is revoked")
+	case !now.Before(t.expires):
+		return nil, refuse("invalid_grant", "the refresh token is expired")
+	case spent:
+		fault := refuse("invalid_grant", "the refresh token was used before")
+		if k.ReuseError != "" {
+			fault.code = k.ReuseError
+		}
+		if !k.NoReuseDetection {
+			g.dead = true
+			p.stats.ReuseDetected++
+			fault.description += "; the grant is revoked"
+		}
+		return nil, fault
 	}
-	rt.spent = !k.NoRotation
-	p.stats.Refreshes++
-	p.mu.Unlock()
-	answer := p.issue(rt.grant, f.Get("resource"), false, k)
-	if k.NoRotation {
-		delete(answer, "refresh_token")
+	scopes := g.scopes
+	if f.Has("scope") {
+		if scopes = strings.Fields(f.Get("scope")); len(scopes) == 0 || !subset(scopes, g.scopes) {
+			return nil, refuse("invalid_scope", "a refresh cannot ask for more than was granted")
+		}
 	}
-	return answer, ""
+	resources, fault := narrow(f["resource"], g.resources)
+	if fault != nil {
+		return nil, fault
+	}
+	m := &made{grant: g, scopes: scopes, resources: resources, renewal: true,
+		idToken: slices.Contains(scopes, "openid") && !k.OmitIDToken}
+	if !k.NoRotation {
+		if t.spent.IsZero() {
+			t.spent = now
+		}
+		m.refresh = p.newRefresh(g)
+	}
+	p.stats.RefreshGrants++
+	return m, nil
 }
 
-// issue makes the tokens of a grant.
-func (p *Provider) issue(g *grant, resource string, first bool, k *Knobs) map[string]any {
-	now := p.cfg.Now().Add(k.Skew)
-	aud := resource
-	if aud == "" {
-		aud = p.cfg.Issuer + "/api"
+// narrow returns the resources asked for, which must be among those granted; none
+// asked for is all of them (RFC 8707 section 2.2).
+func narrow(asked, granted []string) ([]string, *oauthError) {
+	if len(asked) == 0 {
+		return granted, nil
 	}
-	access := p.Sign(p.Header("at+jwt"), map[string]any{
-		"iss": p.cfg.Issuer, "sub": g.subject, "aud": aud, "client_id": g.client.ID, "scope": g.scope, "jti": rand.Text(),
-		"iat": now.Unix(), "exp": now.Add(p.cfg.AccessTTL).Unix(),
-	})
-	answer := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": int(p.cfg.AccessTTL.Seconds())}
-	if !k.NoRefreshTokens && slices.Contains(strings.Fields(g.scope), "offline_access") {
-		rt := rand.Text()
-		p.mu.Lock()
-		p.tokens[rt] = &refresh{grant: g, until: p.cfg.Now().Add(p.cfg.RefreshTTL)}
-		p.mu.Unlock()
-		answer["refresh_token"] = rt
+	if !subset(asked, granted) {
+		return nil, refuse("invalid_target", "a resource was not asked for at sign-in")
 	}
-	answer["id_token"] = p.idToken(g, access, first, now, k)
-	return answer
+	return asked, nil
 }
 
-func (p *Provider) idToken(g *grant, access string, first bool, now time.Time, k *Knobs) string {
-	p.mu.Lock()
-	u := p.user(func(u *User) bool { return u.Subject == g.subject })
-	p.mu.Unlock()
-	claims := map[string]any{}
-	if u != nil {
-		maps.Copy(claims, u.Claims)
+// give makes the tokens and answers with them.
+func (p *Provider) give(w http.ResponseWriter, r *http.Request, k *Knobs, m *made) {
+	answer, fault := p.answer(k, m)
+	if fault != nil {
+		fault.write(w)
+		return
 	}
-	maps.Copy(claims, map[string]any{
-		"iss": p.cfg.Issuer, "sub": g.subject, "aud": g.client.ID, "iat": now.Unix(), "exp": now.Add(p.cfg.IDTTL).Unix(),
-		"auth_time": g.authTime.Add(k.Skew).Unix(), "at_hash": HalfHash(access), "sid": g.sid, "amr": []string{"pwd"},
-	})
-	if first {
-		claims["nonce"] = g.nonce
-	} else if k.Subject != "" {
-		claims["sub"] = k.Subject
+	if !p.wait(r.Context(), k.Delay) || k.Drop {
+		panic(http.ErrAbortHandler)
 	}
-	header := p.Header("JWT")
-	if k.IDToken != nil {
-		k.IDToken(header, claims)
+	if k.AfterGrant && p.spoil(w, r, k) {
+		return
 	}
-	if k.Sign != nil {
-		return k.Sign(header, claims)
-	}
-	return p.Sign(header, claims)
+	p.writeAnswer(w, k, answer)
 }
 
-func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
-	k := p.now()
-	p.count(func(s *Stats) { s.Userinfos++ })
-	_, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	claims, err := check(p.PublicKey(), raw)
+// answer is the body of a good answer (OIDC Core section 3.1.3.3).
+func (p *Provider) answer(k *Knobs, m *made) (map[string]any, *oauthError) {
+	access, err := p.mintAccess(k, m)
 	if err != nil {
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		w.WriteHeader(http.StatusUnauthorized)
-		return
+		return nil, &oauthError{status: http.StatusInternalServerError, code: "server_error", description: err.Error()}
 	}
-	if k.UserinfoStatus != 0 {
-		w.WriteHeader(k.UserinfoStatus)
-		return
+	answer := map[string]any{
+		"access_token": access, "token_type": "Bearer",
+		"expires_in": int(p.cfg.AccessTTL / time.Second), "scope": strings.Join(m.scopes, " "),
 	}
-	p.mu.Lock()
-	u := p.user(func(u *User) bool { return u.Subject == claims["sub"] })
-	p.mu.Unlock()
-	out := map[string]any{"sub": claims["sub"]}
-	if u != nil {
-		maps.Copy(out, u.Claims)
+	if m.exchanged {
+		answer["issued_token_type"] = accessTokenType
 	}
-	maps.Copy(out, k.Userinfo)
-	if k.SignUserinfo {
-		out["iss"], out["aud"] = p.cfg.Issuer, claims["client_id"]
-		w.Header().Set("Content-Type", "application/jwt")
-		_, _ = io.WriteString(w, p.Sign(p.Header("JWT"), out))
-		return
+	if m.refresh != "" && !k.OmitRefreshToken {
+		answer["refresh_token"] = m.refresh
 	}
-	writeJSON(w, http.StatusOK, out)
+	if m.idToken {
+		id, err := p.mintID(k, m, access)
+		if err != nil {
+			return nil, &oauthError{status: http.StatusInternalServerError, code: "server_error", description: err.Error()}
+		}
+		answer["id_token"] = id
+	}
+	return answer, nil
 }

@@ -1,172 +1,158 @@
 package oidctest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"math/big"
 	"strings"
 	"time"
 
 	"github.com/evergate/evergate/internal/idp"
 )
 
-// Forgery is one way in which an ID token is wrong.
+// Forgery is a token that a relying party gets. Turn has the provider give it in
+// place of a good one; what it publishes may change with that, so turn before
+// anything is fetched.
 type Forgery struct {
-	Name string
-	Turn func(*idp.Knobs)
+	Name, What string
+	Turn       func(*idp.Knobs)
 }
 
-type m = map[string]any
-
-func claims(f func(c m)) func(*idp.Knobs) {
-	return func(k *idp.Knobs) { k.IDToken = func(_, c m) { f(c) } }
+// claim is a fault in what a token says; the provider signs it all the same.
+type claim struct {
+	name, what string
+	mutate     func(header, claims map[string]any)
 }
 
-func header(f func(h m)) func(*idp.Knobs) {
-	return func(k *idp.Knobs) { k.IDToken = func(h, _ m) { f(h) } }
+func set(name string, value any) func(h, c map[string]any) {
+	return func(_, c map[string]any) { c[name] = value }
 }
 
-func sign(f func(h, c m) string) func(*idp.Knobs) { return func(k *idp.Knobs) { k.Sign = f } }
-
-func set(name string, v any) func(*idp.Knobs) { return claims(func(c m) { c[name] = v }) }
-func unset(name string) func(*idp.Knobs)      { return claims(func(c m) { delete(c, name) }) }
-
-func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-func encode(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // a table that cannot be JSON
-	}
-	return b64(b)
+func drop(name string) func(h, c map[string]any) {
+	return func(_, c map[string]any) { delete(c, name) }
 }
 
-// hmacWith signs with HS256, as if the key were a shared secret.
-func hmacWith(key []byte) func(h, c m) string {
-	return func(h, c m) string {
-		h["alg"] = "HS256"
-		input := encode(h) + "." + encode(c)
-		mac := hmac.New(sha256.New, key)
-		mac.Write([]byte(input))
-		return input + "." + b64(mac.Sum(nil))
+// shift moves a time of the token itself, so that a provider with another clock
+// stays the measure.
+func shift(name string, d time.Duration) func(h, c map[string]any) {
+	return func(_, c map[string]any) {
+		if n, ok := c[name].(int64); ok {
+			c[name] = n + int64(d/time.Second)
+		}
 	}
 }
 
-// Forgeries are the faults of ID tokens: each has to end a sign-in.
+func typ(value string) func(h, c map[string]any) {
+	return func(h, _ map[string]any) { h["typ"] = value }
+}
+
+func all(mutations ...func(h, c map[string]any)) func(h, c map[string]any) {
+	return func(h, c map[string]any) {
+		for _, m := range mutations {
+			m(h, c)
+		}
+	}
+}
+
+// parties are faults in who a token is from and for, which any token can have.
+func (p *Provider) parties() []claim {
+	return []claim{
+		{"T-19 iss of another", "is another provider's", set("iss", "https://other.example")},
+		{"T-19 iss with a slash", "is from an issuer that is nearly this one", set("iss", p.Issuer+"/")},
+		{"T-19 iss in capitals", "is from an issuer that is nearly this one", set("iss", strings.ToUpper(p.Issuer))},
+		{"T-19 iss is a list", "has its issuer in a list", set("iss", []string{p.Issuer})},
+		{"T-19 iss missing", "has no issuer", drop("iss")},
+		{"T-20 aud of another", "is for another client", set("aud", "another client")},
+		{"T-20 aud longer than ours", "is for a client that begins like us", set("aud", p.ClientID+"-2")},
+		{"T-20 aud missing", "is for nobody", drop("aud")},
+		{"T-20 aud is an empty list", "is for nobody", set("aud", []string{})},
+		{"T-20 aud is a list of others", "is for others", set("aud", []string{"a", "b"})},
+		{"T-20 aud is a number", "is for a number", set("aud", 7)},
+		{"T-20 aud is an object", "is for an object", set("aud", map[string]any{p.ClientID: true})},
+		{"T-24 exp past", "is expired", shift("exp", -48*time.Hour)},
+		{"T-24 exp past, with a fraction", "is expired", func(_, c map[string]any) { c["exp"] = 1000000000.5 }},
+		{"T-24 exp missing", "never ends", drop("exp")},
+		{"T-24 exp is text", "ends at a text", set("exp", "4102444800")},
+		{"T-24 exp negative", "ended before 1970", set("exp", -1)},
+		{"T-24 exp beyond all time", "ends when no clock counts any more", set("exp", 1e300)},
+		{"T-24 exp null", "has an end that is null", set("exp", nil)},
+		{"T-25 iat missing", "was never made", drop("iat")},
+		{"T-25 iat tomorrow", "is made tomorrow", shift("iat", 24*time.Hour)},
+		{"T-25 iat a year ago", "was made a year ago", shift("iat", -365*24*time.Hour)},
+		{"T-25 iat is text", "was made at a text", set("iat", "now")},
+		{"T-26 nbf in the future", "is not good yet", func(_, c map[string]any) {
+			if n, ok := c["iat"].(int64); ok {
+				c["nbf"] = n + 3600
+			}
+		}},
+		{"T-38 clock an hour ahead", "is from a clock that is wrong", all(shift("iat", time.Hour), shift("exp", time.Hour))},
+	}
+}
+
+// identities are faults that only ID tokens can have.
+func (p *Provider) identities() []claim {
+	event := map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}
+	return []claim{
+		{"T-21 several aud and no azp", "is for us and for another, and does not say who asked", set("aud", []string{p.ClientID, "another client"})},
+		{"T-22 azp of another", "was asked for by another", set("azp", "another client")},
+		{"T-22 several aud and azp of another", "is for us too, and was asked for by another",
+			all(set("aud", []string{p.ClientID, "another client"}), set("azp", "another client"))},
+		{"T-23 sub missing", "is about nobody", drop("sub")},
+		{"T-23 sub empty", "is about nobody", set("sub", "")},
+		{"T-23 sub is a number", "is about a number", set("sub", 7)},
+		{"T-23 sub is a list", "is about several", set("sub", []string{"a", "b"})},
+		{"T-27 nonce missing", "is not the answer to any question", drop("nonce")},
+		{"T-27 nonce of another", "is the answer to somebody else's question", set("nonce", "of another sign-in")},
+		{"T-27 nonce empty", "answers an empty question", set("nonce", "")},
+		{"T-27 nonce is a list", "answers several questions", func(_, c map[string]any) { c["nonce"] = []any{c["nonce"], "another"} }},
+		{"T-28 an access token", "says that it is an access token", typ("at+jwt")},
+		{"T-28 a logout token", "says that it is a logout token", all(typ("logout+jwt"), set("events", event))},
+		{"T-28 a client assertion", "says that it is something else again", typ("client-authentication+jwt")},
+		{"T-29 at_hash of another", "came with another access token", set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")},
+		{"T-29 at_hash is a number", "names its access token with a number", set("at_hash", 7)},
+	}
+}
+
+// Forgeries are ID tokens that have to be refused at sign-in, named as in the
+// project's list of attacks where they are in it.
 func Forgeries(p *Provider) []Forgery {
-	der, err := x509.MarshalPKIXPublicKey(p.PublicKey())
-	if err != nil {
-		p.t.Fatal(err)
+	var list []Forgery
+	for _, f := range append(p.signatures(), p.encodings()...) {
+		list = append(list, Forgery{f.name, f.what, func(k *idp.Knobs) {
+			f.prepare(k)
+			k.SignIDToken = f.sign
+		}})
 	}
-	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		p.t.Fatal(err)
+	for _, c := range append(p.parties(), p.identities()...) {
+		list = append(list, Forgery{c.name, c.what, func(k *idp.Knobs) { k.MutateIDToken = c.mutate }})
 	}
-	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		p.t.Fatal(err)
+	list = append(list, Forgery{"T-28 the access token itself", "is the access token that came with it", func(k *idp.Knobs) {
+		k.RewriteTokenAnswer = accessTokenTwice
+	}})
+	return list
+}
+
+// Oddities are ID tokens, and answers around them, that are unusual and have to be
+// taken.
+func Oddities(p *Provider) []Forgery {
+	token := func(name, what string, mutate func(h, c map[string]any)) Forgery {
+		return Forgery{name, what, func(k *idp.Knobs) { k.MutateIDToken = mutate }}
 	}
-	now := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 	return []Forgery{
-		{"alg none", sign(func(h, c m) string { h["alg"] = "none"; return encode(h) + "." + encode(c) + "." })},
-		{"alg NONE", sign(func(h, c m) string { h["alg"] = "NoNe"; return encode(h) + "." + encode(c) + "." })},
-		{"HS256 with the public key", sign(hmacWith(der))},
-		{"HS256 with the client secret", sign(hmacWith([]byte(ClientSecret)))},
-		{"a stranger's key under a known kid", sign(func(h, c m) string { return idp.SignWith(stranger, h, c) })},
-		{"an unknown kid", header(func(h m) { h["kid"] = "another" })},
-		{"a kid that is a path", header(func(h m) { h["kid"] = "../../dev/null" })},
-		{"a kid that is a number", header(func(h m) { h["kid"] = 1 })},
-		{"an algorithm that the provider does not list", sign(func(h, c m) string { h["alg"] = "ES256"; return idp.SignWith(ec, h, c) })},
-		{"an algorithm the key is not for", header(func(h m) { h["alg"] = "PS256" })},
-		{"a key that comes along", sign(func(h, c m) string {
-			h["jwk"] = m{"kty": "RSA", "n": b64(stranger.N.Bytes()), "e": b64(big.NewInt(int64(stranger.E)).Bytes())}
-			return idp.SignWith(stranger, h, c)
-		})},
-		{"a key to be fetched", sign(func(h, c m) string { h["jku"] = "https://evil.example/jwks"; return idp.SignWith(stranger, h, c) })},
-		{"crit", header(func(h m) { h["crit"] = []string{"exp"} })},
-		{"b64 false", header(func(h m) { h["b64"] = false })},
-		{"typ of an access token", header(func(h m) { h["typ"] = "at+jwt" })},
-		{"typ of a logout token", header(func(h m) { h["typ"] = "logout+jwt" })},
-		{"no signature", sign(func(h, c m) string { return encode(h) + "." + encode(c) + "." })},
-		{"a signature of zeros", sign(func(h, c m) string { return encode(h) + "." + encode(c) + "." + b64(make([]byte, 256)) })},
-		{"a changed payload", sign(func(h, c m) string {
-			parts := strings.Split(p.Sign(h, c), ".")
-			c["email"] = "admin@corp.test"
-			return parts[0] + "." + encode(c) + "." + parts[2]
-		})},
-		{"two parts", sign(func(h, c m) string { return encode(h) + "." + encode(c) })},
-		{"five parts", sign(func(h, c m) string { return p.Sign(h, c) + ".a.b" })},
-		{"padding", sign(func(h, c m) string { return p.Sign(h, c) + "==" })},
-		{"a line break in the signature", sign(func(h, c m) string { raw := p.Sign(h, c); return raw[:len(raw)-8] + "\n" + raw[len(raw)-8:] })},
-		{"no JSON", sign(func(m, m) string { return "e30.e30x.e30" })},
-		{"beyond all size", claims(func(c m) { c["x"] = strings.Repeat("x", 100<<10) })},
-		{"a claim twice", sign(func(h, c m) string {
-			// The first subject is the victim's, the second the attacker's own.
-			c["sub"] = Subject
-			body, _ := json.Marshal(c)
-			return p.SignText(h, `{"sub":"victim",`+string(body[1:]))
-		})},
-		{"another issuer", set("iss", "https://evil.example")},
-		{"the issuer with a slash more", claims(func(c m) { c["iss"] = c["iss"].(string) + "/" })},
-		{"no issuer", unset("iss")},
-		{"another audience", set("aud", "another")},
-		{"no audience", unset("aud")},
-		{"an audience that merely begins alike", set("aud", ClientID+"2")},
-		{"several audiences and no azp", set("aud", []string{ClientID, "another"})},
-		{"another azp", claims(func(c m) { c["aud"], c["azp"] = []string{ClientID, "another"}, "another" })},
-		{"an azp that is a list", set("azp", []string{ClientID})},
-		{"expired", set("exp", now(-2*time.Minute))},
-		{"no exp", unset("exp")},
-		{"exp as text", set("exp", "9999999999")},
-		{"exp null", set("exp", nil)},
-		{"not yet valid", set("nbf", now(5*time.Minute))},
-		{"issued in the future", set("iat", now(5*time.Minute))},
-		{"no iat", unset("iat")},
-		{"no subject", unset("sub")},
-		{"an empty subject", set("sub", "")},
-		{"a subject that is a number", set("sub", 17)},
-		{"a subject beyond all length", set("sub", strings.Repeat("s", 256))},
-		{"a subject with a control character", set("sub", "a\nb")},
-		{"another nonce", set("nonce", "another")},
-		{"no nonce", unset("nonce")},
-		{"a nonce that is a list", claims(func(c m) { c["nonce"] = []any{c["nonce"]} })},
-		{"at_hash of another token", set("at_hash", idp.HalfHash("another"))},
-		{"at_hash that is a number", set("at_hash", 1)},
-	}
-}
-
-// LogoutForgery is one way in which a logout token is wrong.
-type LogoutForgery struct {
-	Name  string
-	Forge func(header, claims map[string]any)
-}
-
-// LogoutForgeries have to end nothing.
-func LogoutForgeries() []LogoutForgery {
-	change := func(f func(c m)) func(h, c m) { return func(_, c m) { f(c) } }
-	return []LogoutForgery{
-		{"a nonce", change(func(c m) { c["nonce"] = "x" })},
-		{"no events", change(func(c m) { delete(c, "events") })},
-		{"another event", change(func(c m) { c["events"] = m{"https://example.com/other": m{}} })},
-		{"an event that is no object", change(func(c m) { c["events"] = m{"http://schemas.openid.net/event/backchannel-logout": true} })},
-		{"events as a list", change(func(c m) { c["events"] = []string{"http://schemas.openid.net/event/backchannel-logout"} })},
-		{"neither subject nor session", change(func(c m) { delete(c, "sub"); delete(c, "sid") })},
-		{"another audience", change(func(c m) { c["aud"] = "another" })},
-		{"another issuer", change(func(c m) { c["iss"] = "https://evil.example" })},
-		{"expired", change(func(c m) { c["exp"] = time.Now().Add(-2 * time.Minute).Unix() })},
-		{"no exp", change(func(c m) { delete(c, "exp") })},
-		{"old", change(func(c m) { c["iat"] = time.Now().Add(-2 * time.Hour).Unix() })},
-		{"no iat", change(func(c m) { delete(c, "iat") })},
-		{"no jti", change(func(c m) { delete(c, "jti") })},
-		{"typ of an access token", func(h, _ m) { h["typ"] = "at+jwt" }},
-		{"typ of an ID token", func(h, _ m) { h["typ"] = "JWT" }},
-		{"an unknown kid", func(h, _ m) { h["kid"] = "another" }},
+		token("aud is a list", "is for us alone, in a list", set("aud", []string{p.ClientID})),
+		token("azp is ours", "says that we asked", set("azp", p.ClientID)),
+		token("several aud and our azp", "is for another too, and we asked", all(set("aud", []string{p.ClientID, "another client"}), set("azp", p.ClientID))),
+		token("kid absent, one key", "names no key, and there is only one", func(h, _ map[string]any) { delete(h, "kid") }),
+		token("typ absent", "does not say that it is a JWT", func(h, _ map[string]any) { delete(h, "typ") }),
+		token("unknown header members", "has members in its header that nobody must understand", func(h, _ map[string]any) { h["x"] = []any{1} }),
+		token("at_hash absent", "does not name the access token, as it may", drop("at_hash")),
+		token("exp with a fraction", "ends in the middle of a second", func(_, c map[string]any) {
+			if n, ok := c["exp"].(int64); ok {
+				c["exp"] = float64(n) + 0.5
+			}
+		}),
+		token("nbf past", "is good since before it was made", func(_, c map[string]any) { c["nbf"] = c["iat"] }),
+		{"clock 50 s ahead", "is from a clock that is a little off", func(k *idp.Knobs) { k.ClockSkew = 50 * time.Second }},
+		{"clock 50 s behind", "is from a clock that is a little off", func(k *idp.Knobs) { k.ClockSkew = -50 * time.Second }},
+		{"token_type in small letters", "comes with a bearer token", func(k *idp.Knobs) { k.TokenType = "bearer" }},
+		{"no expires_in", "comes with an access token that does not say when it ends", func(k *idp.Knobs) { k.OmitExpiresIn = true }},
+		{"expires_in is text", "comes with a number in quotes", func(k *idp.Knobs) { k.ExpiresInString = true }},
 	}
 }

@@ -1,132 +1,194 @@
-// Package oidctest runs a real OpenID Provider over HTTP for tests: package
-// internal/idp with all its knobs, and a person who fills in its form.
+// Package oidctest is an OpenID Provider for tests: a real one over HTTP, with
+// one client and two users, that can be stopped and started, and every token that
+// a relying party has to refuse.
+//
+//	p := oidctest.Start(t)
+//	p.ChangeClient(func(c *idp.Client) { c.RedirectURIs = []string{callback} })
+//	back := p.SignIn(t, nil, begin, "alice", oidctest.Alice.Password)
+//
+// What it can be made to do wrong is in idp.Knobs.
 package oidctest
 
 import (
-	"io"
+	"crypto/x509"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
-	"net/url"
-	"regexp"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/evergate/evergate/internal/idp"
 )
 
-// The client that every Provider knows, and who can sign in.
+// The client that a Provider knows. It authenticates with client_secret_basic
+// unless an option says otherwise.
 const (
 	ClientID     = "evergate"
-	ClientSecret = "a secret: with %, + and a space"
-	Callback     = "https://gw.test/.evergate/callback/corp"
-	AfterLogout  = "https://gw.test/.evergate/logout"
-	User         = "alice"
-	Password     = "password of alice"
-	Subject      = "subject-1"
+	ClientSecret = "s3cret-of-the-client"
 )
 
-// Provider is a running provider.
+// Callback and Landing are registered for the client from the start.
+const (
+	Callback = "https://app.example/callback"
+	Landing  = "https://app.example/signed-out"
+)
+
+// The users that a Provider knows.
+var (
+	Alice = idp.User{
+		Subject: "subject-of-alice", Username: "alice", Password: "alice has a password", Name: "Alice Liddell",
+		Email: "alice@example.com", EmailVerified: true, Groups: []string{"staff", "admins"},
+	}
+	Bob = idp.User{
+		Subject: "subject-of-bob", Username: "bob", Password: "bob has another one", Name: "Bob",
+		Email: "bob@example.com", EmailVerified: false, Groups: []string{"staff"},
+	}
+)
+
+// Provider is a provider that listens on a port of its own.
 type Provider struct {
 	*idp.Provider
+	// Issuer is its identifier, and where it is.
 	Issuer string
-	t      testing.TB
-	server *httptest.Server
-	addr   string
+	// ClientID and ClientSecret are those of its one client.
+	ClientID, ClientSecret string
+	// RootCAs are for its certificate; nil without TLS.
+	RootCAs *x509.CertPool
+
+	t       testing.TB
+	tls     bool
+	address string
+	lure    *httptest.Server
+	lured   atomic.Int64
+
+	mu  sync.Mutex // guards srv
+	srv *httptest.Server
 }
 
-// Start runs a provider until the test is over. Edit may change its config.
-func Start(t testing.TB, edit func(*idp.Config)) *Provider {
+// Option changes how a Provider is made.
+type Option func(*options)
+
+type options struct {
+	tls    bool
+	change []func(*idp.Config)
+}
+
+// TLS has the provider listen with a certificate of RootCAs.
+func TLS() Option { return func(o *options) { o.tls = true } }
+
+// Config changes what the provider is made of. Its Issuer is set already; its
+// first client is the one of this package.
+func Config(change func(*idp.Config)) Option {
+	return func(o *options) { o.change = append(o.change, change) }
+}
+
+// Redirects registers redirect URIs beside Callback.
+func Redirects(uris ...string) Option {
+	return Config(func(c *idp.Config) { c.Clients[0].RedirectURIs = append(c.Clients[0].RedirectURIs, uris...) })
+}
+
+// Start starts a provider, which ends with the test.
+func Start(t testing.TB, opts ...Option) *Provider {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("oidctest: %v", err)
 	}
-	p := &Provider{t: t, addr: l.Addr().String(), Issuer: "http://" + l.Addr().String() + "/idp"}
+	p := &Provider{ClientID: ClientID, ClientSecret: ClientSecret, t: t, tls: o.tls, address: listener.Addr().String()}
+	p.Issuer = "http://" + p.address
+	if o.tls {
+		p.Issuer = "https://" + p.address
+	}
 	cfg := idp.Config{
-		Issuer: p.Issuer, AccessTTL: 10 * time.Minute,
-		Clients: []idp.Client{{ID: ClientID, Secret: ClientSecret, Auth: "client_secret_basic",
-			RedirectURIs: []string{Callback}, AfterLogout: []string{AfterLogout}}},
-		Users: []idp.User{{Subject: Subject, Username: User, Password: Password, Claims: map[string]any{
-			"name": "Alice of Corp", "preferred_username": "alice", "email": "alice@corp.test", "email_verified": true, "groups": []string{"staff", "wiki"},
-		}}},
+		Issuer: p.Issuer, Users: []idp.User{Alice, Bob},
+		Clients: []idp.Client{{ID: ClientID, Secret: ClientSecret, RedirectURIs: []string{Callback}, PostLogoutRedirectURIs: []string{Landing}}},
 	}
-	if edit != nil {
-		edit(&cfg)
+	for _, change := range o.change {
+		change(&cfg)
 	}
 	if p.Provider, err = idp.New(cfg); err != nil {
-		t.Fatal(err)
+		_ = listener.Close()
+		t.Fatalf("oidctest: %v", err)
 	}
-	p.serve(l)
+	p.lure = httptest.NewServer(http.HandlerFunc(p.serveLure))
+	p.serve(listener)
+	if o.tls {
+		p.RootCAs = x509.NewCertPool()
+		p.RootCAs.AddCert(p.srv.Certificate()) // the same at every start
+	}
 	t.Cleanup(func() {
-		p.Provider.Close()
+		_ = p.Close() // lets go of requests that hang
 		p.Stop()
+		p.lure.Close()
 	})
 	return p
 }
 
 func (p *Provider) serve(l net.Listener) {
-	p.server = httptest.NewUnstartedServer(p.Provider)
-	_ = p.server.Listener.Close()
-	p.server.Listener = l
-	p.server.Start()
-}
-
-// Stop has connections refused.
-func (p *Provider) Stop() {
-	if p.server != nil {
-		p.server.CloseClientConnections()
-		p.server.Close()
-		p.server = nil
+	srv := httptest.NewUnstartedServer(p.Provider)
+	_ = srv.Listener.Close() // it came with one of its own
+	srv.Listener = l
+	srv.Config.ReadHeaderTimeout = 10 * time.Second
+	if p.tls {
+		srv.StartTLS()
+	} else {
+		srv.Start()
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.srv = srv
 }
 
-// Restart answers again at the same address, and remembers all.
+// URL is the address of the provider, which is its issuer.
+func (p *Provider) URL() string { return p.Issuer }
+
+// Stop has the provider be gone: its port refuses connections, and those there
+// are break off. What it knows stays.
+func (p *Provider) Stop() {
+	p.mu.Lock()
+	srv := p.srv
+	p.srv = nil
+	p.mu.Unlock()
+	if srv == nil {
+		return
+	}
+	_ = srv.Listener.Close()
+	srv.CloseClientConnections()
+	srv.Close()
+}
+
+// Restart has it listen again, on the same port and with what it knew.
 func (p *Provider) Restart() {
 	p.t.Helper()
-	l, err := net.Listen("tcp", p.addr)
-	if err != nil {
-		p.t.Fatal(err)
+	p.Stop()
+	var l net.Listener
+	var err error
+	// Meanwhile the port may be an outgoing connection's, for a moment.
+	for range 50 {
+		if l, err = net.Listen("tcp", p.address); err == nil {
+			p.serve(l)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	p.serve(l)
+	p.t.Fatalf("oidctest: listen again: %v", err)
 }
 
-var action = regexp.MustCompile(`action="([^"]*)"`)
-
-// SignIn is a person who opens address, signs in there, and is sent back: it
-// returns what the browser brings to the callback.
-func (p *Provider) SignIn(t testing.TB, address string) url.Values {
-	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
+// ChangeClient changes how the client is registered.
+func (p *Provider) ChangeClient(change func(*idp.Client)) {
+	p.t.Helper()
+	c, _ := p.Client(p.ClientID)
+	change(&c)
+	if err := p.SetClient(c); err != nil {
+		p.t.Fatalf("oidctest: %v", err)
 	}
-	c := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := c.Get(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := io.ReadAll(res.Body)
-	res.Body.Close()
-	if res.StatusCode == http.StatusOK {
-		m := action.FindStringSubmatch(string(body))
-		if m == nil {
-			t.Fatalf("there is no form at %s:\n%s", address, body)
-		}
-		to, err := res.Request.URL.Parse(strings.ReplaceAll(m[1], "&amp;", "&"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if res, err = c.PostForm(to.String(), url.Values{"username": {User}, "password": {Password}}); err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-	}
-	back, err := url.Parse(res.Header.Get("Location"))
-	if err != nil || !strings.HasPrefix(back.String(), Callback+"?") {
-		t.Fatalf("got %s and Location %q, want to be sent back", res.Status, back)
-	}
-	return back.Query()
 }
+
+// Lured counts the requests to addresses that only a forged token names.
+func (p *Provider) Lured() int { return int(p.lured.Load()) }

@@ -1,0 +1,181 @@
+package oidc_test
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/auth/oidc"
+)
+
+func TestAllow(t *testing.T) {
+	p := newOP(t)
+	m := p.method(func(c *oidc.Config) { c.Allow = &auth.Policy{Rules: []auth.Rule{{Groups: []string{"board"}}}} })
+	login, err := p.complete(m)
+	if denied, ok := errors.AsType[*auth.Denied](err); !ok || login == nil || login.Identity.User != "corp/al" || !strings.Contains(denied.Missing, "board") {
+		t.Errorf("got %v, %v, want the Login and a Denied", login, err)
+	}
+	p.set(func() { p.claims = func(c map[string]any) { c["groups"] = []string{"board"} } })
+	if _, err := p.complete(m); err != nil {
+		t.Errorf("in the group: got %v", err)
+	}
+}
+
+// TestEmails is T-39: an address that decides must be one, and vouched for.
+func TestEmails(t *testing.T) {
+	for name, row := range map[string]struct {
+		email, verified any
+		trust, want     bool
+	}{
+		"verified":               {"a@company.com", true, false, true},
+		"verified in words":      {"a@company.com", "true", false, true},
+		"not verified":           {"a@company.com", false, false, false},
+		"not verified, in words": {"a@company.com", "false", false, false},
+		"a number":               {"a@company.com", 1, false, false},
+		"does not say":           {"a@company.com", nil, false, false},
+		"trusted":                {"a@company.com", nil, true, true},
+		"another case":           {"a@COMPANY.com", true, false, true},
+		"two @":                  {"attacker@evil.com@company.com", true, true, false},
+		"a line end":             {"a@company.com\n", true, true, false},
+		"a homoglyph":            {"a@cоmpany.com", true, true, false},
+		"no text":                {[]string{"a@company.com"}, true, true, false},
+	} {
+		p := newOP(t)
+		p.set(func() {
+			p.claims = func(c map[string]any) { c["email"], c["email_verified"] = row.email, row.verified }
+		})
+		m := p.method(func(c *oidc.Config) {
+			c.TrustEmail, c.Allow = row.trust, &auth.Policy{Rules: []auth.Rule{{Emails: []string{"*@company.com"}}}}
+		})
+		if _, err := p.complete(m); (err == nil) != row.want {
+			t.Errorf("%s: got %v, want let in %v", name, err, row.want)
+		}
+	}
+}
+
+func TestClaims(t *testing.T) {
+	for name, row := range map[string]struct {
+		claims map[string]any
+		conf   oidc.ClaimMap
+		groups []string
+		user   string
+	}{
+		"a list":               {map[string]any{"groups": []string{"a", "b"}}, oidc.ClaimMap{}, []string{"a", "b"}, "alice"},
+		"a text":               {map[string]any{"groups": "a"}, oidc.ClaimMap{}, []string{"a"}, "alice"},
+		"objects are no group": {map[string]any{"groups": []any{map[string]any{"name": "a"}, "b", 7}}, oidc.ClaimMap{}, []string{"b"}, "alice"},
+		"dotted":               {map[string]any{"realm_access": map[string]any{"roles": []string{"r"}}}, oidc.ClaimMap{Groups: []string{"realm_access.roles"}}, []string{"r"}, "alice"},
+		"an exact name first":  {map[string]any{"https://x.y/groups": []string{"u"}, "https://x": map[string]any{"y/groups": "no"}}, oidc.ClaimMap{Groups: []string{"https://x.y/groups"}}, []string{"u"}, "alice"},
+		"several add up":       {map[string]any{"groups": []string{"a", "b"}, "roles": []string{"b", "c"}}, oidc.ClaimMap{Groups: []string{"groups", "roles"}}, []string{"a", "b", "c"}, "alice"},
+		"the first user":       {map[string]any{"upn": "al@corp", "groups": nil}, oidc.ClaimMap{User: []string{"nick", "upn", "sub"}}, nil, "al@corp"},
+		"no dots to nowhere":   {map[string]any{"groups": "x"}, oidc.ClaimMap{Groups: []string{"groups.a", "a.b.c"}}, nil, "alice"},
+	} {
+		p := newOP(t)
+		p.set(func() {
+			p.claims = func(c map[string]any) {
+				delete(c, "groups")
+				for k, v := range row.claims {
+					c[k] = v
+				}
+			}
+		})
+		login := p.signIn(p.method(func(c *oidc.Config) { c.Claims, c.Prefix = row.conf, "" }))
+		if id := login.Identity; !slices.Equal(id.Groups, row.groups) || id.User != row.user {
+			t.Errorf("%s: got groups %q user %q, want %q %q", name, id.Groups, id.User, row.groups, row.user)
+		}
+	}
+}
+
+func TestGroupsOverage(t *testing.T) {
+	for name, claims := range map[string]map[string]any{
+		"_claim_names": {"_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": map[string]any{"src1": map[string]any{"endpoint": "https://graph.example/"}}},
+		"hasgroups":    {"hasgroups": true},
+		"in words":     {"hasgroups": "true"},
+	} {
+		p := newOP(t)
+		p.set(func() {
+			p.claims = func(c map[string]any) {
+				delete(c, "groups")
+				for k, v := range claims {
+					c[k] = v
+				}
+			}
+		})
+		login := p.signIn(p.method(func(c *oidc.Config) { c.Kind = "entra" }))
+		if !login.Identity.GroupsOmitted || !strings.Contains(p.log.String(), `"level":"WARN"`) {
+			t.Errorf("%s: got omitted %v and log %s", name, login.Identity.GroupsOmitted, p.log)
+		}
+	}
+}
+
+func TestUserinfo(t *testing.T) {
+	info := func(p *op, claims map[string]any) string {
+		c := map[string]any{"iss": p.srv.URL, "aud": clientID, "sub": "alice", "groups": []string{"from-info"}}
+		for k, v := range claims {
+			c[k] = v
+		}
+		return p.sign(c, nil)
+	}
+	for name, row := range map[string]struct {
+		h    func(p *op) http.HandlerFunc
+		want string // a group, "refused" or "outage"
+	}{
+		"plain":           {func(*op) http.HandlerFunc { return says(200, `{"sub":"alice","groups":["from-info"]}`) }, "from-info"},
+		"another subject": {func(*op) http.HandlerFunc { return says(200, `{"sub":"mallory","groups":["from-info"]}`) }, "refused"},
+		"no subject":      {func(*op) http.HandlerFunc { return says(200, `{"groups":["from-info"]}`) }, "refused"},
+		"signed":          {func(p *op) http.HandlerFunc { return says(200, info(p, nil), "Content-Type", "application/jwt") }, "from-info"},
+		"signed for another": {func(p *op) http.HandlerFunc {
+			return says(200, info(p, map[string]any{"aud": "other"}), "Content-Type", "application/jwt")
+		}, "refused"},
+		"signed by another": {func(p *op) http.HandlerFunc {
+			return says(200, info(p, map[string]any{"iss": "https://evil.example"}), "Content-Type", "application/jwt")
+		}, "refused"},
+		"signed and broken": {func(p *op) http.HandlerFunc {
+			return says(200, info(p, nil)[:40]+"x", "Content-Type", "application/jwt")
+		}, "refused"},
+		"503":        {func(*op) http.HandlerFunc { return says(503, "") }, "outage"},
+		"a page":     {func(*op) http.HandlerFunc { return says(200, "<html>", "Content-Type", "text/html") }, "outage"},
+		"a redirect": {func(*op) http.HandlerFunc { return says(302, "", "Location", "https://evil.example/") }, "outage"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newOP(t)
+			p.set(func() {
+				p.claims = func(c map[string]any) { delete(c, "groups") }
+				p.meta = func(md map[string]any) { md["userinfo_signing_alg_values_supported"] = []string{"RS256"} }
+			})
+			p.handle(pathInfo, row.h(p))
+			login, err := p.complete(p.method(func(c *oidc.Config) { c.Userinfo = true }))
+			switch row.want {
+			case "refused":
+				refusedWith(t, name, err)
+			case "outage":
+				unavailable(t, name, err)
+			default:
+				if err != nil || !slices.Equal(login.Identity.Groups, []string{row.want}) {
+					t.Fatalf("got %v, %v, want group %s", login, err, row.want)
+				}
+			}
+			if got := p.last(pathInfo).authorization; got != "Bearer access-1" {
+				t.Errorf("got authorization %q", got)
+			}
+		})
+	}
+}
+
+func TestNoUserinfoEndpoint(t *testing.T) {
+	p := newOP(t)
+	p.set(func() { p.meta = func(md map[string]any) { delete(md, "userinfo_endpoint") } })
+	m := p.method(func(c *oidc.Config) { c.Userinfo = true })
+	login := p.signIn(m)
+	if login.Identity.Name != "Alice A" {
+		t.Errorf("got %+v", login.Identity)
+	}
+	if _, err := m.Refresh(t.Context(), login, ""); err != nil {
+		t.Errorf("renewal: got %v", err)
+	}
+	if !strings.Contains(p.log.String(), "userinfo: false") {
+		t.Error("nothing tells the operator")
+	}
+}
