@@ -38,7 +38,9 @@ func TestInitOIDC(t *testing.T) {
 		t.Errorf("got %+v", o)
 	}
 
-	p.Turn(func(k *idp.Knobs) { k.MutateMetadata = func(md map[string]any) { md["issuer"] = "https://another.example" } })
+	p.Turn(func(k *idp.Knobs) {
+		k.MutateMetadata = func(md map[string]any) { md["issuer"] = "https://another.example" }
+	})
 	talk.Reset()
 	if code := run([]string{"init", "oidc", p.Issuer}, nil, &out, &talk); code != exitFailed || !strings.Contains(talk.String(), `issuer "https://another.example"`) {
 		t.Errorf("metadata of another: got exit code %d, %s", code, &talk)
