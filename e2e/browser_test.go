@@ -230,6 +230,11 @@ func (p *tab) shot(name string) {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	for err != nil && strings.Contains(err.Error(), "0 width") && ctx.Err() == nil {
+		// A page that has only just come has no size yet.
+		time.Sleep(100 * time.Millisecond)
+		png, err = chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	}
 	if err != nil {
 		p.t.Errorf("take the picture %s: %v", name, err)
 		return

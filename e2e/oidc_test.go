@@ -474,6 +474,10 @@ func TestPanvaOutage(t *testing.T) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
+	ready := newPerson(t).get(g.admin + "/readyz")
+	if ready.status != http.StatusOK || !strings.Contains(ready.body, `"provider oidc":{"ok":false`) {
+		t.Errorf("ready during the outage: got %d %s, want the gateway ready and the provider's state", ready.status, ready.body)
+	}
 	door.open()
 	back := time.Now()
 	for {
@@ -526,7 +530,10 @@ func TestPanvaTokenForAResource(t *testing.T) {
 	t.Parallel()
 	app, port := newUpstream(t), freePort(t)
 	p := newPanva(t, "http://127.0.0.1:"+port, 5, nil)
-	g := newGateway(t, port, panvaConfig(p.url, app.URL, "", `  - match: { path: /api/ }
+	g := newGateway(t, port, panvaConfig(p.url, app.URL, `      bearer_audiences: ["https://api.example.com/"]`, `  - match: { path: /robots/ }
+    upstream: `+app.URL+`
+    bearer: true
+  - match: { path: /api/ }
     upstream: `+app.URL+`
     token: { resource: "https://api.example.com/" }
   - match: { path: /own/ }
@@ -567,6 +574,32 @@ func TestPanvaTokenForAResource(t *testing.T) {
 	}
 	if s := p.stats(t); s.Revoked != 0 || len(s.Errors) != 0 || s.MostRefreshing > 1 {
 		t.Errorf("the provider counted %+v, want no grant refused", s)
+	}
+
+	// The same token in an API client's own hands, without any cookie.
+	robot, own := newPerson(t), who.get(g.url + "/api/x").told(t)["authorization"]
+	for _, c := range []struct {
+		path, token string
+		status      int
+	}{
+		{"/robots/x", own, 200},
+		{"/robots/x", own[:len(own)-4] + "AAAA", 401},
+		{"/robots/x", "Bearer " + strings.TrimPrefix(who.get(g.url + "/id/x").told(t)["authorization"], "Bearer "), 401},
+		{"/api/x", own, 401}, // a route that takes none
+	} {
+		req, err := http.NewRequest(http.MethodGet, g.url+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", c.token)
+		req.Header.Set("Sec-Fetch-Mode", "cors")
+		at := robot.do(req)
+		if at.status != c.status || c.status == 200 && (at.told(t)["user"] != "alice" || at.told(t)["authorization"] != own) {
+			t.Errorf("%s with %.30s…: got %d %.300s, want %d", c.path, c.token, at.status, at.body, c.status)
+		}
+		if c.status == 401 && !strings.Contains(at.header.Get("WWW-Authenticate"), `error="invalid_token"`) {
+			t.Errorf("%s: got challenge %q", c.path, at.header.Get("WWW-Authenticate"))
+		}
 	}
 }
 

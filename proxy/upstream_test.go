@@ -47,7 +47,7 @@ func (p *pattern) Read(b []byte) (int, error) {
 }
 
 func TestBigBodiesAreNotBuffered(t *testing.T) {
-	const size = 256 << 20
+	const size = 1 << 30
 	gw := serve(t, alice(newSession()), proxy.Route{}, func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		if n := r.ContentLength; n != -1 && n != size {

@@ -3,7 +3,9 @@ package session_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -319,6 +321,30 @@ func TestSignOutEndsWhatTheSessionReplaced(t *testing.T) {
 		case <-attended.Done():
 		case <-time.After(time.Second):
 			b.Error("a stream of the first session is still open a second later")
+		}
+	})
+}
+
+func TestSessionCookieIsAsSafeAsCookiesGet(t *testing.T) {
+	run(t, func(b *bed) {
+		for _, c := range []struct {
+			remember bool
+			want     string
+		}{{false, "; Path=/; HttpOnly; Secure; SameSite=Lax"}, {true, "; Path=/; Max-Age=259200; HttpOnly; Secure; SameSite=Lax"}} {
+			h := http.Header{}
+			login := &auth.Login{AccessToken: token("t"), Identity: auth.Identity{Provider: "local", Subject: "alice"}}
+			if err := b.m.Begin(h, jar{}.request("POST"), login, c.remember); err != nil {
+				b.Fatal(err)
+			}
+			got := h.Get("Set-Cookie")
+			name, rest, _ := strings.Cut(got, "=")
+			_, attributes, _ := strings.Cut(rest, ";")
+			if name != "__Host-Http-evergate" || ";"+attributes != c.want {
+				b.Errorf("remember %v: got %s and %q, want __Host-Http-evergate and %q", c.remember, name, ";"+attributes, c.want)
+			}
+			if strings.Contains(got, "token") {
+				b.Error("the cookie shows a token")
+			}
 		}
 	})
 }

@@ -72,7 +72,15 @@ func (p *program) serve(ctx context.Context, cfg *config.Config, file string) er
 // announce says what is protected, how to sign in and what to type next.
 func (p *program) announce(cfg *config.Config, file string) {
 	fmt.Fprintf(p.err, "Evergate protects %s at %s (listening on %s).\n", upstreams(cfg), cfg.PublicURL, cfg.Listen)
-	fmt.Fprintf(p.err, "Sign in at %s/.evergate/login with a user of the users file; list them with: evergate user list --config %s\n", cfg.PublicURL, file)
+	for _, id := range cfg.Identity {
+		switch {
+		case id.Local != nil:
+			fmt.Fprintf(p.err, "Sign in at %s/.evergate/login with a user of the users file; list them with: evergate user list --config %s\n", cfg.PublicURL, file)
+		case id.OIDC != nil:
+			fmt.Fprintf(p.err, "Sign in at %s/.evergate/login/%s with an account of %s; its redirect URI is %s/.evergate/callback/%s\n",
+				cfg.PublicURL, id.OIDC.Name, id.OIDC.Issuer, cfg.PublicURL, id.OIDC.Name)
+		}
+	}
 	fmt.Fprintf(p.err, "Is it well?  evergate healthcheck --config %s\n", file)
 	if cfg.PublicURL.Scheme == "http" {
 		fmt.Fprintln(p.err, "public_url is plain http on a loopback name: the session cookie is not Secure. For this machine only.")

@@ -28,6 +28,11 @@ const provider = new Provider(issuer, {
   scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'],
   claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'], groups: ['groups'] },
   conformIdTokenClaims: false,
+  // It refuses to call loopback addresses, and here everything is on loopback.
+  fetch: (url, options) => {
+    const { dispatcher, ...rest } = options;
+    return globalThis.fetch(url, rest);
+  },
   findAccount: (_, id) => ({
     accountId: id,
     claims: () => ({
