@@ -3,6 +3,7 @@ package auth
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 
 	"github.com/evergate/evergate/internal/web"
@@ -49,5 +50,31 @@ func (h *Handler) notLoggedOut(w http.ResponseWriter, code string, why error) er
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusBadRequest)
 	_, _ = w.Write(append(body, '\n'))
+	return nil
+}
+
+// frontchannel ends the session that a provider names, in a frame of the page that
+// signs the person out there (OIDC Front-Channel Logout 1.0 section 2). It needs
+// both parameters: the sid is what a stranger cannot guess, and no cookie comes
+// along in a frame of another site.
+func (h *Handler) frontchannel(w http.ResponseWriter, r *http.Request, p *Provider) error {
+	query, n := r.URL.Query(), web.NoteOf(r.Context())
+	sid := one(query, "sid")
+	if sid == "" || one(query, "iss") != p.Issuer {
+		n.Decision = "refused"
+		return &web.Error{Status: http.StatusBadRequest, Code: "bad_logout", Title: "Nobody was signed out",
+			Detail: "This address is for " + p.label() + ", which names itself and the session that is over."}
+	}
+	ended, err := h.cfg.Sessions.EndAll(r.Context(), p.Name, "", sid)
+	if err != nil {
+		return err
+	}
+	n.Decision = "signed-out"
+	h.cfg.Log.InfoContext(r.Context(), "signed out by the provider", "event", "session.frontchannel_logout",
+		"provider", p.Name, "sessions", ended, "request_id", n.ID)
+	// The provider's page frames this one, which shows nothing and does nothing.
+	w.Header().Set("Content-Security-Policy", "default-src 'none'")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(w, "<!doctype html><title>Signed out</title>")
 	return nil
 }

@@ -39,6 +39,10 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) 
 		return h.stale(w, r, p, k.trip)
 	}
 	login, err := p.Method.Complete(r.Context(), h.flow(k, state), answer)
+	if refused, ok := errors.AsType[*Refused](err); ok && k.Prompt == promptNone && refused.Code != "" {
+		// It could not be done without a word: the person is asked after all.
+		return redirect(w, http.StatusSeeOther, own("login", "rd", k.RD, "form", k.Form, "why", Over))
+	}
 	if err != nil {
 		return h.notCompleted(r, p, k.trip, login, err)
 	}

@@ -31,6 +31,8 @@ func (h *Handler) Challenge(w http.ResponseWriter, r *http.Request, absent *Abse
 		return h.unauthorized(r, absent)
 	case web.IsFramed(r):
 		return h.framed(w, r)
+	case r.Method == http.MethodGet && h.provider(absent.Silent) != nil:
+		return redirect(w, http.StatusFound, own("login/"+absent.Silent, "rd", here(r), "prompt", promptNone))
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		return redirect(w, http.StatusFound, own("login", "rd", here(r), "why", why(absent)))
 	}

@@ -27,6 +27,9 @@ const (
 type Absent struct {
 	// Reason is one of the constants above.
 	Reason string
+	// Silent names a provider that may sign the person in again without a word: it
+	// gave no refresh token, so that the session ended with its token.
+	Silent string
 	// Clear are cookies that the answer should delete.
 	Clear []*http.Cookie
 }

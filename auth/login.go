@@ -94,6 +94,9 @@ const (
 	Minted
 	// NoToken sends none.
 	NoToken
+	// Exchanged is an access token that the provider gives for the session's own
+	// (RFC 8693), for one audience.
+	Exchanged
 )
 
 // Wanted says which token a route wants. The zero value is the access token as
@@ -103,8 +106,12 @@ type Wanted struct {
 	// Resource asks for an access token for one resource (RFC 8707), "" for none
 	// in particular.
 	Resource string
-	// Audience is that of a Minted token; "" is the configured one.
+	// Audience is that of a Minted token, where "" is the configured one, or of an
+	// Exchanged one.
 	Audience string
+	// Scope is asked for an Exchanged token, names with spaces between them; "" is
+	// what the provider gives by itself.
+	Scope string
 }
 
 // Times are the ends of a session, by the gateway's clock.
@@ -162,6 +169,13 @@ type Minter interface {
 // an answer that was good in part comes without an error.
 type Refresher interface {
 	Refresh(ctx context.Context, login *Login, resource string) (*Login, error)
+}
+
+// Exchanger gets tokens for other audiences (RFC 8693).
+type Exchanger interface {
+	// Exchange gets one for the access token of login. The error is a *Unavailable
+	// where the provider does not answer; any other says that it does not give it.
+	Exchange(ctx context.Context, login *Login, audience, scope string) (Token, error)
 }
 
 // Revoker tells a provider that the tokens of a Login are not needed any more

@@ -22,6 +22,9 @@ type Provider struct {
 	// Method signs people in there. It is also a LogoutURLer and a LogoutTokens
 	// where it can be.
 	Method Redirector
+	// Issuer is the provider's identifier, which a front-channel logout names; ""
+	// takes none.
+	Issuer string
 	// Remember keeps the session when the browser closes.
 	Remember bool
 }
@@ -45,6 +48,9 @@ func (h *Handler) providerEndpoints() error {
 		}
 		h.endpoints["login/"+p.Name] = endpoint{get: func(w http.ResponseWriter, r *http.Request) error { return h.depart(w, r, p) }}
 		h.endpoints["callback/"+p.Name] = endpoint{get: func(w http.ResponseWriter, r *http.Request) error { return h.callback(w, r, p) }}
+		if p.Issuer != "" {
+			h.endpoints["frontchannel-logout/"+p.Name] = endpoint{get: func(w http.ResponseWriter, r *http.Request) error { return h.frontchannel(w, r, p) }}
+		}
 		if reader, ok := p.Method.(LogoutTokens); ok {
 			h.endpoints["backchannel-logout/"+p.Name] = endpoint{
 				post: func(w http.ResponseWriter, r *http.Request) error { return h.backchannel(w, r, p, reader) }}
@@ -70,7 +76,9 @@ func (h *Handler) depart(w http.ResponseWriter, r *http.Request, p *Provider) er
 	t := trip{Provider: p.Name, RD: v.RD, Form: v.Form, Prompt: one(query, "prompt")}
 	t.Tries, _ = strconv.Atoi(one(query, "try"))
 	if t.Prompt != promptAccount && t.Prompt != promptLogin {
-		t.Prompt = ""
+		if t.Prompt != promptNone {
+			t.Prompt = ""
+		}
 		_, err := h.who(w, r)
 		switch {
 		case err == nil:
@@ -86,6 +94,7 @@ func (h *Handler) depart(w http.ResponseWriter, r *http.Request, p *Provider) er
 const (
 	promptAccount = "select_account"
 	promptLogin   = "login"
+	promptNone    = "none"
 )
 
 // begin sends the browser to the provider.

@@ -96,7 +96,7 @@ func (o *once) Once(_ context.Context, name string, _ time.Time) (bool, error) {
 // openWith is a house where people sign in at c, and by password if they may.
 func openWith(t *testing.T, c *corp, password bool) *house {
 	return open(t, func(cfg *auth.HandlerConfig) {
-		cfg.Providers = []auth.Provider{{Name: "corp", Label: "Corp & Sons", Method: c}}
+		cfg.Providers = []auth.Provider{{Name: "corp", Label: "Corp & Sons", Issuer: "https://corp.test", Method: c}}
 		cfg.Once = (&once{used: map[string]bool{}}).Once
 		if !password {
 			cfg.Password = nil
@@ -492,4 +492,68 @@ func TestProvidersAreChecked(t *testing.T) {
 			t.Errorf("%s: got no error", name)
 		}
 	}
+}
+
+func TestFrontchannelLogout(t *testing.T) {
+	for _, c := range []struct {
+		query  string
+		status int
+		ended  bool
+	}{
+		{"?iss=https://corp.test&sid=sid-of-carol", 200, true},
+		{"?iss=https://corp.test&sid=another", 200, false},
+		{"?sid=sid-of-carol", 400, false},
+		{"?iss=https://evil.example&sid=sid-of-carol", 400, false},
+		{"?iss=https://corp.test", 400, false},
+		{"?iss=https://corp.test&sid=a&sid=sid-of-carol", 400, false},
+	} {
+		h := openWith(t, newCorp(), false)
+		b := h.browser()
+		b.get(back(b.depart("/"))).want(t, 200)
+		p := h.browser().do("GET!", "/.evergate/frontchannel-logout/corp"+c.query, "", "", "Sec-Fetch-Dest", "iframe", "Sec-Fetch-Site", "cross-site")
+		p.want(t, c.status)
+		if c.status == 200 && (p.Header.Get("X-Frame-Options") != "" || strings.Contains(p.Header.Get("Content-Security-Policy"), "frame-ancestors")) {
+			t.Errorf("%s: the page forbids the frame it is made for", c.query)
+		}
+		if p.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: got Cache-Control %q, want no-store", c.query, p.Header.Get("Cache-Control"))
+		}
+		if got := b.do("GET!", "/", "", "").StatusCode == 302; got != c.ended {
+			t.Errorf("%s: ended %v, want %v", c.query, got, c.ended)
+		}
+	}
+}
+
+// TestSilentSignIn: a session that could not be renewed comes back without a word
+// where the provider still knows the person, and with one where it does not.
+func TestSilentSignIn(t *testing.T) {
+	c := newCorp()
+	h := openWith(t, c, true)
+	b := h.browser()
+	b.get(back(b.depart("/"))).want(t, 200)
+	h.got()
+	h.sessions.set(func() { h.sessions.fault = &auth.Absent{Reason: auth.Over, Silent: "corp"} })
+	p := b.do("GET!", "/page?x=1", "", "")
+	p.want(t, 302)
+	at := p.Header.Get("Location")
+	if at != "/.evergate/login/corp?rd=%2Fpage%3Fx%3D1&prompt=none" {
+		t.Fatalf("got Location %q, want the provider to be asked silently", at)
+	}
+	if p := b.do("GET!", "/api", "", "", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"); p.StatusCode != 401 {
+		t.Errorf("a script: got %d, want 401", p.StatusCode)
+	}
+	h.sessions.set(func() { h.sessions.fault = nil; clear(h.sessions.live) })
+	state := func() string {
+		p := b.do("GET!", at, "", "")
+		p.want(t, 303)
+		to, _ := url.Parse(p.Header.Get("Location"))
+		return to.Query().Get("state")
+	}
+	if got := b.get(back(state())).at(); got != "/page?x=1" || c.prompts[len(c.prompts)-1] != "none" {
+		t.Errorf("known there: ended at %s after prompt %q, want /page?x=1 after none", got, c.prompts)
+	}
+	h.sessions.set(func() { clear(h.sessions.live) })
+	c.complete = &auth.Refused{Reason: "x", Code: "login_required"}
+	p = b.get(back(state()))
+	p.want(t, 200, "<h1>Sign in</h1>", "Your sign-in has reached the end of its lifetime.", `value="/page?x=1"`)
 }

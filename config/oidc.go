@@ -54,6 +54,8 @@ type OIDC struct {
 	Remember bool `yaml:"remember"`
 	// BearerAudiences are those of tokens that clients may bring themselves.
 	BearerAudiences []string `yaml:"bearer_audiences"`
+	// Introspection asks the provider about such tokens that are no JWTs.
+	Introspection bool `yaml:"introspection"`
 	// CAFile holds roots for the provider's certificate (PEM); "" is the system's.
 	CAFile string `yaml:"ca_file"`
 	// Timeout bounds one request to the provider.
@@ -76,8 +78,11 @@ type Paths []string
 type Token struct {
 	// Type is access, id, evergate or none.
 	Type string `yaml:"type"`
-	// Audience is that of an evergate token; "" is access_token.audience.
+	// Audience is that of an evergate token, where "" is access_token.audience; with
+	// an access token it has the provider exchange it (RFC 8693).
 	Audience string `yaml:"audience"`
+	// Scopes are asked for in an exchange.
+	Scopes []string `yaml:"scopes"`
 	// Resource asks the provider for a token for it (RFC 8707).
 	Resource string `yaml:"resource"`
 }
@@ -202,6 +207,9 @@ func (c *Config) checkOIDC(o *OIDC, path string) {
 				"this is the client_id, the audience of ID tokens: whoever saw one could call the API with it")
 		}
 	}
+	if o.Introspection && len(o.BearerAudiences) == 0 {
+		c.wrong("add bearer_audiences", path+".introspection", "it is for clients' own tokens, and none are taken")
+	}
 	between(c, path+".timeout", o.Timeout, time.Second, 30*time.Second)
 }
 
@@ -299,8 +307,15 @@ func (c *Config) checkToken(t *Token, path string, oidc bool) {
 	if t.Type == "id" && !oidc {
 		c.wrong("use evergate, or leave it out", path+".type", "users kept here have no ID token")
 	}
-	if t.Audience != "" && t.Type != "evergate" {
-		c.wrong("set type: evergate", path+".audience", "the audience is that of tokens that Evergate signs")
+	switch exchanged := t.Audience != "" && (t.Type == "" || t.Type == "access"); {
+	case t.Audience != "" && !exchanged && t.Type != "evergate":
+		c.wrong("set type: access or evergate", path+".audience", "a token of type %s has the audience that it has", t.Type)
+	case exchanged && !oidc:
+		c.wrong("set type: evergate", path+".audience", "only an oidc provider exchanges tokens")
+	case exchanged && t.Resource != "":
+		c.wrong("keep one of the two", path+".resource", "with an audience the token is exchanged, and not asked for by resource")
+	case t.Scopes != nil && !exchanged:
+		c.wrong("set audience", path+".scopes", "scopes are for a token that is exchanged for an audience")
 	}
 	if t.Resource == "" {
 		return

@@ -148,7 +148,11 @@ func (m *Manager) stands(ctx context.Context, l *loaded) error {
 	if err := m.revoke(context.WithoutCancel(ctx), l.entry.key, reason); err != nil {
 		m.cfg.Log.WarnContext(ctx, "an ended session could not be deleted; it stays ended", "session", l.entry.key.Name(), "err", err)
 	}
-	return &auth.Absent{Reason: reason}
+	absent := &auth.Absent{Reason: reason}
+	if s := l.state; reason == auth.Over && !s.Until.IsZero() && !l.now.Before(s.Until) && s.Login.RefreshToken == "" {
+		absent.Silent = s.Login.Identity.Provider
+	}
+	return absent
 }
 
 func (m *Manager) check(login *auth.Login) error {

@@ -348,3 +348,62 @@ func TestSessionCookieIsAsSafeAsCookiesGet(t *testing.T) {
 		}
 	})
 }
+
+func TestExchangedTokenIsKeptForAsLongAsWhatItWasMadeOf(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signInAt("alice", "", nil)
+		want := auth.Wanted{Kind: auth.Exchanged, Audience: "reports", Scope: "read"}
+		done := make(chan error)
+		s := b.mustServe(j).Session
+		for range 20 {
+			go func() {
+				got, err := s.Token(context.Background(), want)
+				if err == nil && got.Value.Reveal() != "exchanged 1 of token-0 for reports read" {
+					err = errors.New(got.Value.Reveal())
+				}
+				done <- err
+			}()
+		}
+		for range 20 {
+			if err := <-done; err != nil {
+				b.Error(err)
+			}
+		}
+		time.Sleep(life)
+		got, err := b.mustServe(j).Session.Token(b.Context(), want)
+		if err != nil || got.Value.Reveal() != "exchanged 2 of token-1 for reports read" {
+			b.Errorf("a life later: got %q, %v, want one of the new token", got.Value.Reveal(), err)
+		}
+		b.method.set(func(m *method) { m.err = errors.New("invalid_target") })
+		if _, err := b.mustServe(j).Session.Token(b.Context(), auth.Wanted{Kind: auth.Exchanged, Audience: "other"}); !isUnavailable(err) {
+			b.Errorf("refused there: got %v, want unavailable: the session goes on", err)
+		}
+		b.mustServe(j)
+	})
+}
+
+func TestSessionWithoutRefreshTokenMayComeBackWithoutAWord(t *testing.T) {
+	for _, after := range []time.Duration{time.Second, 50 * time.Minute} {
+		run(t, func(b *bed) {
+			j := b.signInAt("alice", "", func(l *auth.Login) { l.RefreshToken, l.Until = secret.Text{}, l.AccessToken.Expires })
+			time.Sleep(life + after)
+			_, err := b.get(j)
+			absent, ok := errors.AsType[*auth.Absent](err)
+			if !ok || absent.Reason != auth.Over || absent.Silent != "local" {
+				b.Errorf("%v after its end: got %+v, want over, and the provider that may be asked", after, err)
+			}
+			_, err = b.get(j)
+			if absent, ok := errors.AsType[*auth.Absent](err); !ok || absent.Silent != "" {
+				b.Errorf("once more: got %+v, want to be asked once", err)
+			}
+		})
+	}
+	run(t, func(b *bed) {
+		j := b.signInAt("alice", "", nil)
+		time.Sleep(73 * time.Hour)
+		_, err := b.get(j)
+		if absent, ok := errors.AsType[*auth.Absent](err); !ok || absent.Silent != "" {
+			b.Errorf("a session that could be renewed, past max_lifetime: got %+v, want nobody to be asked silently", err)
+		}
+	})
+}

@@ -85,7 +85,8 @@ func (m *Manager) gone(key Key, reason string) {
 	m.mu.Lock()
 	e := m.entries[key]
 	if e == nil && reason == auth.Elsewhere {
-		e = &entry{key: key, changed: make(chan struct{}), touched: m.cfg.Now()}
+		e = newEntry(key)
+		e.touched = m.cfg.Now()
 		m.entries[key] = e
 	}
 	if reason != auth.Elsewhere && (e == nil || e.why() != auth.Elsewhere) {

@@ -138,8 +138,18 @@ func (m *Manager) ends(s *state) time.Time {
 
 // expires is when the store may forget a session.
 func (m *Manager) expires(s *state) time.Time {
-	return earlier(m.ends(s), s.Seen.Add(m.cfg.IdleTimeout+m.seenEvery()))
+	ends := m.ends(s)
+	if !s.Until.IsZero() && ends.Equal(s.Until) {
+		// It is kept a little longer, to know of which provider it was: that may sign
+		// the person in again without a word.
+		ends = earlier(ends.Add(silentTime), s.Created.Add(m.cfg.MaxLifetime))
+	}
+	return earlier(ends, s.Seen.Add(m.cfg.IdleTimeout+m.seenEvery()))
 }
+
+// silentTime is for how long after the end of a session that could not be renewed
+// its person may come back without a word.
+const silentTime = time.Hour
 
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
@@ -160,11 +170,17 @@ type entry struct {
 	unsaved *storedLogin
 	trouble map[string]trouble // with renewals, by resource
 	forced  string             // the token that an upstream refused and a renewal was forced for
-	minted  map[string]minted  // tokens of the gateway's own, by audience
+	minted  map[string]minted  // tokens made of the access token, by what for
 	seen    time.Time          // last use, by the store's clock
 	streams int                // attended streams
 	ended   string             // why it ended, or ""
 	changed chan struct{}
+
+	exchanging chan struct{} // of one: who exchanges a token
+}
+
+func newEntry(key Key) *entry {
+	return &entry{key: key, changed: make(chan struct{}), exchanging: make(chan struct{}, 1)}
 }
 
 // version is one opened record. It is a value that is replaced, never edited.
@@ -181,7 +197,7 @@ func (m *Manager) entry(key Key) *entry {
 	defer m.mu.Unlock()
 	e := m.entries[key]
 	if e == nil {
-		e = &entry{key: key, changed: make(chan struct{})}
+		e = newEntry(key)
 		m.entries[key] = e
 	}
 	e.touched = m.cfg.Now()

@@ -36,6 +36,18 @@ type method struct {
 	subject string
 	rotates bool // each renewal gives a new refresh token
 	revoked []string
+
+	exchanged int
+}
+
+func (m *method) Exchange(_ context.Context, l *auth.Login, audience, scope string) (auth.Token, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return auth.Token{}, m.err
+	}
+	m.exchanged++
+	return token(fmt.Sprintf("exchanged %d of %s for %s %s", m.exchanged, l.AccessToken.Value.Reveal(), audience, scope)), nil
 }
 
 func (m *method) Revoke(_ context.Context, l *auth.Login) error {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -26,6 +27,8 @@ func (s *live) Token(ctx context.Context, want auth.Wanted) (auth.Token, error) 
 		return storedToken{Token: stored.IDToken, Issued: stored.Issued, Expires: stored.Expires}.token(), nil
 	case auth.Minted:
 		return s.mint(ctx, want.Audience)
+	case auth.Exchanged:
+		return s.exchange(ctx, want)
 	}
 	return s.access(ctx, want.Resource, "")
 }
@@ -96,6 +99,53 @@ func (s *live) access(ctx context.Context, resource, refused string) (auth.Token
 	}
 }
 
+// exchange returns a token that the provider gives for the access token of now.
+// Sessions exchange one at a time: whoever waits finds it done.
+func (s *live) exchange(ctx context.Context, want auth.Wanted) (auth.Token, error) {
+	if _, err := s.access(ctx, "", ""); err != nil {
+		return auth.Token{}, err
+	}
+	select {
+	case s.e.exchanging <- struct{}{}:
+		defer func() { <-s.e.exchanging }()
+	case <-ctx.Done():
+		return auth.Token{}, &auth.Unavailable{What: "a token for this app", Err: ctx.Err()}
+	}
+	name := "exchanged\x00" + want.Audience + "\x00" + want.Scope
+	s.e.mu.Lock()
+	stored, kept := s.e.stored(), s.e.minted[name]
+	s.e.mu.Unlock()
+	if kept.from == stored.Token && kept.token.Token != "" && !s.m.due(s.e.key, kept.token, s.m.cfg.Now()) {
+		return kept.token.token(), nil
+	}
+	method, ok := s.m.cfg.Methods[stored.Identity.Provider].(auth.Exchanger)
+	if !ok {
+		return auth.Token{}, nil // users kept here have nothing to exchange
+	}
+	// It is kept for those who come next, also where this request goes away.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
+	defer cancel()
+	t, err := method.Exchange(ctx, stored.login(), want.Audience, want.Scope)
+	if _, down := errors.AsType[*auth.Unavailable](err); err != nil && !down {
+		err = &auth.Unavailable{What: "a token for this app", Err: err}
+	}
+	if err != nil {
+		return auth.Token{}, err
+	}
+	s.e.keep(name, storeToken(t), stored.Token)
+	return t, nil
+}
+
+// keep keeps a token that was made of another, for as long as that is the one.
+func (e *entry) keep(name string, t storedToken, from string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.minted == nil {
+		e.minted = map[string]minted{}
+	}
+	e.minted[name] = minted{t, from}
+}
+
 // mint returns a token that the gateway signs from the claims of now.
 func (s *live) mint(ctx context.Context, audience string) (auth.Token, error) {
 	if s.m.cfg.Minter == nil {
@@ -112,12 +162,7 @@ func (s *live) mint(ctx context.Context, audience string) (auth.Token, error) {
 	if err != nil {
 		return auth.Token{}, &auth.Unavailable{What: "the gateway's own tokens", Err: err}
 	}
-	s.e.mu.Lock()
-	defer s.e.mu.Unlock()
-	if s.e.minted == nil {
-		s.e.minted = map[string]minted{}
-	}
-	s.e.minted[audience] = minted{storeToken(t), stored.Token}
+	s.e.keep(audience, storeToken(t), stored.Token)
 	return t, nil
 }
 

@@ -15,7 +15,10 @@ import (
 
 // Bearers finds who is behind an access token that a client brings itself. It is
 // an auth.Authenticator.
-type Bearers struct{ byIssuer map[string][]*Method }
+type Bearers struct {
+	byIssuer map[string][]*Method
+	opaque   []*Method // those that are asked about tokens that are no JWTs
+}
 
 var _ auth.Authenticator = (*Bearers)(nil)
 
@@ -25,6 +28,9 @@ func NewBearers(methods ...*Method) *Bearers {
 	for _, m := range methods {
 		if len(m.cfg.BearerAudiences) > 0 {
 			b.byIssuer[m.cfg.Issuer] = append(b.byIssuer[m.cfg.Issuer], m)
+			if m.cfg.Introspection {
+				b.opaque = append(b.opaque, m)
+			}
 		}
 	}
 	return b
@@ -48,8 +54,23 @@ func (b *Bearers) Authenticate(r *http.Request) (*auth.Login, error) {
 			return login, nil
 		}
 	}
+	if len(b.opaque) == 0 || isCompact(raw) || len(raw) > maxOpaque {
+		return nil, err
+	}
+	for _, m := range b.opaque {
+		var login *auth.Login
+		if login, err = m.introspect(r.Context(), raw); err == nil {
+			return login, nil
+		}
+		if _, down := errors.AsType[*auth.Unavailable](err); down {
+			return nil, err
+		}
+	}
 	return nil, err
 }
+
+// maxOpaque bounds a token that is no JWT.
+const maxOpaque = 4 << 10
 
 func invalidToken(why string) error {
 	return &auth.Refused{Reason: "access token: " + why, Code: "invalid_token"}

@@ -95,6 +95,8 @@ type Config struct {
 	// (RFC 8707).
 	Resources      []string
 	WithoutRefresh WithoutRefresh
+	// Introspection asks the provider about clients' own tokens that are no JWTs.
+	Introspection bool
 	// BearerAudiences are those of access tokens that clients bring themselves; nil
 	// takes none. The client id cannot be among them.
 	BearerAudiences []string
@@ -129,6 +131,7 @@ type Method struct {
 	limiter    limiter // of key fetches for an unknown kid
 	complaints limiter // of words to the operator about the client's own credentials
 	breaker    breaker
+	asked      introspections // about clients' own tokens
 	trouble    atomic.Pointer[trouble]
 }
 

@@ -19,6 +19,7 @@ type metadata struct {
 	Userinfo         string   `json:"userinfo_endpoint"`
 	Keys             string   `json:"jwks_uri"`
 	EndSession       string   `json:"end_session_endpoint"`
+	Introspection    string   `json:"introspection_endpoint"`
 	Revocation       string   `json:"revocation_endpoint"`
 	PAR              string   `json:"pushed_authorization_request_endpoint"`
 	Scopes           []string `json:"scopes_supported"`

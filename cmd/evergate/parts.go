@@ -105,7 +105,11 @@ var tokenKinds = map[string]auth.TokenKind{"": auth.AccessToken, "access": auth.
 	"evergate": auth.Minted, "none": auth.NoToken}
 
 func wanted(t *config.Token) auth.Wanted {
-	return auth.Wanted{Kind: tokenKinds[t.Type], Resource: t.Resource, Audience: t.Audience}
+	w := auth.Wanted{Kind: tokenKinds[t.Type], Resource: t.Resource, Audience: t.Audience, Scope: strings.Join(t.Scopes, " ")}
+	if w.Kind == auth.AccessToken && w.Audience != "" {
+		w.Kind = auth.Exchanged
+	}
+	return w
 }
 
 // rules keeps nil apart from empty: nil lets anyone pass who is signed in.

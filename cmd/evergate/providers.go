@@ -51,7 +51,7 @@ func providerConfig(cfg *config.Config, o *config.OIDC) (oidc.Config, error) {
 		Kind: o.Kind, Scopes: o.Scopes, Userinfo: o.Userinfo, TrustEmail: o.TrustEmail,
 		Claims: oidc.ClaimMap{User: o.Claims.User, Name: o.Claims.Name, Email: o.Claims.Email, Groups: o.Claims.Groups},
 		Prompt: o.Prompt, LoginHint: o.LoginHint, ACRValues: o.ACRValues, UILocales: o.UILocales, MaxAge: o.MaxAge, Extra: o.ExtraParams,
-		Resources: resources(cfg), BearerAudiences: o.BearerAudiences, Timeout: o.Timeout,
+		Resources: resources(cfg), BearerAudiences: o.BearerAudiences, Introspection: o.Introspection, Timeout: o.Timeout,
 	}
 	if o.Allow != nil {
 		c.Allow = &auth.Policy{Rules: rules(o.Allow)}
@@ -123,7 +123,7 @@ func readPrivateKey(path string) (crypto.Signer, error) {
 // signInAt lists the providers for the pages.
 func signInAt(cfg *config.Config, methods []*oidc.Method) (all []auth.Provider) {
 	for i, o := range cfg.Providers() {
-		all = append(all, auth.Provider{Name: o.Name, Label: o.Label, Method: methods[i], Remember: o.Remember})
+		all = append(all, auth.Provider{Name: o.Name, Label: o.Label, Issuer: o.Issuer, Method: methods[i], Remember: o.Remember})
 	}
 	return all
 }
