@@ -1,13 +1,18 @@
 package auth
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/evergate/evergate/internal/web"
 )
+
+// endTime bounds how long ending sessions for a provider takes.
+const endTime = 10 * time.Second
 
 // backchannel takes a logout token from a provider (OIDC Back-Channel Logout 1.0
 // section 2.5) and ends the sessions it names, with their live connections.
@@ -25,7 +30,10 @@ func (h *Handler) backchannel(w http.ResponseWriter, r *http.Request, p *Provide
 	subject, sid, err := reader.LogoutToken(r.Context(), raw)
 	if err == nil {
 		var ended int
-		if ended, err = h.cfg.Sessions.EndAll(r.Context(), p.Name, subject, sid); err == nil {
+		// The provider may hang up; it will not send the same token again.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTime)
+		defer cancel()
+		if ended, err = h.cfg.Sessions.EndAll(ctx, p.Name, subject, sid); err == nil {
 			n.Decision = "signed-out"
 			h.cfg.Log.InfoContext(r.Context(), "signed out by the provider", "event", "session.backchannel_logout",
 				"provider", p.Name, "sessions", ended, "request_id", n.ID)

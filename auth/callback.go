@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,7 +32,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) 
 		return h.stale(w, r, p, t)
 	}
 	h.clearFlow(w, k.ID)
-	first, err := h.firstUse(r.Context(), k.ID, h.cfg.Now().Add(stateTTL))
+	first, err := h.firstUse(r.Context(), base64.RawURLEncoding.EncodeToString(k.State), k.Started.Add(flowTTL+time.Minute))
 	switch {
 	case err != nil:
 		return err

@@ -194,13 +194,16 @@ func (h *Handler) pruneFlows(w http.ResponseWriter, r *http.Request, adding int)
 	}
 }
 
-// shorter is rd in at most so many bytes: without its query, or the start page.
+// shorter is rd in at most so many bytes: without its fragment, without its query
+// too, or the start page.
 func shorter(rd string, most int) string {
 	if len(rd) <= most {
 		return rd
 	}
-	if path, _, _ := strings.Cut(rd, "?"); len(path) <= most {
-		return path
+	for _, end := range []string{"#", "?"} {
+		if rd, _, _ = strings.Cut(rd, end); len(rd) <= most {
+			return rd
+		}
 	}
 	return "/"
 }

@@ -16,7 +16,7 @@ const attendAfter = time.Second
 
 // watch sees to it that a response which lives long obeys its session.
 func (c *carriage) watch(res *http.Response) {
-	if c.login == nil || c.login.Session == nil || c.in.Method == http.MethodHead {
+	if c.login == nil || c.in.Method == http.MethodHead {
 		return
 	}
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
@@ -34,12 +34,16 @@ func (c *carriage) watch(res *http.Response) {
 // person may no longer pass, the request upstream is cancelled, and with it both
 // connections close.
 func (c *carriage) attend() {
-	if c.login == nil || c.login.Session == nil {
+	if c.login == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done {
+		return
+	}
+	if c.login.Session == nil {
+		c.attendToken()
 		return
 	}
 	attended, activity := c.login.Session.Attend(c.in.Context(), func(login *auth.Login) error {
@@ -51,6 +55,18 @@ func (c *carriage) attend() {
 	c.activity = activity
 	c.ending.Add(1)
 	c.stop = context.AfterFunc(attended, c.sessionEnded)
+}
+
+// attendToken ties the rest of the response to a client's own token, which ends
+// when it says. mu is held.
+func (c *carriage) attendToken() {
+	if c.login.AccessToken.Expires.IsZero() {
+		return
+	}
+	ctx, cancel := context.WithDeadline(c.in.Context(), c.login.AccessToken.Expires)
+	context.AfterFunc(c.in.Context(), cancel)
+	c.ending.Add(1)
+	c.stop = context.AfterFunc(ctx, c.sessionEnded)
 }
 
 func (c *carriage) sessionEnded() {

@@ -3,11 +3,14 @@ package proxy_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/secret"
@@ -226,5 +229,26 @@ func TestTokenThatCannotBeHad(t *testing.T) {
 				t.Error("the upstream got a token that could not be had")
 			}
 		})
+	}
+}
+
+// TestStreamEndsWithAClientsOwnToken: its short life is the only revocation that
+// such a client has.
+func TestStreamEndsWithAClientsOwnToken(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: x\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer up.Close()
+	gw := newGateway(t, &proxy.Gate{Auth: alice(nil), Bearer: authFunc(func(*http.Request) (*auth.Login, error) {
+		return &auth.Login{Identity: auth.Identity{Provider: "corp", User: "robot"},
+			AccessToken: auth.Token{Value: secret.New("client.token"), Expires: time.Now().Add(time.Second)}}, nil
+	}), Router: newRouter(t, &proxy.Route{Bearer: true, Upstream: newWay(t, proxy.UpstreamOptions{Target: up.URL})})})
+	began := time.Now()
+	a := gw.send(t, request("GET", "/", "Authorization: Bearer client.token"))
+	if took := time.Since(began); took < 900*time.Millisecond || took > 5*time.Second || !strings.Contains(a.body, "data: x") {
+		t.Errorf("the stream ended after %v with %q, want it to end with the token", took, a.body)
 	}
 }

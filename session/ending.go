@@ -46,18 +46,24 @@ func (m *Manager) EndAll(ctx context.Context, provider, subject, sid string) (in
 	if err != nil {
 		return 0, &auth.Unavailable{What: "the session store", Err: err}
 	}
-	for i, key := range keys {
+	ended := 0
+	for _, key := range keys {
 		login := m.known(key)
-		if err := m.revoke(ctx, key, auth.Elsewhere); err != nil {
-			return i, &auth.Unavailable{What: "the session store", Err: err}
+		if err2 := m.revoke(ctx, key, auth.Elsewhere); err2 != nil {
+			err = errors.Join(err, err2)
+			continue // the others end all the same
 		}
+		ended++
 		m.cfg.Log.InfoContext(ctx, "signed out from elsewhere", "event", "session.ended", "session", key.Name(),
 			"provider", provider, "revoked", login != nil)
 		if login != nil {
 			m.revokeThere(login, key)
 		}
 	}
-	return len(keys), nil
+	if err != nil {
+		return ended, &auth.Unavailable{What: "the session store", Err: err}
+	}
+	return ended, nil
 }
 
 // known is the login of a session that this process has opened, or nil.
@@ -118,7 +124,7 @@ func (m *Manager) revokeThere(login *auth.Login, key Key) {
 		return
 	}
 	m.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(m.ctx, renewTimeout)
+		ctx, cancel := context.WithTimeout(m.grants, renewTimeout)
 		defer cancel()
 		if err := method.Revoke(ctx, login); err != nil {
 			m.cfg.Log.WarnContext(ctx, "the tokens of an ended session could not be revoked at the provider; they end by themselves",

@@ -407,3 +407,76 @@ func TestSessionWithoutRefreshTokenMayComeBackWithoutAWord(t *testing.T) {
 		}
 	})
 }
+
+func TestUpstreamThatRefusesEveryTokenForcesFewGrants(t *testing.T) {
+	run(t, func(b *bed) {
+		b.method.set(func(m *method) { m.rotates = true })
+		j := b.signInAt("alice", "", nil)
+		for range 100 {
+			s := b.mustServe(j).Session
+			tok, err := s.Token(b.Context(), auth.Wanted{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.Replace(b.Context(), auth.Wanted{}, tok); err != nil {
+				b.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := b.method.calls(); n > 3 {
+			b.Errorf("100 refused requests in 100 s forced %d grants, want one a minute", n)
+		}
+	})
+}
+
+// TestGrantOnTheWireOutlivesAStop: a gateway that is asked to stop waits for the
+// answer, for a refresh token is good once.
+func TestGrantOnTheWireOutlivesAStop(t *testing.T) {
+	run(t, func(b *bed) {
+		b.method.set(func(m *method) { m.rotates, m.slow = true, 5*time.Second })
+		j := b.signInAt("alice", "", nil)
+		time.Sleep(life - 90*time.Second)
+		b.mustServe(j) // the renewal runs beside
+		synctest.Wait()
+		if err := b.m.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.start()
+		if got := b.mustServe(j); got.AccessToken.Value.Reveal() != "token-1" || got.RefreshToken.Reveal() != "refresh-1" {
+			b.Errorf("after the restart: got %q and %q, want what came while it stopped", got.AccessToken.Value.Reveal(), got.RefreshToken.Reveal())
+		}
+	})
+}
+
+// TestRefreshTokenThatIsStoredLateIsNotLost: the store does not write when a
+// renewal comes back, and does again while the next is on its way.
+func TestRefreshTokenThatIsStoredLateIsNotLost(t *testing.T) {
+	run(t, func(b *bed) {
+		b.method.set(func(m *method) { m.rotates = true })
+		j := b.signInAt("alice", "", nil)
+		b.store.write.Store(true)
+		time.Sleep(life + time.Second)
+		b.mustServe(j)
+		synctest.Wait() // refresh-1 is known here, and refresh-0 is stored
+		b.method.set(func(m *method) { m.slow = 10 * time.Second })
+		s := b.mustServe(j).Session
+		done := make(chan error)
+		go func() {
+			_, err := s.Token(context.Background(), auth.Wanted{Resource: "api"})
+			done <- err
+		}()
+		time.Sleep(time.Second)
+		b.store.write.Store(false) // what is kept behind is written now
+		if err := <-done; err != nil {
+			b.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if err := b.m.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.start()
+		if got := b.mustServe(j).RefreshToken.Reveal(); got != "refresh-2" {
+			b.Errorf("stored in the end: got %q, want refresh-2, the only one that is good", got)
+		}
+	})
+}

@@ -49,6 +49,9 @@ func (m *Manager) writeEntry(ctx context.Context, e *entry) {
 	for range maxTries {
 		e.mu.Lock()
 		l, seen, unsaved := loaded{version: e.at, entry: e}, e.seen, e.unsaved
+		if e.flight != nil {
+			unsaved = nil // a renewal is about to store something newer
+		}
 		e.mu.Unlock()
 		next := *l.state
 		next.Seen = seen
@@ -58,7 +61,7 @@ func (m *Manager) writeEntry(ctx context.Context, e *entry) {
 		_, err := m.save(ctx, l, next)
 		if err == nil {
 			e.mu.Lock()
-			if e.unsaved == unsaved {
+			if unsaved != nil && e.unsaved == unsaved {
 				e.unsaved = nil
 			}
 			e.mu.Unlock()

@@ -15,9 +15,13 @@ import (
 type Manager struct {
 	cfg Config
 
-	ctx    context.Context // ends with Close; renewals and streams live no longer
+	ctx    context.Context // ends with Close: nothing begins any more, and streams end
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	// grants ends a while later: a renewal that is on the wire when the gateway
+	// stops may have been made there, and its answer is waited for.
+	grants    context.Context
+	cutGrants context.CancelFunc
+	wg        sync.WaitGroup
 
 	mu      sync.Mutex // guards entries
 	entries map[Key]*entry
@@ -80,6 +84,7 @@ func New(cfg Config) (*Manager, error) {
 	}
 	m := &Manager{cfg: cfg, entries: map[Key]*entry{}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.grants, m.cutGrants = context.WithCancel(context.Background())
 	m.wg.Go(m.keepHouse)
 	return m, nil
 }
@@ -88,7 +93,10 @@ func New(cfg Config) (*Manager, error) {
 // and waits for all of it. It does not close the Store.
 func (m *Manager) Close() error {
 	m.cancel()
+	cut := time.AfterFunc(closeTime, m.cutGrants)
 	m.wg.Wait()
+	cut.Stop()
+	m.cutGrants()
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	m.writeBehind(ctx, 0)
@@ -109,6 +117,8 @@ const (
 	// renewTimeout bounds one renewal, and is longer than any provider is given for
 	// one answer: a grant that is cut short here may have been performed there.
 	renewTimeout = 45 * time.Second
+	// closeTime is how long Close waits for renewals that are on the wire.
+	closeTime = 15 * time.Second
 	// maxTries bounds the compare-and-set loops; each lost round is somebody
 	// else's progress.
 	maxTries = 100
@@ -170,6 +180,7 @@ type entry struct {
 	unsaved *storedLogin
 	trouble map[string]trouble // with renewals, by resource
 	forced  string             // the token that an upstream refused and a renewal was forced for
+	forceAt time.Time          // when another may be forced
 	minted  map[string]minted  // tokens made of the access token, by what for
 	seen    time.Time          // last use, by the store's clock
 	streams int                // attended streams

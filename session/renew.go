@@ -65,7 +65,7 @@ func (m *Manager) renew(e *entry, h handle, resource, refused string) *flight {
 	f := &flight{resource: resource, done: make(chan struct{})}
 	e.flight = f
 	if refused != "" {
-		e.forced = refused
+		e.forced, e.forceAt = refused, m.cfg.Now().Add(forceEvery)
 	}
 	m.wg.Go(func() {
 		defer func() {
@@ -76,7 +76,7 @@ func (m *Manager) renew(e *entry, h handle, resource, refused string) *flight {
 			close(f.done)
 		}()
 		// The request that asked may go away; the renewal does not (R7).
-		ctx, cancel := context.WithTimeout(m.ctx, renewTimeout)
+		ctx, cancel := context.WithTimeout(m.grants, renewTimeout)
 		defer cancel()
 		m.runRenewal(ctx, e, h, resource, refused)
 	})
@@ -113,29 +113,30 @@ func (m *Manager) runRenewal(ctx context.Context, e *entry, h handle, resource, 
 		m.revokeThere(fresh, l.entry.key)
 		return
 	}
-	m.commit(ctx, l, h, storeLogin(fresh), resource)
+	m.commit(ctx, l, h, stored, storeLogin(fresh), resource)
 }
 
 // commit stores a renewed login before anybody uses it. Where the store reads
 // but does not write, it is used from memory and written when that works again.
 //
-// It is stored whenever the stored grant is the one it was obtained with, and
-// nothing else about the record matters. Where the session has ended meanwhile
-// nothing brings it back, and the provider is told (R6).
-func (m *Manager) commit(ctx context.Context, l loaded, h handle, fresh storedLogin, resource string) {
+// It is stored whenever the stored grant is the one it was obtained with, sent,
+// or the one that sent could not be stored over yet, and nothing else about the
+// record matters. Where the session has ended meanwhile nothing brings it back,
+// and the provider is told (R6).
+func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh storedLogin, resource string) {
 	had, e := l.state.Login.grant(), l.entry
-	base := l.stored()
 	// The answer is here, and costs a sign-in if it is lost: ctx, which bounds the
 	// wait for the provider, does not end the attempt to keep it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	for range maxTries {
-		if l.state.Login.grant() != had {
+		next, base := *l.state, sent
+		switch next.Login.grant() {
+		case sent.grant():
+			base = next.Login // it may have tokens for other resources by now
+		case had:
+		default:
 			return // another replica was faster
-		}
-		next := *l.state
-		if base.grant() == had {
-			base = next.Login
 		}
 		next.Login = base.renewed(fresh, resource)
 		_, err := m.save(ctx, l, next)
@@ -167,6 +168,7 @@ func (e *entry) settled(unsaved *storedLogin, resource string) {
 	defer e.mu.Unlock()
 	e.unsaved = unsaved
 	delete(e.trouble, resource)
+	clear(e.minted) // the claims may have changed (R8)
 }
 
 func (m *Manager) renewalRefused(ctx context.Context, l *loaded, refused *auth.Refused) {

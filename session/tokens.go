@@ -33,11 +33,15 @@ func (s *live) Token(ctx context.Context, want auth.Wanted) (auth.Token, error) 
 	return s.access(ctx, want.Resource, "")
 }
 
+// forceEvery bounds how often an upstream's word forces a renewal: one that
+// refuses every token would otherwise cost a grant a request.
+const forceEvery = time.Minute
+
 // Replace implements auth.Session.
 func (s *live) Replace(ctx context.Context, want auth.Wanted, refused auth.Token) (auth.Token, error) {
 	value := refused.Value.Reveal()
 	s.e.mu.Lock()
-	done := s.e.forced == value && s.e.flight == nil
+	done := s.e.forced == value && s.e.flight == nil || s.e.forced != value && s.m.cfg.Now().Before(s.e.forceAt)
 	stored := s.e.stored()
 	current := stored.of(want.Resource).Token
 	renewable := stored.renewable()

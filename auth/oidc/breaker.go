@@ -15,6 +15,7 @@ const (
 	breakerDials = 2
 	breakerFirst = 2 * time.Second
 	breakerMost  = 30 * time.Second
+	breakerAgain = time.Second // until another session goes to see
 )
 
 var errOpen = errors.New("it did not answer lately and is left alone for a moment")
@@ -29,6 +30,7 @@ type breaker struct {
 	until   time.Time // of the open state
 	wait    time.Duration
 	probing bool
+	first   string // the session whose probe failed, until another's did too
 }
 
 // enter reports whether a renewal may be sent, and whether it is the one that
@@ -53,7 +55,7 @@ func (b *breaker) success() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.failing)
-	b.dials, b.open, b.probing, b.wait = 0, false, false, 0
+	b.dials, b.open, b.probing, b.wait, b.first = 0, false, false, 0, ""
 }
 
 // abandon takes a renewal back whose outcome says nothing. If it was the probe,
@@ -86,6 +88,13 @@ func (b *breaker) failure(now time.Time, session string, dial, probe bool) bool 
 	if len(b.failing) < breakerSessions && b.dials < breakerDials {
 		return false
 	}
+	if probe && !dial && (b.first == "" || b.first == session) {
+		// It may be this one session that the provider chokes on: another goes to see
+		// before all are kept away for longer.
+		b.first, b.probing, b.until = session, false, now.Add(breakerAgain)
+		return false
+	}
+	b.first = ""
 	b.wait = min(max(2*b.wait, breakerFirst), breakerMost)
 	b.until = now.Add(b.wait/2 + rand.N(b.wait/2))
 	b.open, b.probing = true, false

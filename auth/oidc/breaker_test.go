@@ -113,6 +113,11 @@ func TestBreaker(t *testing.T) {
 		if p.count(pathToken) != asked+1 {
 			t.Fatal("no probe after 31 s")
 		}
+		p.advance(2 * time.Second)
+		_, _ = m.Refresh(t.Context(), person(login, 3), "")
+		if p.count(pathToken) != asked+2 {
+			t.Fatal("no probe of another session after the first failed")
+		}
 		_, err := m.Refresh(t.Context(), person(login, 2), "")
 		if u := unavailable(t, "open", err); u != nil {
 			longest = max(longest, u.RetryAfter)
@@ -129,6 +134,27 @@ func TestBreaker(t *testing.T) {
 	}
 	if _, err := m.Refresh(t.Context(), login, ""); err != nil {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestOneBrokenSessionKeepsNobodyAway: the provider is back but for one session,
+// which asks just when somebody may go to see.
+func TestOneBrokenSessionKeepsNobodyAway(t *testing.T) {
+	p := newOP(t)
+	m := p.method()
+	login := p.signIn(m)
+	p.handle(pathToken, says(503, ""))
+	for i := range 3 {
+		_, err := m.Refresh(t.Context(), person(login, i), "")
+		unavailable(t, "503", err)
+	}
+	p.advance(31 * time.Second)
+	_, err := m.Refresh(t.Context(), person(login, 1), "")
+	unavailable(t, "the broken one", err)
+	p.handle(pathToken, nil)
+	p.advance(1100 * time.Millisecond)
+	if _, err := m.Refresh(t.Context(), login, ""); err != nil || m.State().Open {
+		t.Errorf("a second later, another session: got %v, open %v, want it renewed and the breaker closed", err, m.State().Open)
 	}
 }
 

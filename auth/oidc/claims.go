@@ -12,7 +12,7 @@ import (
 func (m *Method) identity(claims map[string]any) auth.Identity {
 	id := auth.Identity{
 		Provider: m.cfg.Name, Subject: text(claims, "sub"),
-		User:              m.cfg.Prefix + m.first(claims, m.cfg.Claims.User),
+		User:              m.cfg.Prefix + m.userName(claims),
 		PreferredUsername: text(claims, "preferred_username"),
 		Name:              m.first(claims, m.cfg.Claims.Name),
 		Email:             m.first(claims, m.cfg.Claims.Email),
@@ -28,9 +28,28 @@ func (m *Method) identity(claims map[string]any) auth.Identity {
 			}
 		}
 	}
-	id.EmailVerified = id.Email != "" && (m.cfg.TrustEmail || isTrue(claims["email_verified"]))
+	id.EmailVerified = id.Email != "" && (m.cfg.TrustEmail || m.vouched(claims, id.Email))
 	id.GroupsOmitted = claims["groups"] == nil && groupsOmitted(claims)
 	return id
+}
+
+// vouched reports whether the provider vouches for an address. Its word is about
+// the claim "email" alone (OIDC Core section 5.1), wherever else addresses may be.
+func (m *Method) vouched(claims map[string]any, address string) bool {
+	return address == text(claims, "email") && isTrue(claims["email_verified"])
+}
+
+// userName is what rules and apps know the person by. An address that anybody may
+// have typed in at the provider is nobody's name.
+func (m *Method) userName(claims map[string]any) string {
+	for _, path := range m.cfg.Claims.User {
+		name, _ := lookup(claims, path).(string)
+		isAddress := path == "email" || slices.Contains(m.cfg.Claims.Email, path)
+		if name != "" && (!isAddress || m.cfg.TrustEmail || m.vouched(claims, name)) {
+			return name
+		}
+	}
+	return ""
 }
 
 func (m *Method) first(claims map[string]any, paths []string) string {
@@ -85,6 +104,9 @@ func groupsOmitted(claims map[string]any) bool {
 func with(claims, more map[string]any) map[string]any {
 	out := make(map[string]any, len(claims)+len(more))
 	maps.Copy(out, more)
+	if email, named := claims["email"]; named && email != more["email"] {
+		delete(out, "email_verified") // that was said of another address
+	}
 	maps.Copy(out, claims)
 	return out
 }

@@ -179,3 +179,47 @@ func TestNoUserinfoEndpoint(t *testing.T) {
 		t.Error("nothing tells the operator")
 	}
 }
+
+// TestAnUnverifiedAddressIsNobodysName: whoever types somebody else's address in
+// at the provider is not them.
+func TestAnUnverifiedAddressIsNobodysName(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		claims   map[string]any
+		edit     func(*oidc.Config)
+		user     string
+		verified bool
+	}{
+		{"verified", map[string]any{"email": "boss@corp.test", "email_verified": true}, nil, "boss@corp.test", true},
+		{"not verified", map[string]any{"email": "boss@corp.test", "email_verified": false}, nil, "subject", false},
+		{"nothing said", map[string]any{"email": "boss@corp.test"}, nil, "subject", false},
+		{"trusted", map[string]any{"email": "boss@corp.test"}, func(c *oidc.Config) { c.TrustEmail = true }, "boss@corp.test", true},
+		{"the next path", map[string]any{"email": "boss@corp.test", "nickname": "eve"},
+			func(c *oidc.Config) { c.Claims.User = []string{"email", "nickname"} }, "eve", false},
+		{"said of another claim", map[string]any{"email": "eve@evil.test", "email_verified": true, "upn": "boss@corp.test"},
+			func(c *oidc.Config) { c.Claims.Email, c.Claims.User = []string{"upn"}, []string{"upn"} }, "subject", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newOP(t)
+			p.set(func() {
+				p.claims = func(claims map[string]any) {
+					claims["sub"] = "subject"
+					for _, name := range []string{"email", "email_verified", "upn", "nickname"} {
+						delete(claims, name)
+					}
+					for name, v := range c.claims {
+						claims[name] = v
+					}
+				}
+			})
+			edits := []func(*oidc.Config){func(cfg *oidc.Config) { cfg.Claims.User = []string{"email"} }}
+			if c.edit != nil {
+				edits = append(edits, c.edit)
+			}
+			id := p.signIn(p.method(edits...)).Identity
+			if id.User != "corp/"+c.user || id.EmailVerified != c.verified {
+				t.Errorf("got user %q, verified %v, want %q and %v", id.User, id.EmailVerified, c.user, c.verified)
+			}
+		})
+	}
+}

@@ -3,7 +3,8 @@
 // again after signing in.
 (function () {
   "use strict";
-  var hash = location.hash;
+  // Browsers leave these bare, and they mean nothing there.
+  var hash = location.hash.replace(/%(?![0-9a-f]{2})/gi, "%25").replace(/\\/g, "%5C");
   if (hash) {
     document.querySelectorAll("a[data-rd]").forEach(function (a) {
       var url = new URL(a.href);

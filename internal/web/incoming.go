@@ -18,13 +18,14 @@ const (
 	drainTime = time.Second
 )
 
-// incoming is the body of an HTTP/1 request. Where the answer begins before the
+// incoming is the body of a request. In HTTP/1, where the answer begins before the
 // body has come to its end, the connection ends with the answer: what is left of
 // the body would be read as the next request, and a client that never sends it
 // would hold the answer back.
 type incoming struct {
 	io.ReadCloser
 	conn  *http.ResponseController
+	whole bool        // the connection is this request's alone: HTTP/1
 	ended atomic.Bool // it was read to its end
 	taken bool        // somebody reads it for as long as it comes
 
@@ -35,10 +36,10 @@ type incoming struct {
 // watchBody puts an incoming in the place of the body of r, if it has one that
 // can be cut short.
 func watchBody(w http.ResponseWriter, r *http.Request) *incoming {
-	if r.ContentLength == 0 || r.ProtoMajor != 1 || r.Body == nil || r.Body == http.NoBody {
+	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	in := &incoming{ReadCloser: r.Body, conn: http.NewResponseController(w)}
+	in := &incoming{ReadCloser: r.Body, conn: http.NewResponseController(w), whole: r.ProtoMajor == 1}
 	r.Body = in
 	in.deadline(time.Now().Add(bodyTime))
 	return in
@@ -67,7 +68,9 @@ func (in *incoming) answering(h http.Header) {
 	if in == nil || in.ended.Load() {
 		return
 	}
-	h.Set("Connection", "close")
+	if in.whole {
+		h.Set("Connection", "close")
+	}
 	if !in.taken {
 		in.deadline(time.Now().Add(drainTime))
 	}
