@@ -1,18 +1,13 @@
 package auth
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/evergate/evergate/internal/web"
 )
-
-// endTime bounds how long ending sessions for a provider takes.
-const endTime = 10 * time.Second
 
 // backchannel takes a logout token from a provider (OIDC Back-Channel Logout 1.0
 // section 2.5) and ends the sessions it names, with their live connections.
@@ -29,14 +24,7 @@ func (h *Handler) backchannel(w http.ResponseWriter, r *http.Request, p *Provide
 	}
 	subject, sid, err := reader.LogoutToken(r.Context(), raw)
 	if err == nil {
-		var ended int
-		// The provider may hang up; it will not send the same token again.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTime)
-		defer cancel()
-		if ended, err = h.cfg.Sessions.EndAll(ctx, p.Name, subject, sid); err == nil {
-			n.Decision = "signed-out"
-			h.cfg.Log.InfoContext(r.Context(), "signed out by the provider", "event", "session.backchannel_logout",
-				"provider", p.Name, "sessions", ended, "request_id", n.ID)
+		if err = h.endAll(r, p, "session.backchannel_logout", subject, sid); err == nil {
 			w.WriteHeader(http.StatusOK)
 			return nil
 		}
@@ -47,6 +35,19 @@ func (h *Handler) backchannel(w http.ResponseWriter, r *http.Request, p *Provide
 		return h.notLoggedOut(w, "temporarily_unavailable", errors.New(u.What+" is out of order for the moment"))
 	}
 	return h.notLoggedOut(w, "invalid_request", errors.New("the logout token is not valid; the gateway's log says why"))
+}
+
+// endAll ends the sessions that p says are over.
+func (h *Handler) endAll(r *http.Request, p *Provider, event, subject, sid string) error {
+	ended, err := h.cfg.Sessions.EndAll(r.Context(), p.Name, subject, sid)
+	if err != nil {
+		return err
+	}
+	n := web.NoteOf(r.Context())
+	n.Decision = "signed-out"
+	h.cfg.Log.InfoContext(r.Context(), "signed out by the provider", "event", event,
+		"provider", p.Name, "sessions", ended, "request_id", n.ID)
+	return nil
 }
 
 // notLoggedOut answers as section 2.8 says.
@@ -66,20 +67,16 @@ func (h *Handler) notLoggedOut(w http.ResponseWriter, code string, why error) er
 // both parameters: the sid is what a stranger cannot guess, and no cookie comes
 // along in a frame of another site.
 func (h *Handler) frontchannel(w http.ResponseWriter, r *http.Request, p *Provider) error {
-	query, n := r.URL.Query(), web.NoteOf(r.Context())
+	query := r.URL.Query()
 	sid := one(query, "sid")
 	if sid == "" || one(query, "iss") != p.Issuer {
-		n.Decision = "refused"
+		web.NoteOf(r.Context()).Decision = "refused"
 		return &web.Error{Status: http.StatusBadRequest, Code: "bad_logout", Title: "Nobody was signed out",
 			Detail: "This address is for " + p.label() + ", which names itself and the session that is over."}
 	}
-	ended, err := h.cfg.Sessions.EndAll(r.Context(), p.Name, "", sid)
-	if err != nil {
+	if err := h.endAll(r, p, "session.frontchannel_logout", "", sid); err != nil {
 		return err
 	}
-	n.Decision = "signed-out"
-	h.cfg.Log.InfoContext(r.Context(), "signed out by the provider", "event", "session.frontchannel_logout",
-		"provider", p.Name, "sessions", ended, "request_id", n.ID)
 	// The provider's page frames this one, which shows nothing and does nothing.
 	w.Header().Set("Content-Security-Policy", "default-src 'none'")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

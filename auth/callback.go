@@ -31,7 +31,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) 
 	if k == nil {
 		return h.stale(w, r, p, t)
 	}
-	h.clearFlow(w, k.ID)
+	h.clearHelper(w, flowKind, k.ID)
 	first, err := h.firstUse(r.Context(), base64.RawURLEncoding.EncodeToString(k.State), k.Started.Add(flowTTL+time.Minute))
 	switch {
 	case err != nil:
@@ -50,9 +50,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) 
 	if err := h.cfg.Sessions.Begin(w.Header(), r, login, p.Remember); err != nil {
 		return err
 	}
-	n := web.NoteOf(r.Context())
-	n.Decision, n.Subject = "signed-in", login.Identity.User
-	return redirect(w, http.StatusSeeOther, own("landed", "rd", k.RD, "form", k.Form))
+	return signedIn(w, r, login, k.RD, k.Form)
 }
 
 func (h *Handler) notCompleted(r *http.Request, p *Provider, t trip, login *Login, err error) error {
@@ -68,11 +66,7 @@ func (h *Handler) notCompleted(r *http.Request, p *Provider, t trip, login *Logi
 // stale goes on where somebody is signed in by now, and else begins anew.
 func (h *Handler) stale(w http.ResponseWriter, r *http.Request, p *Provider, t trip) error {
 	v := h.loginView(r, t.RD, t.Form)
-	_, err := h.who(w, r)
-	switch {
-	case err == nil:
-		return redirect(w, http.StatusSeeOther, v.next())
-	case !isAnonymous(err):
+	if done, err := h.already(w, r, &v); done || err != nil {
 		return err
 	}
 	t.RD, t.Form = v.RD, v.Form

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -22,7 +21,6 @@ const (
 	// stateTTL is how long a callback that comes too late is still known for one,
 	// and restarted: a tab that was left open over night.
 	stateTTL = 24 * time.Hour
-	flowID   = 8 // hexadecimal digits
 	// maxFlows and maxFlowBytes bound the cookies of sign-ins under way. Servers
 	// refuse requests with more than some 8 KiB of cookies.
 	maxFlows     = 10
@@ -61,7 +59,7 @@ type kept struct {
 
 // newFlow makes the secrets of a flow towards the target of t.
 func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
-	t.ID, t.Started = randomHex(flowID/2), h.cfg.Now()
+	t.ID, t.Started = newHelperID(), h.cfg.Now()
 	k := &kept{trip: t, Nonce: random(), Verifier: random()}
 	k.RD, t.RD = shorter(t.RD, maxFlowRD), shorter(t.RD, maxStateRD)
 	plain, err := json.Marshal(t)
@@ -80,7 +78,7 @@ func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
 // flow is what the provider's side of a sign-in needs of k.
 func (h *Handler) flow(k *kept, state string) Flow {
 	return Flow{State: state, Nonce: k.Nonce, Verifier: k.Verifier, Prompt: k.Prompt, Started: k.Started,
-		RedirectURI: h.redirectURI(k.Provider)}
+		RedirectURI: h.absolute("callback/" + k.Provider)}
 }
 
 // setFlow gives the browser the cookie of k.
@@ -94,9 +92,7 @@ func (h *Handler) setFlow(w http.ResponseWriter, r *http.Request, k *kept) error
 		return fmt.Errorf("begin a sign-in: %w", err)
 	}
 	h.pruneFlows(w, r, len(value))
-	c := h.flowCookie(k.ID, value)
-	c.MaxAge = int(flowTTL / time.Second)
-	http.SetCookie(w, c)
+	h.setHelper(w, flowKind, k.ID, value, flowTTL)
 	return nil
 }
 
@@ -105,33 +101,21 @@ func (h *Handler) setFlow(w http.ResponseWriter, r *http.Request, k *kept) error
 // behind, and the callback begins anew.
 func (h *Handler) publicHost() string { return strings.ToLower(h.cfg.PublicURL.Hostname()) }
 
-func (h *Handler) redirectURI(provider string) string {
+// absolute is the address of one of our own pages, as providers are told it.
+func (h *Handler) absolute(page string) string {
 	u := *h.cfg.PublicURL
-	u.Path, u.RawPath, u.RawQuery, u.Fragment = own("callback/"+provider), "", "", ""
+	u.Path, u.RawPath, u.RawQuery, u.Fragment = own(page), "", "", ""
 	return u.String()
-}
-
-func (h *Handler) flowCookie(id, value string) *http.Cookie {
-	return &http.Cookie{Name: h.flowPrefix() + id, Value: value, Path: "/",
-		Secure: h.cfg.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-}
-
-func (h *Handler) flowPrefix() string { return h.cfg.CookiePrefix + "-flow-" }
-
-func (h *Handler) clearFlow(w http.ResponseWriter, id string) {
-	c := h.flowCookie(id, "")
-	c.MaxAge = -1
-	http.SetCookie(w, c)
 }
 
 // flowOf opens the cookie of the flow that state was sent for. It returns nil if
 // this browser has none, or one that is over.
 func (h *Handler) flowOf(r *http.Request, id, state string) *kept {
-	cookies := r.CookiesNamed(h.flowPrefix() + id)
-	if len(cookies) != 1 {
+	value, ok := h.helperValue(r, flowKind, id)
+	if !ok {
 		return nil
 	}
-	k := h.openFlow(cookies[0].Value)
+	k := h.openFlow(value)
 	sum := sha256.Sum256([]byte(state))
 	if k == nil || k.ID != id || subtle.ConstantTimeCompare(k.State, sum[:]) != 1 {
 		return nil
@@ -173,15 +157,15 @@ func (h *Handler) pruneFlows(w http.ResponseWriter, r *http.Request, adding int)
 	}
 	var live []old
 	for _, c := range r.Cookies() {
-		id, ok := strings.CutPrefix(c.Name, h.flowPrefix())
+		id, ok := strings.CutPrefix(c.Name, h.helperName(flowKind, ""))
 		if !ok {
 			continue
 		}
 		if k := h.openFlow(c.Value); k != nil && k.ID == id {
 			live = append(live, old{id, k.Started, len(c.Value)})
 			adding += len(c.Value)
-		} else if len(id) == flowID && strings.Trim(id, "0123456789abcdef") == "" {
-			h.clearFlow(w, id)
+		} else if isHelperID(id) {
+			h.clearHelper(w, flowKind, id)
 		}
 	}
 	slices.SortFunc(live, func(a, b old) int { return a.started.Compare(b.started) })
@@ -189,7 +173,7 @@ func (h *Handler) pruneFlows(w http.ResponseWriter, r *http.Request, adding int)
 		if len(live)-i < maxFlows && adding <= maxFlowBytes {
 			break
 		}
-		h.clearFlow(w, o.id)
+		h.clearHelper(w, flowKind, o.id)
 		adding -= o.bytes
 	}
 }
@@ -214,10 +198,4 @@ func random() string {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails (crypto/rand)
 	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-func randomHex(bytes int) string {
-	b := make([]byte, bytes)
-	_, _ = rand.Read(b)
-	return hex.EncodeToString(b)
 }

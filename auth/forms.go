@@ -6,7 +6,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -230,9 +229,7 @@ func (f *Forms) schedule() {
 
 func (f *Forms) freshID() string {
 	for {
-		b := make([]byte, 4)
-		_, _ = rand.Read(b)
-		if id := hex.EncodeToString(b); f.byID[id] == nil {
+		if id := newHelperID(); f.byID[id] == nil {
 			return id
 		}
 	}

@@ -229,6 +229,19 @@ func (h *Handler) who(w http.ResponseWriter, r *http.Request) (*Login, error) {
 	return login, nil
 }
 
+// already goes on where somebody is signed in; done says that it did. The error is
+// that of an outage, or nil.
+func (h *Handler) already(w http.ResponseWriter, r *http.Request, v *loginView) (done bool, err error) {
+	_, err = h.who(w, r)
+	switch {
+	case err == nil:
+		return true, redirect(w, http.StatusSeeOther, v.next())
+	case isAnonymous(err):
+		return false, nil
+	}
+	return false, err
+}
+
 // note tells the access line who is signed in.
 func note(r *http.Request, login *Login) {
 	n := web.NoteOf(r.Context())

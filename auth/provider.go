@@ -36,6 +36,11 @@ func (p *Provider) label() string {
 	return p.Label
 }
 
+// way is how the sign-in page leads to p.
+func (p *Provider) way(v *loginView) straightView {
+	return straightView{Label: p.label(), URL: own("login/"+p.Name, "rd", v.RD, "form", v.Form), RD: v.RD}
+}
+
 // providerEndpoints are what each provider answers under its name.
 func (h *Handler) providerEndpoints() error {
 	for i := range h.cfg.Providers {
@@ -79,11 +84,7 @@ func (h *Handler) depart(w http.ResponseWriter, r *http.Request, p *Provider) er
 		if t.Prompt != promptNone {
 			t.Prompt = ""
 		}
-		_, err := h.who(w, r)
-		switch {
-		case err == nil:
-			return redirect(w, http.StatusSeeOther, v.next())
-		case !isAnonymous(err):
+		if done, err := h.already(w, r, &v); done || err != nil {
 			return err
 		}
 	}

@@ -20,7 +20,7 @@ const (
 	// formField is the one field of a form that asks for a kept one to be put in
 	// its place.
 	formField = "evergate_form"
-	formID    = 8 // hexadecimal digits
+	formID    = helperID
 	// formRequest is how long such a body is: the field, "=" and the id.
 	formRequest = len(formField) + 1 + formID
 
@@ -73,9 +73,7 @@ func (h *Handler) keepForm(w http.ResponseWriter, r *http.Request) (id, lost str
 		return "", lostKind
 	}
 	h.pruneForms(w, r)
-	c := h.formCookie(id, value)
-	c.MaxAge = int(formTTL / time.Second)
-	http.SetCookie(w, c)
+	h.setHelper(w, formKind, id, value, formTTL)
 	return id, ""
 }
 
@@ -256,24 +254,17 @@ func (h *Handler) resendPage(w http.ResponseWriter, r *http.Request) error {
 // their own, and each is to end where it wanted.
 func ownerOf(login *Login) string { return login.Identity.Provider + "\x00" + login.Identity.Subject }
 
-func (h *Handler) formCookie(id, value string) *http.Cookie {
-	return &http.Cookie{Name: h.formPrefix() + id, Value: value, Path: "/",
-		Secure: h.cfg.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-}
-
-func (h *Handler) formPrefix() string { return h.cfg.CookiePrefix + "-form-" }
-
 // formKey opens the cookie that r brings for a form. It returns nil if there is
 // none, or more than one.
 func (h *Handler) formKey(r *http.Request, id string) []byte {
-	if len(id) != formID || strings.Trim(id, "0123456789abcdef") != "" {
+	if !isHelperID(id) {
 		return nil
 	}
-	cookies := r.CookiesNamed(h.formPrefix() + id)
-	if len(cookies) != 1 {
+	value, ok := h.helperValue(r, formKind, id)
+	if !ok {
 		return nil
 	}
-	plain, err := h.cfg.Sealer.Open(formPurpose, hostOf(r), cookies[0].Value)
+	plain, err := h.cfg.Sealer.Open(formPurpose, hostOf(r), value)
 	if err != nil || len(plain) != formID/2+32 || hex.EncodeToString(plain[:formID/2]) != id {
 		return nil
 	}
@@ -284,7 +275,7 @@ func (h *Handler) formKey(r *http.Request, id string) []byte {
 func (h *Handler) formCookies(r *http.Request) []string {
 	var ids []string
 	for _, c := range r.Cookies() {
-		if id, ok := strings.CutPrefix(c.Name, h.formPrefix()); ok && len(id) == formID {
+		if id, ok := strings.CutPrefix(c.Name, h.helperName(formKind, "")); ok && len(id) == formID {
 			ids = append(ids, id)
 		}
 	}
@@ -303,7 +294,7 @@ func (h *Handler) pruneForms(w http.ResponseWriter, r *http.Request) {
 			}
 			h.cfg.Forms.drop(id)
 		}
-		h.clearForm(w, id)
+		h.clearHelper(w, formKind, id)
 	}
 }
 
@@ -313,12 +304,6 @@ func (h *Handler) clearForms(w http.ResponseWriter, r *http.Request) {
 		if h.formKey(r, id) != nil {
 			h.cfg.Forms.drop(id)
 		}
-		h.clearForm(w, id)
+		h.clearHelper(w, formKind, id)
 	}
-}
-
-func (h *Handler) clearForm(w http.ResponseWriter, id string) {
-	c := h.formCookie(id, "")
-	c.MaxAge = -1
-	http.SetCookie(w, c)
 }

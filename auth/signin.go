@@ -24,11 +24,7 @@ func (h *Handler) loginPage(w http.ResponseWriter, r *http.Request) error {
 	if v.Lost == "" {
 		v.Lost = losses[one(query, "lost")]
 	}
-	_, err := h.who(w, r)
-	switch {
-	case err == nil:
-		return redirect(w, http.StatusSeeOther, v.next())
-	case !isAnonymous(err):
+	if done, err := h.already(w, r, &v); done || err != nil {
 		return err
 	}
 	web.NoteOf(r.Context()).Decision = "login"
@@ -50,13 +46,13 @@ func (h *Handler) onlyProvider() *Provider {
 // way: its script alone sees what is after the "#" of the address that was
 // wanted. Without script the page goes on as well, a moment later.
 func (h *Handler) straightOn(w http.ResponseWriter, r *http.Request, p *Provider, v loginView) error {
-	to := own("login/"+p.Name, "rd", v.RD, "form", v.Form)
+	way := p.way(&v)
 	if r.Header.Get("Sec-Fetch-Mode") == "" {
-		return redirect(w, http.StatusSeeOther, to)
+		return redirect(w, http.StatusSeeOther, way.URL)
 	}
 	return h.pages["straight"].Write(w, r, http.StatusOK, web.Page{
-		Title: "Sign in", Data: straightView{Label: p.label(), URL: to, RD: v.RD},
-		Script: scriptURL, Header: http.Header{"Refresh": {"1; url=" + to}},
+		Title: "Sign in", Data: way,
+		Script: scriptURL, Header: http.Header{"Refresh": {"1; url=" + way.URL}},
 	})
 }
 
@@ -78,9 +74,15 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return h.refuse(w, r, v, err)
 	}
+	return signedIn(w, r, login, v.RD, v.Form)
+}
+
+// signedIn ends a sign-in, of whatever kind, at the page that looks whether the
+// cookie came back.
+func signedIn(w http.ResponseWriter, r *http.Request, login *Login, rd, form string) error {
 	n := web.NoteOf(r.Context())
 	n.Decision, n.Subject = "signed-in", login.Identity.User
-	return redirect(w, http.StatusSeeOther, own("landed", "rd", v.RD, "form", v.Form))
+	return redirect(w, http.StatusSeeOther, own("landed", "rd", rd, "form", form))
 }
 
 // refuse shows the form again. Its words are the same for a wrong name and a
@@ -127,8 +129,7 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 	}
 	v.Password = h.cfg.Password != nil
 	for i := range h.cfg.Providers {
-		p := &h.cfg.Providers[i]
-		v.Providers = append(v.Providers, straightView{Label: p.label(), URL: own("login/"+p.Name, "rd", v.RD, "form", v.Form), RD: v.RD})
+		v.Providers = append(v.Providers, h.cfg.Providers[i].way(&v))
 	}
 	if !v.Password && v.Providers == nil {
 		status = http.StatusServiceUnavailable

@@ -117,9 +117,7 @@ func (h *Handler) signOutThere(r *http.Request, login *Login, rd string) (to, st
 	defer cancel()
 	state, err := h.cfg.Sealer.Seal(logoutPurpose, h.publicHost(), []byte(shorter(rd, maxStateRD)), logoutTTL)
 	if err == nil {
-		u := *h.cfg.PublicURL
-		u.Path, u.RawPath, u.RawQuery, u.Fragment = own("logout"), "", "", ""
-		to, err = method.LogoutURL(ctx, login, u.String(), state)
+		to, err = method.LogoutURL(ctx, login, h.absolute("logout"), state)
 	}
 	if err != nil {
 		h.cfg.Log.WarnContext(r.Context(), "signed out here, and not at the provider", "event", "session.provider_logout_failed",

@@ -20,7 +20,10 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 		Created: now, Seen: now, Remember: remember, Login: storeLogin(login),
 		Families: map[string]Family{host: NewFamily(h.child, now)},
 	}
-	s.Replaced = m.replaced(ctx, r, host)
+	old, noOld := m.handleOf(r, host)
+	if noOld == nil {
+		s.Replaced = m.replaced(ctx, old)
+	}
 	if !login.Until.IsZero() {
 		s.Until = login.Until.Add(now.Sub(m.cfg.Now()))
 	}
@@ -34,7 +37,9 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 		return &auth.Unavailable{What: "the session store", Err: err}
 	}
 	fresh.entry.use(now)
-	m.retire(context.WithoutCancel(ctx), r, host, login)
+	if noOld == nil {
+		m.retire(context.WithoutCancel(ctx), old, login)
+	}
 	http.SetCookie(headerWriter{header}, cookie)
 	m.cfg.Log.InfoContext(ctx, "signed in", "event", "session.started", "session", fresh.entry.key.Name(),
 		"subject", login.Identity.User, "provider", login.Identity.Provider)
@@ -44,12 +49,8 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 // maxReplaced bounds the chain: sign-ins within one grace time.
 const maxReplaced = 8
 
-// replaced are the session that r brings and those that it took the place of.
-func (m *Manager) replaced(ctx context.Context, r *http.Request, host string) []Key {
-	h, err := m.handleOf(r, host)
-	if err != nil {
-		return nil
-	}
+// replaced are the session of a handle and those that it took the place of.
+func (m *Manager) replaced(ctx context.Context, h handle) []Key {
 	l, err := m.load(ctx, h)
 	if err != nil {
 		return nil
@@ -61,11 +62,7 @@ func (m *Manager) replaced(ctx context.Context, r *http.Request, host string) []
 // retire ends the session that a sign-in replaces: at once if it is somebody
 // else's (a planted one), and after the grace time if it is the same person's,
 // so that what their other tabs have under way is still answered.
-func (m *Manager) retire(ctx context.Context, r *http.Request, host string, login *auth.Login) {
-	h, err := m.handleOf(r, host)
-	if err != nil {
-		return
-	}
+func (m *Manager) retire(ctx context.Context, h handle, login *auth.Login) {
 	for range maxTries {
 		l, err := m.load(ctx, h)
 		if err != nil {

@@ -38,10 +38,16 @@ func (m *Manager) find(ctx context.Context, purpose string, parts ...string) ([]
 	return all, nil
 }
 
+// endTime bounds how long ending sessions for somebody else takes.
+const endTime = 10 * time.Second
+
 // EndAll implements auth.Sessions. The tokens of a session that this process
 // knows are revoked at the provider; those of another cannot be: only its cookie
 // opens them.
 func (m *Manager) EndAll(ctx context.Context, provider, subject, sid string) (int, error) {
+	// Whoever told of it may hang up, and will not tell again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	defer cancel()
 	keys, err := m.named(ctx, provider, subject, sid)
 	if err != nil {
 		return 0, &auth.Unavailable{What: "the session store", Err: err}

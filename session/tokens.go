@@ -8,8 +8,8 @@ import (
 	"github.com/evergate/evergate/auth"
 )
 
-// minted is a token of the gateway's own, and the access token whose claims it
-// was made of: renewed claims make a new one.
+// minted is a token that was made of the access token, by the gateway or in an
+// exchange, and which one that was: a renewed one makes a new one.
 type minted struct {
 	token storedToken
 	from  string
@@ -116,11 +116,9 @@ func (s *live) exchange(ctx context.Context, want auth.Wanted) (auth.Token, erro
 		return auth.Token{}, &auth.Unavailable{What: "a token for this app", Err: ctx.Err()}
 	}
 	name := "exchanged\x00" + want.Audience + "\x00" + want.Scope
-	s.e.mu.Lock()
-	stored, kept := s.e.stored(), s.e.minted[name]
-	s.e.mu.Unlock()
-	if kept.from == stored.Token && kept.token.Token != "" && !s.m.due(s.e.key, kept.token, s.m.cfg.Now()) {
-		return kept.token.token(), nil
+	stored, t, ok := s.made(name)
+	if ok {
+		return t, nil
 	}
 	method, ok := s.m.cfg.Methods[stored.Identity.Provider].(auth.Exchanger)
 	if !ok {
@@ -140,6 +138,17 @@ func (s *live) exchange(ctx context.Context, want auth.Wanted) (auth.Token, erro
 	return t, nil
 }
 
+// made returns a token that was made of the access token of now and is not due; ok
+// is false where one has to be made of stored.
+func (s *live) made(name string) (stored *storedLogin, t auth.Token, ok bool) {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	stored = s.e.stored()
+	kept := s.e.minted[name]
+	ok = kept.from == stored.Token && kept.token.Token != "" && !s.m.due(s.e.key, kept.token, s.m.cfg.Now())
+	return stored, kept.token.token(), ok
+}
+
 // keep keeps a token that was made of another, for as long as that is the one.
 func (e *entry) keep(name string, t storedToken, from string) {
 	e.mu.Lock()
@@ -155,12 +164,9 @@ func (s *live) mint(ctx context.Context, audience string) (auth.Token, error) {
 	if s.m.cfg.Minter == nil {
 		return auth.Token{}, &auth.Unavailable{What: "the gateway's own tokens"}
 	}
-	s.e.mu.Lock()
-	stored := s.e.stored()
-	kept := s.e.minted[audience]
-	s.e.mu.Unlock()
-	if kept.from == stored.Token && kept.token.Token != "" && !s.m.due(s.e.key, kept.token, s.m.cfg.Now()) {
-		return kept.token.token(), nil
+	stored, t, ok := s.made(audience)
+	if ok {
+		return t, nil
 	}
 	t, err := s.m.cfg.Minter.Mint(ctx, stored.login(), audience)
 	if err != nil {

@@ -108,7 +108,7 @@ func (m *Method) bearer(ctx context.Context, raw string) (*auth.Login, error) {
 		return nil, invalidToken("it is a token of another kind")
 	case v.typ != "at+jwt" && v.typ != "jwt" && v.typ != "":
 		return nil, invalidToken("its typ is not at+jwt")
-	case !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(m.cfg.BearerAudiences, a) }):
+	case !m.isForHere(aud):
 		return nil, invalidToken("it is for another audience")
 	case !isSubject(sub):
 		return nil, invalidToken("its subject is missing, or is none")
@@ -130,4 +130,9 @@ func (m *Method) bearer(ctx context.Context, raw string) (*auth.Login, error) {
 		}
 	}
 	return login, nil
+}
+
+// isForHere reports whether a client's own token is for one of our audiences.
+func (m *Method) isForHere(aud []string) bool {
+	return slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(m.cfg.BearerAudiences, a) })
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -112,7 +111,7 @@ func (m *Method) introspectedLogin(claims map[string]any, raw string) *auth.Logi
 	switch {
 	case claims["active"] != true, !isSubject(sub), isBound,
 		hasEnd && !now.Before(exp), hasStart && now.Add(leeway).Before(nbf), hasIssuer && iss != m.cfg.Issuer,
-		!slices.ContainsFunc(list(claims["aud"]), func(a string) bool { return slices.Contains(m.cfg.BearerAudiences, a) }):
+		!m.isForHere(list(claims["aud"])):
 		return nil
 	}
 	login := &auth.Login{Identity: m.identity(claims), AccessToken: auth.Token{Value: secret.New(raw), Issued: now, Expires: exp}}

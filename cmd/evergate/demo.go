@@ -41,14 +41,8 @@ func (p *program) demo(ctx context.Context, address string) error {
 		return fmt.Errorf("a port for the demo app: %w", err)
 	}
 	app := demo.NewApp(demo.Options{})
-	appServer := &http.Server{Handler: app, ReadHeaderTimeout: 5 * time.Second}
-	appDone := make(chan error, 1)
-	go func() { appDone <- appServer.Serve(appListener) }()
-	defer func() {
-		_ = app.Close()
-		_ = appServer.Close()
-		<-appDone
-	}()
+	defer serveBeside(appListener, app)()
+	defer app.Close()
 	cfg := config.Default()
 	cfg.AccessToken.TTL = 30 * time.Second
 	cfg.Session.RotationGrace = 5 * time.Second
@@ -64,6 +58,17 @@ func (p *program) demo(ctx context.Context, address string) error {
 			"Then your own app, with no file:  evergate dev 3000",
 		},
 	})
+}
+
+// serveBeside serves on l until stop, which waits for its end.
+func serveBeside(l net.Listener, h http.Handler) (stop func()) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	return func() {
+		_ = server.Close()
+		<-done
+	}
 }
 
 func (p *program) devCmd() *cobra.Command {

@@ -16,8 +16,7 @@ import (
 // demoProvider is a small OpenID provider, the demo's second way in.
 type demoProvider struct {
 	*idp.Provider
-	server *http.Server
-	done   chan error
+	stop   func()
 	issuer string
 }
 
@@ -49,9 +48,7 @@ func startProvider(public *url.URL, password secret.Text, ttl time.Duration) (*d
 	mux := http.NewServeMux()
 	mux.Handle("/demo/", p)
 	mux.Handle("/", p.Control())
-	d := &demoProvider{Provider: p, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, done: make(chan error, 1), issuer: o.Issuer}
-	go func() { d.done <- d.server.Serve(l) }()
-	return d, o, nil
+	return &demoProvider{Provider: p, stop: serveBeside(l, mux), issuer: o.Issuer}, o, nil
 }
 
 // control is the address of the page with the buttons.
@@ -60,6 +57,5 @@ func (d *demoProvider) control() string { return d.issuer[:len(d.issuer)-len("de
 // Close ends it, and waits for that.
 func (d *demoProvider) Close() {
 	_ = d.Provider.Close()
-	_ = d.server.Close()
-	<-d.done
+	d.stop()
 }

@@ -52,11 +52,9 @@ func (p *program) init(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	publicURL := "http://localhost:8080"
-	if o.host != "" {
-		if publicURL, err = publicURLOf(o.host); err != nil {
-			return err
-		}
+	publicURL, err := publicURLOf(o.host)
+	if err != nil {
+		return err
 	}
 	files := []string{"evergate.yaml", "evergate.key", "users.yaml"}
 	for _, name := range files {
@@ -126,8 +124,12 @@ func isPort(s string) bool {
 	return err == nil && n > 0 && strings.Trim(s, "0123456789") == ""
 }
 
-// publicURLOf reads --host: a bare name means https, as on the open web.
+// publicURLOf reads --host: a bare name means https, as on the open web, and none
+// means this machine.
 func publicURLOf(host string) (string, error) {
+	if host == "" {
+		return "http://localhost:8080", nil
+	}
 	if !strings.Contains(host, "://") {
 		host = "https://" + host
 	}

@@ -31,12 +31,9 @@ func (p *program) initOIDCCmd() *cobra.Command {
 }
 
 func (p *program) initOIDC(ctx context.Context, issuer, host, name, clientID string) error {
-	public := "http://localhost:8080"
-	if host != "" {
-		var err error
-		if public, err = publicURLOf(host); err != nil {
-			return err
-		}
+	public, err := publicURLOf(host)
+	if err != nil {
+		return err
 	}
 	issuer = strings.TrimSuffix(issuer, "/.well-known/openid-configuration")
 	probed, err := oidc.Probe(ctx, issuer, oidc.ProbeOptions{})

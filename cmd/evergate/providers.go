@@ -21,11 +21,6 @@ import (
 // buildProviders makes the OpenID Connect providers. It asks them nothing.
 func buildProviders(cfg *config.Config, log *slog.Logger, now func() time.Time,
 	once func(context.Context, string, time.Time) (bool, error)) (all []*oidc.Method, err error) {
-	defer func() {
-		if err != nil {
-			all = nil
-		}
-	}()
 	for _, o := range cfg.Providers() {
 		c, err := providerConfig(cfg, o)
 		if err != nil {

@@ -54,6 +54,13 @@ type part struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+func (c Check) ask(ctx context.Context) part {
+	if err := c(ctx); err != nil {
+		return part{Reason: err.Error()}
+	}
+	return part{OK: true}
+}
+
 func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
@@ -62,18 +69,11 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 		Parts map[string]part `json:"parts"`
 	}{true, map[string]part{}}
 	for name, check := range h.Checks {
-		p := part{OK: true}
-		if err := check(ctx); err != nil {
-			p, answer.Ready = part{Reason: err.Error()}, false
-		}
-		answer.Parts[name] = p
+		answer.Parts[name] = check.ask(ctx)
+		answer.Ready = answer.Ready && answer.Parts[name].OK
 	}
 	for name, check := range h.Beside {
-		p := part{OK: true}
-		if err := check(ctx); err != nil {
-			p = part{Reason: err.Error()}
-		}
-		answer.Parts[name] = p
+		answer.Parts[name] = check.ask(ctx)
 	}
 	if h.Draining != nil && h.Draining() {
 		answer.Ready = false
