@@ -112,7 +112,7 @@ func (m *Manager) Once(ctx context.Context, name string, until time.Time) (bool,
 		return false, &auth.Unavailable{What: "the session store", Err: err}
 	}
 	expires := now.Add(until.Sub(m.cfg.Now()))
-	err = m.cfg.Store.Put(ctx, Key(m.cfg.Ring.Tags("once", name)[0]), Record{Version: 1, Expires: expires})
+	err = m.cfg.Store.Put(ctx, Key(m.cfg.Ring.Tags("once", name)[0]), 0, Record{Version: 1, Expires: expires})
 	if errors.Is(err, ErrConflict) {
 		return false, nil
 	}

@@ -75,7 +75,7 @@ func (m *Manager) writeEntry(ctx context.Context, e *entry) {
 
 // reload reads an entry's record again with the data key at hand.
 func (m *Manager) reload(ctx context.Context, e *entry) bool {
-	rec, err := m.cfg.Store.Get(ctx, e.key)
+	rec, err := m.cfg.Store.Get(ctx, e.key, 0)
 	if errors.Is(err, ErrNotFound) {
 		m.gone(e.key, auth.Ended)
 		return false

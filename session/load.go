@@ -20,7 +20,7 @@ type loaded struct {
 // handle whose data key is not the session's, or an outage.
 func (m *Manager) load(ctx context.Context, h handle) (loaded, error) {
 	key := h.session.Key()
-	rec, err := m.cfg.Store.Get(ctx, key)
+	rec, err := m.cfg.Store.Get(ctx, key, 0)
 	if err != nil {
 		if errors.Is(err, ErrNotFound) {
 			m.gone(key, auth.Ended)
@@ -71,7 +71,7 @@ func (m *Manager) save(ctx context.Context, l loaded, next state) (loaded, error
 		return loaded{}, err
 	}
 	rec := Record{Version: number, Expires: m.expires(&next), Tags: m.tags(&next.Login), Data: data}
-	if err := m.cfg.Store.Put(ctx, l.entry.key, rec); err != nil {
+	if err := m.cfg.Store.Put(ctx, l.entry.key, l.number, rec); err != nil {
 		return loaded{}, err
 	}
 	l.number, l.state = number, &next

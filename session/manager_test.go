@@ -122,18 +122,25 @@ type faulty struct {
 
 var errDisk = errors.New("the disk is full")
 
-func (f *faulty) Get(ctx context.Context, k session.Key) (session.Record, error) {
+func (f *faulty) Get(ctx context.Context, k session.Key, atLeast uint64) (session.Record, error) {
 	if f.read.Load() {
 		return session.Record{}, errDisk
 	}
-	return f.Store.Get(ctx, k)
+	return f.Store.Get(ctx, k, atLeast)
 }
 
-func (f *faulty) Put(ctx context.Context, k session.Key, r session.Record) error {
+func (f *faulty) Lease(ctx context.Context, k session.Key, h session.Holder, ttl time.Duration) (session.Leased, error) {
+	if f.read.Load() {
+		return session.Leased{}, errDisk
+	}
+	return f.Store.Lease(ctx, k, h, ttl)
+}
+
+func (f *faulty) Put(ctx context.Context, k session.Key, prev uint64, r session.Record) error {
 	if f.write.Load() {
 		return errDisk
 	}
-	return f.Store.Put(ctx, k, r)
+	return f.Store.Put(ctx, k, prev, r)
 }
 
 // bed is a Manager and what is around it.
@@ -819,10 +826,10 @@ func (r *recorder) text() string {
 	return r.all.String()
 }
 
-func (r *recorder) Put(ctx context.Context, k session.Key, rec session.Record) error {
+func (r *recorder) Put(ctx context.Context, k session.Key, prev uint64, rec session.Record) error {
 	r.mu.Lock()
 	r.all.Write(k[:])
 	r.all.Write(rec.Data)
 	r.mu.Unlock()
-	return r.Store.Put(ctx, k, rec)
+	return r.Store.Put(ctx, k, prev, rec)
 }

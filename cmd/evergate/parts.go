@@ -31,7 +31,7 @@ func buildStore(cfg *config.Config, log *slog.Logger, inMemory bool) (session.St
 
 // readable asks the store for a session that nobody has.
 func readable(ctx context.Context, store session.Store) error {
-	if _, err := store.Get(ctx, session.Key{}); !errors.Is(err, session.ErrNotFound) {
+	if _, err := store.Get(ctx, session.Key{}, 0); !errors.Is(err, session.ErrNotFound) {
 		return err
 	}
 	return nil

@@ -61,8 +61,8 @@ type shiftedStore struct {
 	clock *shifted
 }
 
-func (s shiftedStore) Get(ctx context.Context, k session.Key) (session.Record, error) {
-	rec, err := s.Store.Get(ctx, k)
+func (s shiftedStore) Get(ctx context.Context, k session.Key, atLeast uint64) (session.Record, error) {
+	rec, err := s.Store.Get(ctx, k, atLeast)
 	rec.Now = rec.Now.Add(s.clock.offset())
 	return rec, err
 }

@@ -28,6 +28,9 @@ type Store struct {
 	log   *slog.Logger
 	clock clock
 
+	leases  session.Leases
+	watches session.Watches
+
 	ops  chan *op
 	stop chan struct{}
 	wg   sync.WaitGroup
@@ -135,14 +138,14 @@ func (s *Store) Path() string { return filepath.Clean(s.path) }
 func (s *Store) Now(ctx context.Context) (time.Time, error) { return s.clock.now(), ctx.Err() }
 
 // Get implements session.Store.
-func (s *Store) Get(ctx context.Context, key session.Key) (rec session.Record, err error) {
+func (s *Store) Get(ctx context.Context, key session.Key, _ uint64) (rec session.Record, err error) {
 	if err := ctx.Err(); err != nil {
 		return session.Record{}, err
 	}
 	found := false
 	err = s.db.View(func(tx *bolt.Tx) error {
 		rec, found = decode(tx.Bucket(bucketSessions).Get(key[:]))
-		rec.Data = append([]byte(nil), rec.Data...) // bolt's memory is gone after the transaction
+		rec = own(rec)
 		return nil
 	})
 	if err != nil {

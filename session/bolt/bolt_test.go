@@ -34,7 +34,7 @@ func TestRecordsSurviveAndDeletionsToo(t *testing.T) {
 	before, _ := s.Now(t.Context())
 	rec := session.Record{Version: 1, Expires: before.Add(time.Hour), Data: []byte("x")}
 	for _, k := range []session.Key{kept, gone} {
-		if err := s.Put(t.Context(), k, rec); err != nil {
+		if err := s.Put(t.Context(), k, rec.Version-1, rec); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -44,15 +44,15 @@ func TestRecordsSurviveAndDeletionsToo(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Put(t.Context(), kept, session.Record{Version: 2, Expires: before.Add(time.Hour)}); err == nil {
+	if err := s.Put(t.Context(), kept, 1, session.Record{Version: 2, Expires: before.Add(time.Hour)}); err == nil {
 		t.Error("put after close: got nil, want an error")
 	}
 	s = open(t, path)
 	defer s.Close()
-	if got, err := s.Get(t.Context(), kept); err != nil || got.Version != 1 {
+	if got, err := s.Get(t.Context(), kept, 0); err != nil || got.Version != 1 {
 		t.Errorf("kept: got version %d, %v, want 1", got.Version, err)
 	}
-	if _, err := s.Get(t.Context(), gone); !errors.Is(err, session.ErrNotFound) {
+	if _, err := s.Get(t.Context(), gone, 0); !errors.Is(err, session.ErrNotFound) {
 		t.Errorf("deleted: got %v, want ErrNotFound", err)
 	}
 	if after, _ := s.Now(t.Context()); after.Before(before) {
@@ -98,7 +98,7 @@ func TestExpiredRecordsAreSwept(t *testing.T) {
 		if i%2 == 0 {
 			rec.Expires = now.Add(time.Hour)
 		}
-		if err := s.Put(t.Context(), session.Key{byte(i)}, rec); err != nil {
+		if err := s.Put(t.Context(), session.Key{byte(i)}, 0, rec); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -118,7 +118,7 @@ func TestWaitingWritesShareATransaction(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			if err := s.Put(t.Context(), session.Key{byte(i), 9}, session.Record{Version: 1, Expires: now.Add(time.Hour)}); err != nil {
+			if err := s.Put(t.Context(), session.Key{byte(i), 9}, 0, session.Record{Version: 1, Expires: now.Add(time.Hour)}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -136,10 +136,10 @@ func BenchmarkGet(b *testing.B) {
 	}
 	defer s.Close()
 	now, _ := s.Now(b.Context())
-	_ = s.Put(b.Context(), session.Key{1}, session.Record{Version: 1, Expires: now.Add(time.Hour), Data: make([]byte, 900)})
+	_ = s.Put(b.Context(), session.Key{1}, 0, session.Record{Version: 1, Expires: now.Add(time.Hour), Data: make([]byte, 900)})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Get(b.Context(), session.Key{1}); err != nil {
+		if _, err := s.Get(b.Context(), session.Key{1}, 0); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 // op is one change that waits for its turn.
 type op struct {
 	key    session.Key
+	prev   uint64         // the version to be there
 	rec    session.Record // to put, unless remove is set
 	remove bool
 	done   chan error
@@ -24,8 +25,8 @@ type op struct {
 const maxBatch = 256
 
 // Put implements session.Store.
-func (s *Store) Put(ctx context.Context, key session.Key, rec session.Record) error {
-	return s.do(ctx, &op{key: key, rec: rec})
+func (s *Store) Put(ctx context.Context, key session.Key, prev uint64, rec session.Record) error {
+	return s.do(ctx, &op{key: key, prev: prev, rec: rec})
 }
 
 // Delete implements session.Store.
@@ -119,8 +120,11 @@ func (s *Store) commit(batch []*op) {
 	for i, o := range batch {
 		if err != nil {
 			o.done <- fmt.Errorf("bolt: write session: %w", err)
-		} else {
-			o.done <- results[i]
+			continue
+		}
+		o.done <- results[i]
+		if results[i] == nil {
+			s.watches.Notify(o.key)
 		}
 	}
 }
@@ -134,7 +138,7 @@ func (o *op) apply(tx *bolt.Tx, now time.Time) (result, err error) {
 		if found && !now.Before(old.Expires) {
 			version = 0
 		}
-		if version+1 != o.rec.Version {
+		if version != o.prev || o.rec.Version <= o.prev {
 			return session.ErrConflict, nil
 		}
 	}

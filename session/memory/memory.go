@@ -3,7 +3,9 @@
 package memory
 
 import (
+	"bytes"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +16,8 @@ import (
 // Store implements session.Store. Make one with New.
 type Store struct {
 	started time.Time
+	leases  session.Leases
+	watches session.Watches
 
 	mu      sync.Mutex // guards records, swept
 	records map[session.Key]session.Record
@@ -31,7 +35,7 @@ func New() *Store {
 func (s *Store) now() time.Time { return s.started.Add(time.Since(s.started)).Round(0) }
 
 // Get implements session.Store.
-func (s *Store) Get(ctx context.Context, key session.Key) (session.Record, error) {
+func (s *Store) Get(ctx context.Context, key session.Key, _ uint64) (session.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return session.Record{}, err
 	}
@@ -42,8 +46,12 @@ func (s *Store) Get(ctx context.Context, key session.Key) (session.Record, error
 		return session.Record{}, session.ErrNotFound
 	}
 	rec.Now = s.now()
-	rec.Data, rec.Tags = append([]byte(nil), rec.Data...), slices.Clone(rec.Tags)
-	return rec, nil
+	return copied(rec), nil
+}
+
+func copied(rec session.Record) session.Record {
+	rec.Data, rec.Meta, rec.Tags = bytes.Clone(rec.Data), bytes.Clone(rec.Meta), slices.Clone(rec.Tags)
+	return rec
 }
 
 // live returns the record under key unless it has expired. mu is held.
@@ -53,10 +61,11 @@ func (s *Store) live(key session.Key) (session.Record, bool) {
 }
 
 // Put implements session.Store.
-func (s *Store) Put(ctx context.Context, key session.Key, rec session.Record) error {
+func (s *Store) Put(ctx context.Context, key session.Key, prev uint64, rec session.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer s.watches.Notify(key) // after mu is free
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep()
@@ -64,11 +73,10 @@ func (s *Store) Put(ctx context.Context, key session.Key, rec session.Record) er
 	if !ok {
 		old = session.Record{}
 	}
-	if old.Version+1 != rec.Version {
+	if old.Version != prev || rec.Version <= prev {
 		return session.ErrConflict
 	}
-	rec.Data, rec.Tags = append([]byte(nil), rec.Data...), slices.Clone(rec.Tags)
-	s.records[key] = rec
+	s.records[key] = copied(rec)
 	return nil
 }
 
@@ -77,6 +85,7 @@ func (s *Store) Delete(ctx context.Context, key session.Key) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer s.watches.Notify(key) // after mu is free
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.records, key)
@@ -98,6 +107,58 @@ func (s *Store) Find(ctx context.Context, tag session.Tag) (keys []session.Key, 
 	}
 	return keys, nil
 }
+
+// Scan implements session.Store.
+func (s *Store) Scan(ctx context.Context, visit func(session.Key, session.Record) error) error {
+	s.mu.Lock()
+	all, now := maps.Clone(s.records), s.now()
+	s.mu.Unlock()
+	for key, rec := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if len(rec.Meta) == 0 || !now.Before(rec.Expires) {
+			continue
+		}
+		if err := visit(key, copied(rec)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Lease implements session.Store.
+func (s *Store) Lease(ctx context.Context, key session.Key, holder session.Holder, ttl time.Duration) (session.Leased, error) {
+	rec, err := s.Get(ctx, key, 0)
+	if err != nil {
+		return session.Leased{}, err
+	}
+	number, err := s.leases.Take(key, holder, ttl, rec.Now)
+	if err != nil {
+		return session.Leased{}, err
+	}
+	// What the record was before the lease was taken may be over.
+	rec, err = s.Get(ctx, key, 0)
+	return session.Leased{Number: number, Record: rec}, err
+}
+
+// Release implements session.Store.
+func (s *Store) Release(ctx context.Context, key session.Key, holder session.Holder) error {
+	if s.leases.Give(key, holder) {
+		s.watches.Notify(key)
+	}
+	return ctx.Err()
+}
+
+// Watch implements session.Store.
+func (s *Store) Watch(key session.Key, notify func()) (stop func()) {
+	stop = s.watches.Add(key, notify)
+	notify()
+	return stop
+}
+
+// Epoch implements session.Store.
+func (s *Store) Epoch() uint64 { return 0 }
 
 // Now implements session.Store.
 func (s *Store) Now(ctx context.Context) (time.Time, error) { return s.now(), ctx.Err() }

@@ -32,6 +32,13 @@ func TestStore(t *testing.T, open func(t *testing.T) session.Store) {
 		"the clock does not run backwards":           clock,
 		"a record is found by each of its tags":      tags,
 		"many records bear one tag":                  shared,
+		"a version may leap":                         leap,
+		"meta is kept, and listed":                   scan,
+		"a lease is one holder's":                    lease,
+		"a lease that is not extended ends":          leaseEnds,
+		"a lease shows the record of now":            leaseReads,
+		"of many who ask one gets the lease":         leaseRace,
+		"who watches is woken":                       watch,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -61,11 +68,11 @@ func now(t *testing.T, s session.Store) time.Time {
 
 func put(t *testing.T, s session.Store, k session.Key, version uint64, data string) error {
 	t.Helper()
-	return s.Put(t.Context(), k, session.Record{Version: version, Expires: now(t, s).Add(time.Hour), Data: []byte(data)})
+	return s.Put(t.Context(), k, max(version, 1)-1, session.Record{Version: version, Expires: now(t, s).Add(time.Hour), Data: []byte(data)})
 }
 
 func unknownKey(t *testing.T, s session.Store) {
-	if _, err := s.Get(t.Context(), newKey()); !errors.Is(err, session.ErrNotFound) {
+	if _, err := s.Get(t.Context(), newKey(), 0); !errors.Is(err, session.ErrNotFound) {
 		t.Errorf("get: got %v, want ErrNotFound", err)
 	}
 	if err := s.Delete(t.Context(), newKey()); err != nil {
@@ -76,10 +83,10 @@ func unknownKey(t *testing.T, s session.Store) {
 func putGet(t *testing.T, s session.Store) {
 	k, before := newKey(), now(t, s)
 	want := session.Record{Version: 1, Expires: before.Add(time.Hour).Truncate(time.Millisecond), Data: []byte("data")}
-	if err := s.Put(t.Context(), k, want); err != nil {
+	if err := s.Put(t.Context(), k, 0, want); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.Get(t.Context(), k)
+	got, err := s.Get(t.Context(), k, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +111,7 @@ func compareAndSet(t *testing.T, s session.Store) {
 			t.Errorf("put version %d: got %v, want %v", step.version, err, step.want)
 		}
 	}
-	if got, err := s.Get(t.Context(), k); err != nil || got.Version != 3 {
+	if got, err := s.Get(t.Context(), k, 0); err != nil || got.Version != 3 {
 		t.Errorf("after the conflicts: got version %d, %v, want 3", got.Version, err)
 	}
 }
@@ -142,7 +149,7 @@ func deleted(t *testing.T, s session.Store) {
 	if err := s.Delete(t.Context(), k); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), k); !errors.Is(err, session.ErrNotFound) {
+	if _, err := s.Get(t.Context(), k, 0); !errors.Is(err, session.ErrNotFound) {
 		t.Errorf("get: got %v, want ErrNotFound", err)
 	}
 	if err := put(t, s, k, 2, "x"); !errors.Is(err, session.ErrConflict) {
@@ -153,14 +160,14 @@ func deleted(t *testing.T, s session.Store) {
 func expiry(t *testing.T, s session.Store) {
 	k := newKey()
 	rec := session.Record{Version: 1, Expires: now(t, s).Add(80 * time.Millisecond), Data: []byte("x")}
-	if err := s.Put(t.Context(), k, rec); err != nil {
+	if err := s.Put(t.Context(), k, 0, rec); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), k); err != nil {
+	if _, err := s.Get(t.Context(), k, 0); err != nil {
 		t.Fatalf("before its expiry: %v", err)
 	}
 	time.Sleep(120 * time.Millisecond)
-	if _, err := s.Get(t.Context(), k); !errors.Is(err, session.ErrNotFound) {
+	if _, err := s.Get(t.Context(), k, 0); !errors.Is(err, session.ErrNotFound) {
 		t.Errorf("after its expiry: got %v, want ErrNotFound", err)
 	}
 	if err := put(t, s, k, 2, "x"); !errors.Is(err, session.ErrConflict) {
@@ -176,12 +183,12 @@ func hostile(t *testing.T, s session.Store) {
 	}
 	data := [][]byte{nil, []byte("\x00\r\n\xff"), bytes.Repeat([]byte{0xa5}, 1<<20)}
 	for i, k := range keys {
-		if err := s.Put(t.Context(), k, session.Record{Version: 1, Expires: now(t, s).Add(time.Hour), Data: data[i]}); err != nil {
+		if err := s.Put(t.Context(), k, 0, session.Record{Version: 1, Expires: now(t, s).Add(time.Hour), Data: data[i]}); err != nil {
 			t.Fatalf("put %d: %v", i, err)
 		}
 	}
 	for i, k := range keys {
-		if got, err := s.Get(t.Context(), k); err != nil || !bytes.Equal(got.Data, data[i]) {
+		if got, err := s.Get(t.Context(), k, 0); err != nil || !bytes.Equal(got.Data, data[i]) {
 			t.Errorf("get %d: got %d bytes, %v, want %d bytes", i, len(got.Data), err, len(data[i]))
 		}
 	}
@@ -189,11 +196,11 @@ func hostile(t *testing.T, s session.Store) {
 
 func ownBytes(t *testing.T, s session.Store) {
 	k, data := newKey(), []byte("first")
-	if err := s.Put(t.Context(), k, session.Record{Version: 1, Expires: now(t, s).Add(time.Hour), Data: data}); err != nil {
+	if err := s.Put(t.Context(), k, 0, session.Record{Version: 1, Expires: now(t, s).Add(time.Hour), Data: data}); err != nil {
 		t.Fatal(err)
 	}
 	copy(data, "XXXXX")
-	got, err := s.Get(t.Context(), k)
+	got, err := s.Get(t.Context(), k, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +211,7 @@ func ownBytes(t *testing.T, s session.Store) {
 	if string(got.Data) != "YYYYY" {
 		t.Errorf("bytes handed out: got %q, want YYYYY", got.Data)
 	}
-	if again, err := s.Get(t.Context(), k); err != nil || string(again.Data) != "other" {
+	if again, err := s.Get(t.Context(), k, 0); err != nil || string(again.Data) != "other" {
 		t.Errorf("stored bytes: got %q, %v, want other", again.Data, err)
 	}
 }
@@ -213,14 +220,14 @@ func canceled(t *testing.T, s session.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	k := newKey()
-	err := s.Put(ctx, k, session.Record{Version: 1, Expires: now(t, s).Add(time.Hour)})
+	err := s.Put(ctx, k, 0, session.Record{Version: 1, Expires: now(t, s).Add(time.Hour)})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("put: got %v, want context.Canceled", err)
 	}
-	if _, err := s.Get(ctx, k); !errors.Is(err, context.Canceled) {
+	if _, err := s.Get(ctx, k, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("get: got %v, want context.Canceled", err)
 	}
-	if _, err := s.Get(t.Context(), k); !errors.Is(err, session.ErrNotFound) {
+	if _, err := s.Get(t.Context(), k, 0); !errors.Is(err, session.ErrNotFound) {
 		t.Errorf("get after a canceled put: got %v, want ErrNotFound", err)
 	}
 }
@@ -239,7 +246,7 @@ func clock(t *testing.T, s session.Store) {
 func tagged(t *testing.T, s session.Store, k session.Key, version uint64, life time.Duration, tags ...session.Tag) {
 	t.Helper()
 	rec := session.Record{Version: version, Expires: now(t, s).Add(life), Tags: tags, Data: []byte("data")}
-	if err := s.Put(t.Context(), k, rec); err != nil {
+	if err := s.Put(t.Context(), k, version-1, rec); err != nil {
 		t.Fatalf("put version %d: %v", version, err)
 	}
 }
@@ -267,7 +274,7 @@ func tags(t *testing.T, s session.Store) {
 	wantFound(t, s, "the first tag", first, k, other)
 	wantFound(t, s, "the second tag", second, k)
 	wantFound(t, s, "a tag nobody bears", third)
-	if got, err := s.Get(t.Context(), k); err != nil || !slices.Equal(got.Tags, []session.Tag{first, second}) || string(got.Data) != "data" {
+	if got, err := s.Get(t.Context(), k, 0); err != nil || !slices.Equal(got.Tags, []session.Tag{first, second}) || string(got.Data) != "data" {
 		t.Errorf("get: got %d tags and %q, %v, want both tags and the data", len(got.Tags), got.Data, err)
 	}
 	time.Sleep(120 * time.Millisecond)
