@@ -255,7 +255,7 @@ func (l *loaded) stored() storedLogin {
 	l.entry.mu.Lock()
 	defer l.entry.mu.Unlock()
 	if u := l.entry.unsaved; u != nil {
-		return *u
+		return u.storedLogin
 	}
 	return l.state.Login
 }

@@ -33,7 +33,7 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 	}
 	fresh := loaded{now: now, entry: m.entry(h.session.Key()), version: version{dk: h.key, skew: now.Sub(m.cfg.Now())}}
 	if _, err := m.save(ctx, fresh, s); err != nil {
-		m.gone(fresh.entry.key, auth.Ended)
+		m.gone(fresh.entry.key, auth.Ended, true)
 		return &auth.Unavailable{What: "the session store", Err: err}
 	}
 	fresh.entry.use(now)

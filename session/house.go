@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/evergate/evergate/auth"
 )
 
 const (
@@ -25,6 +23,7 @@ func (m *Manager) keepHouse() {
 		case <-tick.C:
 		}
 		ctx, cancel := context.WithTimeout(m.ctx, storeTimeout)
+		m.heal(ctx)
 		m.writeBehind(ctx, m.seenEvery()/2)
 		cancel()
 		m.forget()
@@ -48,23 +47,25 @@ func (m *Manager) writeBehind(ctx context.Context, coarse time.Duration) {
 func (m *Manager) writeEntry(ctx context.Context, e *entry) {
 	for range maxTries {
 		e.mu.Lock()
-		l, seen, unsaved := loaded{version: e.at, entry: e}, e.seen, e.unsaved
+		l, seen, unsaved := loaded{version: e.at, inStore: e.at.number, entry: e}, e.seen, e.unsaved
 		if e.flight != nil {
 			unsaved = nil // a renewal is about to store something newer
 		}
 		e.mu.Unlock()
 		next := *l.state
-		next.Seen = seen
+		next.Seen = later(seen, next.Seen)
+		if unsaved != nil && next.Login.grant() != unsaved.over {
+			// Another process has renewed, or the write had gone through after all.
+			e.dropUnsaved(unsaved)
+			unsaved = nil
+		}
 		if unsaved != nil {
-			next.Login = *unsaved
+			next.Login = unsaved.storedLogin
+			next.Renewals++
 		}
 		_, err := m.save(ctx, l, next)
 		if err == nil {
-			e.mu.Lock()
-			if unsaved != nil && e.unsaved == unsaved {
-				e.unsaved = nil
-			}
-			e.mu.Unlock()
+			e.dropUnsaved(unsaved)
 			return
 		}
 		if !errors.Is(err, ErrConflict) || !m.reload(ctx, e) {
@@ -73,28 +74,28 @@ func (m *Manager) writeEntry(ctx context.Context, e *entry) {
 	}
 }
 
+// dropUnsaved forgets a login that needs no storing any more.
+func (e *entry) dropUnsaved(unsaved *unsavedLogin) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.unsaved == unsaved {
+		e.unsaved = nil
+	}
+}
+
 // reload reads an entry's record again with the data key at hand.
 func (m *Manager) reload(ctx context.Context, e *entry) bool {
-	rec, err := m.cfg.Store.Get(ctx, e.key, 0)
-	if errors.Is(err, ErrNotFound) {
-		m.gone(e.key, auth.Ended)
-		return false
-	}
-	if err != nil {
-		return false
-	}
 	e.mu.Lock()
-	at := e.at
+	at, atLeast := e.at, max(e.at.number, e.atLeast)
 	e.mu.Unlock()
-	if rec.Version <= at.number {
-		return rec.Version == at.number
+	rec, err := m.cfg.Store.Get(ctx, e.key, atLeast)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		_, err = m.absent(ctx, e.key, at.dk, err)
+	case err == nil:
+		_, err = m.opened(ctx, at.dk, e.key, rec)
 	}
-	s, err := openState(rec.Data, at.dk, e.key, rec.Version)
-	if err != nil {
-		return false
-	}
-	e.learn(version{number: rec.Version, dk: at.dk, state: &s, skew: rec.Now.Sub(m.cfg.Now())})
-	return true
+	return err == nil
 }
 
 // forget drops entries that nothing here needs: the store has the session.

@@ -83,16 +83,64 @@ var (
 // with the Manager.
 func (s *live) Attend(ctx context.Context, allowed func(*auth.Login) error) (context.Context, func()) {
 	attended, cancel := context.WithCancelCause(ctx)
-	s.e.mu.Lock()
-	s.e.streams++
-	s.e.mu.Unlock()
+	s.e.watch(s.m.cfg.Store)
 	s.m.wg.Go(func() {
 		cancel(s.attend(attended, allowed))
-		s.e.mu.Lock()
-		s.e.streams--
-		s.e.mu.Unlock()
+		s.e.endWatch()
 	})
 	return attended, s.activity
+}
+
+// watch has the entry hear of changes that other processes make, for as long as it
+// has streams.
+func (e *entry) watch(store Store) {
+	e.mu.Lock()
+	e.streams++
+	first := e.streams == 1
+	e.mu.Unlock()
+	if !first {
+		return
+	}
+	stop := store.Watch(e.key, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.stale = true
+		e.wakeLocked()
+	})
+	e.mu.Lock()
+	if e.streams > 0 && e.unwatch == nil {
+		e.unwatch, stop = stop, nil
+	}
+	e.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+func (e *entry) endWatch() {
+	e.mu.Lock()
+	e.streams--
+	var stop func()
+	if e.streams == 0 {
+		stop, e.unwatch = e.unwatch, nil
+	}
+	e.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// refresh looks at the store once for all streams that were told to.
+func (s *live) refresh(ctx context.Context) {
+	s.e.mu.Lock()
+	stale := s.e.stale
+	s.e.stale = false
+	s.e.mu.Unlock()
+	if stale {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		defer cancel()
+		s.m.reload(ctx, s.e)
+	}
 }
 
 func (s *live) activity() {
@@ -105,6 +153,7 @@ func (s *live) activity() {
 // attend watches until the stream has to close, and returns why.
 func (s *live) attend(ctx context.Context, allowed func(*auth.Login) error) error {
 	for {
+		s.refresh(ctx)
 		s.e.mu.Lock()
 		changed, ended, at, stored := s.e.changed, s.e.ended, s.e.at, s.e.stored()
 		idleEnds := s.e.seen.Add(s.m.cfg.IdleTimeout)

@@ -12,39 +12,52 @@ import (
 // loaded is a session as one request sees it.
 type loaded struct {
 	version
-	now   time.Time // the store's
-	entry *entry
+	inStore uint64    // the version that the store has: below number where it lost some
+	now     time.Time // the store's
+	entry   *entry
 }
 
 // load reads the session that h names. The error is ErrNotFound, ErrSeal for a
 // handle whose data key is not the session's, or an outage.
 func (m *Manager) load(ctx context.Context, h handle) (loaded, error) {
 	key := h.session.Key()
-	rec, err := m.cfg.Store.Get(ctx, key, 0)
+	at, known := m.peek(key)
+	if known.deleted {
+		return loaded{}, ErrDeleted // a copy at hand may still say otherwise
+	}
+	rec, err := m.cfg.Store.Get(ctx, key, max(at.number, known.atLeast))
+	if errors.Is(err, ErrNotFound) {
+		return m.absent(ctx, key, h.key, err)
+	}
 	if err != nil {
-		if errors.Is(err, ErrNotFound) {
-			m.gone(key, auth.Ended)
-		}
 		return loaded{}, err
 	}
-	e := m.entry(key)
-	e.mu.Lock()
-	at := e.at
-	e.mu.Unlock()
-	if at.state != nil && at.number == rec.Version {
-		if subtle.ConstantTimeCompare(at.dk[:], h.key[:]) != 1 {
+	return m.opened(ctx, h.key, key, rec)
+}
+
+// opened is the session in a record, opened with dk or known already.
+func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record) (loaded, error) {
+	at, _ := m.peek(key)
+	l := loaded{inStore: rec.Version, now: rec.Now, entry: m.entry(key)}
+	if at.state != nil && at.number == rec.Version && at.mark == markOf(rec.Data) {
+		if subtle.ConstantTimeCompare(at.dk[:], dk[:]) != 1 {
 			return loaded{}, ErrSeal
 		}
-		at.skew = rec.Now.Sub(m.cfg.Now())
-		return loaded{version: at, now: rec.Now, entry: e}, nil
+		l.version = at
+		l.skew = rec.Now.Sub(m.cfg.Now())
+		l.entry.confirmed(m)
+		return l, nil
 	}
-	s, err := openState(rec.Data, h.key, key, rec.Version)
+	s, err := openState(rec.Data, dk, key, rec.Version)
 	if err != nil {
 		return loaded{}, err
 	}
-	l := loaded{now: rec.Now, entry: e, version: version{
-		number: rec.Version, dk: h.key, state: &s, skew: rec.Now.Sub(m.cfg.Now())}}
-	e.learn(l.version)
+	l.version = version{number: rec.Version, mark: markOf(rec.Data), dk: dk, state: &s, skew: rec.Now.Sub(m.cfg.Now())}
+	if at.state != nil && at.dk == dk && at.ahead(&l.version) {
+		return m.putBack(ctx, l, at)
+	}
+	l.entry.learn(l.version)
+	l.entry.confirmed(m)
 	return l, nil
 }
 
@@ -52,7 +65,7 @@ func (m *Manager) load(ctx context.Context, h handle) (loaded, error) {
 func (e *entry) learn(v version) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.at.state != nil && v.number <= e.at.number {
+	if e.at.state != nil && (v.number < e.at.number || v.number == e.at.number && v.mark == e.at.mark) {
 		return
 	}
 	e.at = v
@@ -71,30 +84,59 @@ func (m *Manager) save(ctx context.Context, l loaded, next state) (loaded, error
 		return loaded{}, err
 	}
 	rec := Record{Version: number, Expires: m.expires(&next), Tags: m.tags(&next.Login), Data: data}
-	if err := m.cfg.Store.Put(ctx, l.entry.key, l.number, rec); err != nil {
+	if err := m.cfg.Store.Put(ctx, l.entry.key, l.inStore, rec); err != nil {
+		if errors.Is(err, ErrConflict) {
+			l.entry.overtaken(l.inStore)
+		}
 		return loaded{}, err
 	}
-	l.number, l.state = number, &next
+	l.number, l.inStore, l.mark, l.state = number, number, markOf(data), &next
 	l.entry.learn(l.version)
+	l.entry.confirmed(m)
 	return l, nil
 }
 
-// gone forgets a session that the store no longer has. Where its person did not
-// end it themselves the reason is kept for a while: they will ask.
-func (m *Manager) gone(key Key, reason string) {
+// overtaken notes that the store has something newer than stored: a copy at
+// hand that says otherwise is old.
+func (e *entry) overtaken(stored uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.atLeast = max(e.atLeast, stored+1)
+}
+
+// known is what a process knows of a session's record besides the record.
+type known struct {
+	atLeast uint64 // the store has had a version as high
+	deleted bool   // it was deleted by us, or we were told so
+}
+
+func (m *Manager) peek(key Key) (version, known) {
 	m.mu.Lock()
 	e := m.entries[key]
-	if e == nil && reason == auth.Elsewhere {
+	m.mu.Unlock()
+	if e == nil {
+		return version{}, known{}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.at, known{atLeast: e.atLeast, deleted: e.deleted}
+}
+
+// gone marks a session as ended that the store does not have any more, and
+// remembers for a while why: its person will ask, and a copy at hand may be old.
+func (m *Manager) gone(key Key, reason string, deleted bool) {
+	m.mu.Lock()
+	e := m.entries[key]
+	if e == nil && deleted {
 		e = newEntry(key)
-		e.touched = m.cfg.Now()
 		m.entries[key] = e
 	}
-	if reason != auth.Elsewhere && (e == nil || e.why() != auth.Elsewhere) {
-		delete(m.entries, key)
+	if e != nil {
+		e.touched = m.cfg.Now()
 	}
 	m.mu.Unlock()
 	if e != nil {
-		e.end(reason)
+		e.end(reason, deleted)
 	}
 }
 
@@ -111,7 +153,7 @@ func (m *Manager) revoke(ctx context.Context, key Key, reason string) error {
 	if err := m.cfg.Store.Delete(ctx, key); err != nil {
 		return err
 	}
-	m.gone(key, reason)
+	m.gone(key, reason, true)
 	return nil
 }
 

@@ -23,8 +23,11 @@ type Manager struct {
 	cutGrants context.CancelFunc
 	wg        sync.WaitGroup
 
-	mu      sync.Mutex // guards entries
+	mu      sync.Mutex // guards all below
 	entries map[Key]*entry
+	epoch   uint64    // of the store, as last seen
+	since   time.Time // when that was
+	healed  uint64    // the epoch up to which what is known here was put back
 }
 
 // Config is what a Manager is made of.
@@ -57,6 +60,10 @@ type Config struct {
 	// RenewBefore is how much of an access token's lifetime is left when its
 	// renewal is due.
 	RenewBefore func(lifetime time.Duration) time.Duration
+	// Lease is for how long the right to renew a session is taken: longer than a
+	// provider may take for one answer, so that nobody else asks meanwhile. Zero
+	// means 25 s.
+	Lease time.Duration
 	// Log takes events; nil discards them.
 	Log *slog.Logger
 	// Now is the wall clock, by which access tokens expire; nil means time.Now.
@@ -82,7 +89,14 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.RenewBefore == nil {
 		cfg.RenewBefore = func(life time.Duration) time.Duration { return life / 5 }
 	}
+	if cfg.Lease <= 0 {
+		cfg.Lease = 25 * time.Second
+	}
 	m := &Manager{cfg: cfg, entries: map[Key]*entry{}}
+	if m.epoch = cfg.Store.Epoch(); m.epoch != 0 {
+		m.since = cfg.Now()
+	}
+	m.healed = m.epoch
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.grants, m.cutGrants = context.WithCancel(context.Background())
 	m.wg.Go(m.keepHouse)
@@ -176,8 +190,10 @@ type entry struct {
 
 	mu      sync.Mutex // guards all below
 	at      version    // the newest record seen here
+	atLeast uint64     // the store has had a version as high
+	checked time.Time  // when the store last said so, by the wall clock
 	flight  *flight    // the renewal under way, or nil
-	unsaved *storedLogin
+	unsaved *unsavedLogin
 	trouble map[string]trouble // with renewals, by resource
 	forced  string             // the token that an upstream refused and a renewal was forced for
 	forceAt time.Time          // when another may be forced
@@ -185,6 +201,9 @@ type entry struct {
 	seen    time.Time          // last use, by the store's clock
 	streams int                // attended streams
 	ended   string             // why it ended, or ""
+	deleted bool               // and whether it is known to have been deleted
+	stale   bool               // who watches was told that the record may have changed
+	unwatch func()             // ends the watch that streams keep, or nil
 	changed chan struct{}
 
 	exchanging chan struct{} // of one: who exchanges a token
@@ -194,9 +213,16 @@ func newEntry(key Key) *entry {
 	return &entry{key: key, changed: make(chan struct{}), exchanging: make(chan struct{}, 1)}
 }
 
+// unsavedLogin is a renewed login that the store does not have yet.
+type unsavedLogin struct {
+	storedLogin
+	over string // the grant that the store has in its place
+}
+
 // version is one opened record. It is a value that is replaced, never edited.
 type version struct {
 	number uint64
+	mark   mark
 	dk     DataKey
 	state  *state
 	// skew is the store's clock less the wall clock, when it was read.
@@ -237,12 +263,14 @@ func (e *entry) wakeLocked() {
 	e.changed = make(chan struct{})
 }
 
-// end marks the session as ended here and closes its live connections.
-func (e *entry) end(reason string) {
+// end marks the session as ended here and closes its live connections. Deleted
+// says that it must not be put back where the store still has it.
+func (e *entry) end(reason string, deleted bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.ended == "" {
 		e.ended = reason
 	}
+	e.deleted = e.deleted || deleted
 	e.wakeLocked()
 }

@@ -431,7 +431,7 @@ func TestClearNoEndsTheSession(t *testing.T) {
 		time.Sleep(life + time.Second)
 		b.mustBeAbsent(j, auth.Withdrawn)
 		b.method.set(func(m *method) { m.err = nil })
-		b.mustBeAbsent(j, auth.Ended)
+		b.mustBeAbsent(j, auth.Withdrawn)
 	})
 }
 
@@ -451,7 +451,7 @@ func TestWithdrawnLoginEndsAtOnce(t *testing.T) {
 		b.method.set(func(m *method) { m.check = &auth.Refused{Reason: "password changed"} })
 		b.mustBeAbsent(j, auth.Withdrawn)
 		b.method.set(func(m *method) { m.check = nil })
-		b.mustBeAbsent(j, auth.Ended)
+		b.mustBeAbsent(j, auth.Withdrawn)
 	})
 }
 
@@ -626,7 +626,7 @@ func TestSpentHandleInAJarIsTheft(t *testing.T) {
 		time.Sleep(grace + time.Second)
 		b.mustServe(j)
 		b.mustBeAbsent(thief, auth.Theft)
-		b.mustBeAbsent(j, auth.Ended)
+		b.mustBeAbsent(j, auth.Theft) // the owner asks why, too
 	})
 }
 
@@ -643,8 +643,8 @@ func TestActiveThiefAndOwnerAreToldApartWithinTwoRotations(t *testing.T) {
 				if took := time.Since(start); took > 2*life {
 					b.Errorf("seen after %v, want within two rotations", took)
 				}
-				b.mustBeAbsent(owner, auth.Ended)
-				b.mustBeAbsent(thief, auth.Ended)
+				b.mustBeAbsent(owner, auth.Theft)
+				b.mustBeAbsent(thief, auth.Theft)
 				return
 			}
 		}

@@ -24,6 +24,9 @@ type state struct {
 	// Replaced are sessions of the same person that this one took the place of.
 	// They live on for the grace time, unless this one is signed out.
 	Replaced []Key `json:"replaced,omitempty"`
+	// Renewals counts the grants, so that a store that lost the last of them is
+	// told from one that knows of more than we do.
+	Renewals uint64 `json:"renewals,omitempty"`
 	// Until ends a session that cannot be renewed; zero is no such end.
 	Until    time.Time         `json:"until,omitzero"`
 	Families map[string]Family `json:"families"`
@@ -143,6 +146,15 @@ func (s state) seal(dk DataKey, key Key, version uint64) ([]byte, error) {
 		return nil, err
 	}
 	return aead.Seal(nil, nil, plain, sealContext(key, version)), nil
+}
+
+// mark tells two records of the same version apart: the nonce they are sealed
+// with. A store that lost its last writes may give a version out twice.
+type mark [12]byte
+
+func markOf(data []byte) (m mark) {
+	copy(m[:], data)
+	return m
 }
 
 func openState(data []byte, dk DataKey, key Key, version uint64) (state, error) {

@@ -84,36 +84,54 @@ func (m *Manager) renew(e *entry, h handle, resource, refused string) *flight {
 }
 
 func (m *Manager) runRenewal(ctx context.Context, e *entry, h handle, resource, refused string) {
-	l, err := m.load(ctx, h)
+	// The request that asked had read an older record, maybe.
+	need := func(l *loaded) bool {
+		stored := l.stored()
+		t := stored.of(resource)
+		return m.due(e.key, t, m.cfg.Now()) || refused != "" && t.Token == refused
+	}
+	held, l, err := m.hold(ctx, e, h, need)
 	if err != nil {
 		m.renewalFailed(ctx, e, resource, &auth.Unavailable{What: "the session store", Err: err})
 		return
 	}
-	stored := l.stored()
-	if t := stored.of(resource); !m.due(e.key, t, m.cfg.Now()) && (refused == "" || t.Token != refused) {
-		return // the request that asked had read an older record
+	if held == nil {
+		return
 	}
+	saved := m.grant(ctx, l, h, held, resource)
+	// While the store does not have what came of it, nobody else is to try: the
+	// lease runs out by itself.
+	held.end(saved)
+}
+
+// grant asks the provider for a renewed login and commits it, under the lease. It
+// reports false where an answer could not be stored.
+func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, resource string) bool {
+	stored := l.stored()
 	old := stored.login()
 	method, ok := m.cfg.Methods[old.Identity.Provider]
 	if !ok {
 		m.renewalRefused(ctx, &l, &auth.Refused{Reason: "its provider is not configured any more"})
-		return
+		return true
 	}
 	fresh, err := method.Refresh(ctx, old, resource)
 	if no, ok := errors.AsType[*auth.Refused](err); ok {
+		if now, err := held.look(ctx, h.key); err == nil && now.state.Login.grant() != l.state.Login.grant() {
+			return true // it was said of a grant that another process has replaced meanwhile
+		}
 		m.renewalRefused(ctx, &l, no)
-		return
+		return true
 	}
 	switch {
 	case err != nil:
-		m.renewalFailed(ctx, e, resource, err)
-		return
+		m.renewalFailed(ctx, l.entry, resource, err)
+		return true
 	case fresh.Identity.Subject != old.Identity.Subject:
 		m.renewalRefused(ctx, &l, &auth.Refused{Reason: "the provider answered for another subject"})
 		m.revokeThere(fresh, l.entry.key)
-		return
+		return true
 	}
-	m.commit(ctx, l, h, stored, storeLogin(fresh), resource)
+	return m.commit(ctx, l, h, stored, storeLogin(fresh), resource)
 }
 
 // commit stores a renewed login before anybody uses it. Where the store reads
@@ -123,28 +141,31 @@ func (m *Manager) runRenewal(ctx context.Context, e *entry, h handle, resource, 
 // or the one that sent could not be stored over yet, and nothing else about the
 // record matters. Where the session has ended meanwhile nothing brings it back,
 // and the provider is told (R6).
-func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh storedLogin, resource string) {
+func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh storedLogin, resource string) (saved bool) {
 	had, e := l.state.Login.grant(), l.entry
 	// The answer is here, and costs a sign-in if it is lost: ctx, which bounds the
 	// wait for the provider, does not end the attempt to keep it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
+	next := *l.state
 	for range maxTries {
-		next, base := *l.state, sent
+		next = *l.state
+		base := sent
 		switch next.Login.grant() {
 		case sent.grant():
 			base = next.Login // it may have tokens for other resources by now
 		case had:
 		default:
-			return // another replica was faster
+			return true // another replica was faster
 		}
 		next.Login = base.renewed(fresh, resource)
+		next.Renewals++
 		_, err := m.save(ctx, l, next)
 		if err == nil {
 			e.settled(nil, resource)
 			m.cfg.Log.DebugContext(ctx, "access token renewed", "event", "session.renewed", "session", e.key.Name(),
 				"subject", fresh.Identity.User, "resource", resource, "expires", next.Login.of(resource).Expires)
-			return
+			return true
 		}
 		if errors.Is(err, ErrConflict) {
 			if l, err = m.load(ctx, h); err == nil {
@@ -153,17 +174,18 @@ func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh st
 		}
 		if errors.Is(err, ErrNotFound) {
 			m.revokeThere(fresh.login(), e.key)
-			return
+			return true
 		}
 		m.cfg.Log.WarnContext(ctx, "a renewed access token could not be stored; it is used from memory until it can",
 			"event", "session.store_failed", "err", err)
-		e.settled(&next.Login, resource)
-		return
+		break
 	}
+	e.settled(&unsavedLogin{next.Login, had}, resource)
+	return false
 }
 
 // settled notes a renewal that worked; unsaved is what the store does not have.
-func (e *entry) settled(unsaved *storedLogin, resource string) {
+func (e *entry) settled(unsaved *unsavedLogin, resource string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.unsaved = unsaved
@@ -175,7 +197,7 @@ func (m *Manager) renewalRefused(ctx context.Context, l *loaded, refused *auth.R
 	m.cfg.Log.InfoContext(ctx, "renewal refused: the session ends", "event", "session.withdrawn",
 		"session", l.entry.key.Name(), "subject", l.state.Login.Identity.User, "err", refused)
 	if err := m.revoke(ctx, l.entry.key, auth.Withdrawn); err != nil {
-		l.entry.end(auth.Withdrawn)
+		l.entry.end(auth.Withdrawn, false)
 		m.cfg.Log.WarnContext(ctx, "an ended session could not be deleted; it stays ended", "session", l.entry.key.Name(), "err", err)
 	}
 }
@@ -239,7 +261,7 @@ func (e *entry) usable(m *Manager, resource string) (*storedLogin, error) {
 // stored is the login as it is known here, saved or not. mu is held.
 func (e *entry) stored() *storedLogin {
 	if e.unsaved != nil {
-		return e.unsaved
+		return &e.unsaved.storedLogin
 	}
 	return &e.at.state.Login
 }

@@ -67,6 +67,12 @@ func (s shiftedStore) Get(ctx context.Context, k session.Key, atLeast uint64) (s
 	return rec, err
 }
 
+func (s shiftedStore) Lease(ctx context.Context, k session.Key, h session.Holder, ttl time.Duration) (session.Leased, error) {
+	got, err := s.Store.Lease(ctx, k, h, ttl)
+	got.Record.Now = got.Record.Now.Add(s.clock.offset())
+	return got, err
+}
+
 func (s shiftedStore) Now(ctx context.Context) (time.Time, error) {
 	now, err := s.Store.Now(ctx)
 	return now.Add(s.clock.offset()), err

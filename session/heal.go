@@ -1,0 +1,165 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// A store may lose what it acknowledged last: a replica takes over that had not
+// heard of it, an append-only file is cut short. The processes that use the
+// store remember more, and put it back: at the next request, or within a second
+// of the store's return. Until then nobody renews, since the refresh token that
+// the store has may be a spent one.
+
+const (
+	// calmTime is for how long nobody renews after the store was out of reach.
+	calmTime = 2 * time.Second
+	// trustTime is for how long what a process knows of a record is good for
+	// putting it back where the store has none. It is shorter than a store that
+	// can lose records remembers deletions.
+	trustTime = 30 * time.Minute
+)
+
+// ahead reports whether v holds what o lacks.
+func (v *version) ahead(o *version) bool {
+	return v.number > o.number || v.state.Renewals > o.state.Renewals
+}
+
+// merged is what is known from two branches of one session's history: the later
+// grant, and the further family of each host.
+func (s *state) merged(o *state) state {
+	next := *s
+	if o.Renewals > s.Renewals {
+		next.Renewals, next.Login, next.Until = o.Renewals, o.Login, o.Until
+	}
+	next.Families = maps.Clone(s.Families)
+	for host, f := range o.Families {
+		if f.Generation > next.Families[host].Generation {
+			next.Families[host] = f
+		}
+	}
+	next.Seen = later(s.Seen, o.Seen)
+	next.Retired = s.Retired || o.Retired
+	if len(o.Replaced) > len(s.Replaced) {
+		next.Replaced = o.Replaced
+	}
+	return next
+}
+
+// putBack writes what is known here and the store has lost. L is what it has.
+func (m *Manager) putBack(ctx context.Context, l loaded, at version) (loaded, error) {
+	next := l.state.merged(at.state)
+	l.number = max(l.number, at.number)
+	saved, err := m.save(ctx, l, next)
+	if errors.Is(err, ErrConflict) {
+		return loaded{}, &auth.Unavailable{What: "the session store", RetryAfter: time.Second, Err: err}
+	}
+	if err == nil {
+		m.cfg.Log.InfoContext(ctx, "the store had lost the last writes of a session; they are put back", "event", "session.restored",
+			"session", l.entry.key.Name(), "stored", l.inStore, "known", at.number)
+	}
+	return saved, err
+}
+
+// absent is the answer where the store has no record: the session has ended, or
+// the store has lost it.
+func (m *Manager) absent(ctx context.Context, key Key, dk DataKey, cause error) (loaded, error) {
+	at, _ := m.peek(key)
+	if errors.Is(cause, ErrDeleted) || at.state == nil || at.dk != dk || !m.mayBeLost(key) {
+		m.gone(key, auth.Ended, errors.Is(cause, ErrDeleted))
+		return loaded{}, cause
+	}
+	now, err := m.cfg.Store.Now(ctx)
+	if err != nil {
+		return loaded{}, err
+	}
+	l := loaded{version: at, now: now, entry: m.entry(key)}
+	if m.over(&l) != "" {
+		m.gone(key, auth.Ended, false)
+		return loaded{}, cause
+	}
+	return m.putBack(ctx, l, at)
+}
+
+// mayBeLost reports whether the store was out of reach since it last had the
+// session, and that was lately.
+func (m *Manager) mayBeLost(key Key) bool {
+	m.unrest()
+	m.mu.Lock()
+	e, since := m.entries[key], m.since
+	m.mu.Unlock()
+	if e == nil || m.cfg.Store.Epoch() == 0 {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ended == "" && e.checked.Before(since) && m.cfg.Now().Sub(e.checked) < trustTime
+}
+
+// confirmed notes that the store has what is known of the session.
+func (e *entry) confirmed(m *Manager) {
+	now := m.cfg.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.checked = now
+}
+
+// unrest returns for how much longer nobody should renew.
+func (m *Manager) unrest() time.Duration {
+	epoch, now := m.cfg.Store.Epoch(), m.cfg.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if epoch != m.epoch {
+		m.epoch, m.since = epoch, now
+	}
+	if m.since.IsZero() {
+		return 0
+	}
+	return max(0, min(calmTime, calmTime-now.Sub(m.since)))
+}
+
+// heal puts back what the store may have lost, after it was out of reach.
+func (m *Manager) heal(ctx context.Context) {
+	m.unrest()
+	m.mu.Lock()
+	epoch := m.epoch
+	done := epoch == m.healed
+	m.mu.Unlock()
+	if done {
+		return
+	}
+	for _, e := range m.snapshot() {
+		if err := m.healOne(ctx, e); err != nil {
+			return // it is out of reach again: the next tick goes on
+		}
+	}
+	m.mu.Lock()
+	m.healed = epoch
+	m.mu.Unlock()
+}
+
+func (m *Manager) healOne(ctx context.Context, e *entry) error {
+	e.mu.Lock()
+	deleted, at := e.deleted, e.at
+	e.mu.Unlock()
+	switch {
+	case deleted:
+		return m.cfg.Store.Delete(ctx, e.key)
+	case at.state == nil:
+		return nil
+	}
+	rec, err := m.cfg.Store.Get(ctx, e.key, at.number)
+	if errors.Is(err, ErrNotFound) {
+		_, err = m.absent(ctx, e.key, at.dk, err)
+	} else if err == nil {
+		_, err = m.opened(ctx, at.dk, e.key, rec)
+	}
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSeal) || errors.As(err, new(*auth.Unavailable)) {
+		return nil // that one is settled, or another process is at it
+	}
+	return err
+}
