@@ -799,7 +799,9 @@ func TestUnusedSessionsCostTheProviderNothing(t *testing.T) {
 func TestStoreHoldsNothingReadable(t *testing.T) {
 	run(t, func(b *bed) {
 		rec := &recorder{Store: memory.New()}
+		_ = b.m.Close()
 		b.store.Store = rec
+		b.start()
 		j := b.signIn()
 		time.Sleep(life + time.Second)
 		b.mustServe(j)
