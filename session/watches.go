@@ -60,3 +60,10 @@ func (w *Watches) Keys() []Key {
 	}
 	return keys
 }
+
+// Has reports whether somebody watches key.
+func (w *Watches) Has(key Key) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.byKey[key]) > 0
+}

@@ -1,0 +1,112 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// downTime is for how long reads fail at once after one that got no answer: who
+// can be served from memory need not wait for a server that is away.
+const downTime = 500 * time.Millisecond
+
+var errDown = errors.New("it did not answer a moment ago")
+
+// begin returns the client for one operation, and what ends it.
+func (s *Store) begin(ctx context.Context) (rueidis.Client, context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, nil, err
+	}
+	c := s.client.Load()
+	if c == nil {
+		return nil, nil, nil, s.outage("connect", errors.New("it has not answered yet"))
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opt.Timeout)
+	return *c, ctx, cancel, nil
+}
+
+// did takes the outcome of an operation that began at start: it notices where the
+// server was out of reach, and makes an outage of every error. An error reply of
+// a script counts too: a server that is loading, read-only or out of memory.
+func (s *Store) did(ctx context.Context, what string, start time.Time, err error) error {
+	if err != nil && !rueidis.IsRedisNil(err) {
+		s.lost.Store(true)
+		if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled) {
+			return err // nobody waits for the answer any more
+		}
+		if _, reply := rueidis.IsRedisErr(err); !reply {
+			s.down.Store(time.Now().Add(downTime).UnixNano())
+		}
+		return s.outage(what, err)
+	}
+	if s.lost.Swap(false) || time.Since(start) > slow {
+		s.epoch.Add(1)
+		s.down.Store(0)
+		s.watches.NotifyAll()
+	}
+	return nil
+}
+
+// isDown reports whether the server did not answer a moment ago. Of those who ask
+// once the moment is over, one finds out anew.
+func (s *Store) isDown() bool {
+	until := s.down.Load()
+	if until == 0 {
+		return false
+	}
+	now := time.Now()
+	if now.UnixNano() < until {
+		return true
+	}
+	return !s.down.CompareAndSwap(until, now.Add(s.opt.Timeout).UnixNano())
+}
+
+// outage says what was attempted, and what to look at.
+func (s *Store) outage(what string, err error) error {
+	hint := ""
+	switch text := err.Error(); {
+	case strings.HasPrefix(text, "WRONGPASS"), strings.HasPrefix(text, "NOAUTH"):
+		hint = "; look at session.redis.username and password_file"
+	case strings.HasPrefix(text, "NOPERM"):
+		hint = "; the ACL user needs +@read +@write +@scripting +@connection +@fast +info on the keys of session.redis.key_prefix"
+	case errors.Is(err, context.DeadlineExceeded):
+		hint = fmt.Sprintf("; it gave no answer within %s", s.opt.Timeout)
+	}
+	return fmt.Errorf("redis: %s at %s: %w%s", what, s.where(), err, hint)
+}
+
+// dial connects, and has lost connections noticed.
+func (s *Store) dial(ctx context.Context, address string, d *net.Dialer, cfg *tls.Config) (net.Conn, error) {
+	var conn net.Conn
+	var err error
+	if cfg != nil {
+		td := tls.Dialer{NetDialer: d, Config: cfg}
+		conn, err = td.DialContext(ctx, "tcp", address)
+	} else {
+		conn, err = d.DialContext(ctx, "tcp", address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &watchedConn{Conn: conn, broke: func() { s.lost.Store(true) }}, nil
+}
+
+// watchedConn tells when it breaks.
+type watchedConn struct {
+	net.Conn
+	broke func()
+}
+
+func (c *watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.broke()
+	}
+	return n, err
+}

@@ -1,0 +1,135 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/evergate/evergate/session"
+)
+
+// The server tells once that a copy is out of date, and then not again until the
+// key was read again. So what is watched is read ("armed") before it is told to
+// those who watch: a change that comes after is told anew.
+
+// armory is what waits to be armed. Its zero value with a wake channel is ready.
+type armory struct {
+	mu   sync.Mutex // guards what
+	what map[session.Key]struct{}
+	wake chan struct{} // of one
+}
+
+func (a *armory) add(keys ...session.Key) {
+	if len(keys) == 0 {
+		return
+	}
+	a.mu.Lock()
+	if a.what == nil {
+		a.what = map[session.Key]struct{}{}
+	}
+	for _, key := range keys {
+		a.what[key] = struct{}{}
+	}
+	a.mu.Unlock()
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (a *armory) take() []session.Key {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	keys := make([]session.Key, 0, len(a.what))
+	for key := range a.what {
+		keys = append(keys, key)
+	}
+	clear(a.what)
+	return keys
+}
+
+// Watch implements session.Store.
+func (s *Store) Watch(key session.Key, notify func()) (stop func()) {
+	stop = s.watches.Add(key, notify)
+	s.armed.add(key)
+	return stop
+}
+
+// invalidated is called by the client, between two answers: it must not wait.
+func (s *Store) invalidated(names []rueidis.RedisMessage) {
+	if names == nil { // all of them: the connection was lost, or the server's memory of it
+		s.armed.add(s.watches.Keys()...)
+		return
+	}
+	for i := range names {
+		name, err := names[i].ToString()
+		if err != nil {
+			continue
+		}
+		if key, ok := s.keys.parse(name); ok && s.watches.Has(key) {
+			s.armed.add(key)
+		}
+	}
+}
+
+// keepArmed reads what is watched and tells those who watch. Without tracking it
+// tells them twice a second.
+func (s *Store) keepArmed() {
+	poll := make(<-chan time.Time)
+	if s.opt.NoTracking {
+		tick := time.NewTicker(pollEvery)
+		defer tick.Stop()
+		poll = tick.C
+	}
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.armed.wake:
+		case <-poll:
+			s.watches.NotifyAll()
+			continue
+		}
+		keys := s.armed.take()
+		if err := s.arm(keys); err != nil {
+			// Told all the same, and tried again.
+			s.sleep(pollEvery / 2)
+			s.armed.add(keys...)
+		}
+		for _, key := range keys {
+			s.watches.Notify(key)
+		}
+	}
+}
+
+func (s *Store) arm(keys []session.Key) error {
+	if s.opt.NoTracking || len(keys) == 0 {
+		return nil
+	}
+	c, ctx, cancel, err := s.begin(context.WithoutCancel(s.ctx))
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	reads := make([]rueidis.CacheableTTL, 0, 2*len(keys))
+	for _, key := range keys {
+		if !s.watches.Has(key) {
+			continue
+		}
+		for _, name := range []string{s.keys.record(key), s.keys.lease(key)} {
+			reads = append(reads, rueidis.CT(c.B().Get().Key(name).Cache(), cacheTime))
+		}
+	}
+	if len(reads) == 0 {
+		return nil
+	}
+	start := time.Now()
+	for _, answer := range c.DoMultiCache(ctx, reads...) {
+		if err := answer.Error(); err != nil && !rueidis.IsRedisNil(err) {
+			return s.did(ctx, "watch sessions", start, err)
+		}
+	}
+	return nil
+}
