@@ -73,8 +73,8 @@ func (s *Store) outage(what string, err error) error {
 	switch text := err.Error(); {
 	case strings.HasPrefix(text, "WRONGPASS"), strings.HasPrefix(text, "NOAUTH"):
 		hint = "; look at session.redis.username and password_file"
-	case strings.HasPrefix(text, "NOPERM"):
-		hint = "; the ACL user needs +@read +@write +@scripting +@connection +@fast +info on the keys of session.redis.key_prefix"
+	case strings.HasPrefix(text, "NOPERM"), strings.Contains(text, "EXEC was aborted"):
+		hint = "; an ACL user needs +@read +@write +@scripting +@transaction +@connection +@fast +info, and the keys of session.redis.key_prefix"
 	case errors.Is(err, context.DeadlineExceeded):
 		hint = fmt.Sprintf("; it gave no answer within %s", s.opt.Timeout)
 	}

@@ -1,0 +1,4 @@
+package redis
+
+// Connect tries to connect once.
+func (s *Store) Connect() error { return s.connect() }
