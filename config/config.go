@@ -104,7 +104,7 @@ type Session struct {
 	RotationGrace time.Duration `yaml:"rotation_grace"`
 	MaxStale      time.Duration `yaml:"max_stale"`
 	Cookie        Cookie        `yaml:"cookie"`
-	Redis         notYet        `yaml:"redis"`
+	Redis         Redis         `yaml:"redis"`
 }
 
 // Cookie is the session cookie.
@@ -170,7 +170,8 @@ func Default() Config {
 			IdleTimeout: 2 * time.Minute, ShutdownTimeout: 30 * time.Second},
 		AccessToken: AccessToken{TTL: 15 * time.Minute, RenewBefore: RenewBefore{Percent: 20}, Algorithm: "ES256", Audience: "evergate"},
 		Session: Session{Store: "bolt", IdleTimeout: 12 * time.Hour, MaxLifetime: 720 * time.Hour,
-			RotationGrace: time.Minute, MaxStale: 10 * time.Minute},
+			RotationGrace: time.Minute, MaxStale: 10 * time.Minute,
+			Redis: Redis{Addresses: []string{"127.0.0.1:6379"}, KeyPrefix: "evergate:", Timeout: 2 * time.Second}},
 	}
 }
 

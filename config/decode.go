@@ -183,6 +183,12 @@ func setScalar(v reflect.Value, text string) error {
 			return fmt.Errorf("want true or false, got %q", text)
 		}
 		v.SetBool(b)
+	case reflect.Int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("want a whole number, got %q", text)
+		}
+		v.SetInt(int64(n))
 	default:
 		return fmt.Errorf("a key of type %s cannot be read", v.Type())
 	}

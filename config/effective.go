@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,6 +86,11 @@ func show(v reflect.Value) *yaml.Node {
 			return nil
 		}
 		return plainText("true")
+	case reflect.Int:
+		if v.Int() == 0 {
+			return nil
+		}
+		return plainText(strconv.FormatInt(v.Int(), 10))
 	}
 	if v.String() == "" {
 		return nil

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -92,15 +91,11 @@ func (o *OIDC) Secret() (secret.Text, error) {
 	if o.ClientSecretFile == "" {
 		return o.ClientSecret, nil
 	}
-	b, err := os.ReadFile(o.ClientSecretFile)
+	text, err := ReadSecret(o.ClientSecretFile)
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("the client secret of %s: %w", o.Name, err)
 	}
-	text := strings.TrimSpace(string(b))
-	if text == "" {
-		return secret.Text{}, fmt.Errorf("the client secret of %s: %s is empty", o.Name, o.ClientSecretFile)
-	}
-	return secret.New(text), nil
+	return text, nil
 }
 
 // fill sets the defaults of a provider.

@@ -24,13 +24,7 @@ func (c *Config) validate() {
 	if c.AccessToken.Audience == "" {
 		c.wrong("", "access_token.audience", "the audience is empty")
 	}
-	switch c.Session.Store {
-	case "bolt":
-	case "redis", "cookie":
-		c.wrong("use bolt", "session.store", "the store %s is part of the design and does not work in this version", c.Session.Store)
-	default:
-		oneOf(c, "session.store", c.Session.Store, "bolt", "redis", "cookie")
-	}
+	c.checkStore()
 	if name := c.Session.Cookie.Name; name != "" && !isToken(name) {
 		c.wrong("", "session.cookie.name", "%q is no name for a cookie", name)
 	} else if secure := c.PublicURL != nil && c.PublicURL.Scheme == "https"; strings.HasPrefix(name, "__") && !secure {

@@ -122,7 +122,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	sessions, err = session.New(session.Config{
 		Store: store, Ring: ring, Methods: methods, Minter: issuer, Cookie: cookie, Insecure: !secure,
 		IdleTimeout: cfg.Session.IdleTimeout, MaxLifetime: cfg.Session.MaxLifetime,
-		Grace: cfg.Session.RotationGrace, MaxStale: cfg.Session.MaxStale,
+		Lease: leaseTime(cfg), Grace: cfg.Session.RotationGrace, MaxStale: cfg.Session.MaxStale,
 		RenewBefore: cfg.AccessToken.RenewBefore.For, Log: log, Now: in.Now,
 	})
 	if err != nil {

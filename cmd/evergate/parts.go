@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -14,10 +17,12 @@ import (
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/proxy"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/session/bolt"
 	"github.com/evergate/evergate/session/memory"
+	"github.com/evergate/evergate/session/redis"
 	"github.com/evergate/evergate/token"
 )
 
@@ -26,7 +31,48 @@ func buildStore(cfg *config.Config, log *slog.Logger, inMemory bool) (session.St
 	if inMemory {
 		return memory.New(), nil
 	}
+	if cfg.Session.Store == "redis" {
+		return buildRedis(&cfg.Session.Redis, log)
+	}
 	return bolt.Open(filepath.Join(cfg.DataDir, "sessions.db"), log)
+}
+
+func buildRedis(r *config.Redis, log *slog.Logger) (session.Store, error) {
+	o := redis.Options{Addresses: r.Addresses, Master: r.Master, Username: r.Username, SentinelUsername: r.SentinelUsername,
+		DB: r.DB, Prefix: r.KeyPrefix, Timeout: r.Timeout, Log: log}
+	for _, s := range []struct {
+		key, file string
+		to        *func() (secret.Text, error)
+	}{{"password_file", r.PasswordFile, &o.Password}, {"sentinel_password_file", r.SentinelPasswordFile, &o.SentinelPassword}} {
+		if s.file == "" {
+			continue
+		}
+		if _, err := config.ReadSecret(s.file); err != nil {
+			return nil, fmt.Errorf("session.redis.%s: %w", s.key, err)
+		}
+		*s.to = func() (secret.Text, error) { return config.ReadSecret(s.file) }
+	}
+	if r.TLS != nil {
+		o.TLS = &tls.Config{ServerName: r.TLS.ServerName, MinVersion: tls.VersionTLS12}
+		if r.TLS.CAFile != "" {
+			pem, err := os.ReadFile(r.TLS.CAFile)
+			if err != nil {
+				return nil, fmt.Errorf("session.redis.tls.ca_file: %w", err)
+			}
+			o.TLS.RootCAs = x509.NewCertPool()
+			if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("session.redis.tls.ca_file: there is no certificate (PEM) in %s", r.TLS.CAFile)
+			}
+		}
+		if r.TLS.CertFile != "" {
+			pair, err := tls.LoadX509KeyPair(r.TLS.CertFile, r.TLS.KeyFile)
+			if err != nil {
+				return nil, fmt.Errorf("session.redis.tls: %w", err)
+			}
+			o.TLS.Certificates = []tls.Certificate{pair}
+		}
+	}
+	return redis.Open(o)
 }
 
 // readable asks the store for a session that nobody has.
@@ -188,4 +234,14 @@ func loadUsers(file string) ([]local.User, error) {
 			Email: u.Email, Groups: u.Groups, Disabled: u.Disabled})
 	}
 	return out, nil
+}
+
+// leaseTime outlives the slowest provider's answer: while one gateway may be
+// renewing a session, no other tries.
+func leaseTime(cfg *config.Config) time.Duration {
+	longest := 20 * time.Second
+	for _, o := range cfg.Providers() {
+		longest = max(longest, o.Timeout)
+	}
+	return longest + 5*time.Second
 }
