@@ -57,6 +57,10 @@ type Rules struct {
 // responses costs few writes.
 func (r Rules) mintedEvery() time.Duration { return r.Grace / 4 }
 
+// latest is how long after a handle was replaced a request may come that was sent
+// with it: one of ten times S, and an answer of S before.
+func (r Rules) latest() time.Duration { return 11 * r.Grace }
+
 func (r Rules) every() time.Duration { return max(r.Lifetime/5*4, 2*r.Grace) }
 
 // Verdict is what is to be done with a request by its handle.
@@ -148,7 +152,9 @@ func (f Family) sighted(u Use, now time.Time, rules Rules) (Family, bool, Verdic
 	if f.Minted > 1 && now.Sub(f.MintedAt) <= rules.Grace+rules.mintedEvery() {
 		return f, false, Serve
 	}
-	if f.Minted > 1 && !u.Probed {
+	// A late request may bring a child that the jar has replaced since, or lost in
+	// a crash. Once nothing from that time can still be under way, it may not.
+	if !u.Probed && now.Sub(later(f.Children[i].First, f.MintedAt)) <= rules.latest() {
 		if u.Safe {
 			return f, false, Probe
 		}

@@ -14,20 +14,24 @@ const (
 // keepHouse writes the idle clocks behind, tries again to store renewed tokens
 // that could not be, and forgets entries that nobody uses.
 func (m *Manager) keepHouse() {
-	tick := time.NewTicker(houseEvery)
+	tick := time.NewTicker(m.cfg.houseEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-m.ctx.Done():
 			return
 		case <-tick.C:
+			m.tidy()
 		}
-		ctx, cancel := context.WithTimeout(m.ctx, storeTimeout)
-		m.heal(ctx)
-		m.writeBehind(ctx, m.seenEvery()/2)
-		cancel()
-		m.forget()
 	}
+}
+
+func (m *Manager) tidy() {
+	ctx, cancel := context.WithTimeout(m.ctx, storeTimeout)
+	defer cancel()
+	m.heal(ctx)
+	m.writeBehind(ctx, m.seenEvery()/2)
+	m.forget()
 }
 
 // writeBehind stores what entries know beyond their records: a last use that

@@ -68,6 +68,8 @@ type Config struct {
 	Log *slog.Logger
 	// Now is the wall clock, by which access tokens expire; nil means time.Now.
 	Now func() time.Time
+
+	houseEvery time.Duration // zero is the constant of that name
 }
 
 // New returns a Manager that runs until Close.
@@ -88,6 +90,9 @@ func New(cfg Config) (*Manager, error) {
 	}
 	if cfg.RenewBefore == nil {
 		cfg.RenewBefore = func(life time.Duration) time.Duration { return life / 5 }
+	}
+	if cfg.houseEvery == 0 {
+		cfg.houseEvery = houseEvery
 	}
 	if cfg.Lease <= 0 {
 		cfg.Lease = 25 * time.Second

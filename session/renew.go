@@ -76,9 +76,7 @@ func (m *Manager) renew(e *entry, h handle, resource, refused string) *flight {
 			close(f.done)
 		}()
 		// The request that asked may go away; the renewal does not (R7).
-		ctx, cancel := context.WithTimeout(m.grants, renewTimeout)
-		defer cancel()
-		m.runRenewal(ctx, e, h, resource, refused)
+		m.runRenewal(m.grants, e, h, resource, refused)
 	})
 	return f
 }
@@ -90,7 +88,9 @@ func (m *Manager) runRenewal(ctx context.Context, e *entry, h handle, resource, 
 		t := stored.of(resource)
 		return m.due(e.key, t, m.cfg.Now()) || refused != "" && t.Token == refused
 	}
-	held, l, err := m.hold(ctx, e, h, need)
+	waiting, cancel := context.WithTimeout(ctx, renewTimeout)
+	held, l, err := m.hold(waiting, e, h, need)
+	cancel()
 	if err != nil {
 		m.renewalFailed(ctx, e, resource, &auth.Unavailable{What: "the session store", Err: err})
 		return
@@ -98,6 +98,9 @@ func (m *Manager) runRenewal(ctx context.Context, e *entry, h handle, resource, 
 	if held == nil {
 		return
 	}
+	// Its time begins now: a grant that is cut short may have been performed.
+	ctx, cancel = context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
 	saved := m.grant(ctx, l, h, held, resource)
 	// While the store does not have what came of it, nobody else is to try: the
 	// lease runs out by itself.

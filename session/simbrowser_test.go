@@ -1,0 +1,200 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// simBrowser is a cookie jar and what is under way with it.
+type simBrowser struct {
+	w   *simWorld
+	who string
+
+	mu      sync.Mutex // guards all below
+	cookie  string
+	probe   string
+	past    []simJar // what the jar was, for a crash
+	crashes int      // answers to requests from before a crash reach nobody
+}
+
+type simJar struct {
+	at            time.Time
+	cookie, probe string
+}
+
+func (b *simBrowser) jar() (cookie, probe string, crashes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cookie, b.probe, b.crashes
+}
+
+// apply takes the Set-Cookie of an answer to a request from before so many crashes.
+func (b *simBrowser) apply(cookies []*http.Cookie, crashes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if crashes != b.crashes {
+		return
+	}
+	for _, c := range cookies {
+		to := &b.cookie
+		if c.Name != "c" {
+			to = &b.probe
+		}
+		*to = c.Value
+		if c.MaxAge < 0 {
+			*to = ""
+		}
+	}
+	b.past = append(b.past, simJar{time.Now(), b.cookie, b.probe})
+}
+
+// crash brings back a jar up to 30 s old.
+func (b *simBrowser) crash() {
+	back := time.Now().Add(-b.w.random(30 * time.Second))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.crashes++
+	for i := len(b.past) - 1; i >= 0; i-- {
+		if b.cookie, b.probe = b.past[i].cookie, b.past[i].probe; !b.past[i].at.After(back) {
+			break
+		}
+	}
+	b.past = append(b.past, simJar{time.Now(), b.cookie, b.probe})
+	b.w.note("%s crashes", b.who)
+}
+
+// simSend says how a request goes.
+type simSend struct {
+	method   string
+	late     time.Duration // how long after its cookies were attached it arrives
+	upstream time.Duration // how long the app takes
+	hangUp   time.Duration // when the browser goes away, or 0
+}
+
+// send sends one request and follows it to its end.
+func (b *simBrowser) send(how simSend) {
+	w := b.w
+	cookie, probe, crashes := b.jar()
+	if cookie == "" {
+		return
+	}
+	ctx := context.Background()
+	if how.late > 0 {
+		w.note("%s sends a request that will be %v late", b.who, how.late)
+	}
+	time.Sleep(w.random(60*time.Millisecond) + how.late)
+	for range 12 {
+		if how.hangUp > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(context.Background(), how.hangUp)
+			defer cancel()
+		}
+		r := w.pick()
+		asked := time.Now()
+		revoked := w.revokedFor(simLag) // from when on every replica knows
+		login, err := r.m.Authenticate(simRequest(ctx, how.method, cookie, probe))
+		if r.method.wire(0) { // its replica died, and the connection with it
+			time.Sleep(w.random(time.Second))
+			cookie, probe, crashes = b.jar()
+			continue
+		}
+		if ctx.Err() != nil {
+			return // nobody sees the answer
+		}
+		var detour *auth.Detour
+		switch {
+		case errors.As(err, &detour):
+			time.Sleep(w.random(60 * time.Millisecond))
+			b.apply(detour.Cookies, crashes)
+			w.note("%s is sent back with a probe", b.who)
+			cookie, probe, crashes = b.jar()
+			time.Sleep(w.random(60 * time.Millisecond))
+			continue
+		case errors.As(err, new(*auth.Unavailable)):
+			time.Sleep(time.Second + w.random(4*time.Second))
+			cookie, probe, crashes = b.jar()
+			continue
+		case err != nil:
+			w.signedOut(b.who, err)
+			return
+		}
+		if revoked {
+			w.fault("%s is served after the session was revoked", b.who)
+		}
+		if now := time.Now().Add(r.skew); !now.Before(login.AccessToken.Expires) {
+			w.fault("%s is served with a token that ran out %v ago, asked %v ago", b.who, now.Sub(login.AccessToken.Expires), time.Since(asked))
+		}
+		b.answer(login, how, crashes)
+		return
+	}
+}
+
+// answer takes an answer from the app to the jar.
+func (b *simBrowser) answer(login *auth.Login, how simSend, crashes int) {
+	w := b.w
+	header := http.Header{}
+	if w.plan.forwardAuth {
+		login.Session.Deliver(context.Background(), header)
+	}
+	time.Sleep(how.upstream + w.random(30*time.Millisecond))
+	if !w.plan.forwardAuth {
+		login.Session.Deliver(context.Background(), header)
+	}
+	if len(header) == 0 {
+		return
+	}
+	if w.plan.losesCookies && w.chance(6) {
+		w.note("%s: a Set-Cookie is lost", b.who)
+		return
+	}
+	delay := w.random(60 * time.Millisecond)
+	if w.plan.losesCookies && w.chance(8) {
+		delay = w.random(20 * time.Second)
+	}
+	time.Sleep(delay)
+	b.apply((&http.Response{Header: header}).Cookies(), crashes)
+	w.note("%s has a new handle", b.who)
+}
+
+// simUse is what somebody does at the browser until end.
+func (b *simBrowser) use(end time.Time) {
+	w := b.w
+	for time.Now().Before(end) && !w.isRevoked() {
+		how := simSend{method: http.MethodGet}
+		if w.chance(4) {
+			how.method = http.MethodPost
+		}
+		if w.plan.slowApps && w.chance(12) {
+			how.upstream = w.random(3 * time.Minute)
+		}
+		if w.plan.hangUps && w.chance(6) {
+			how.hangUp = w.random(2 * time.Second)
+		}
+		if w.plan.late && w.chance(15) {
+			how.late = w.random(10 * time.Minute)
+		}
+		n := 1
+		if w.chance(8) {
+			n = 2 + int(w.random(11)) // a page with its parts
+		}
+		for range n {
+			w.wg.Go(func() { b.send(how) })
+		}
+		if w.plan.crashes && w.chance(25) {
+			b.crash()
+		}
+		switch {
+		case w.plan.idle && w.chance(20):
+			time.Sleep(w.random(2 * time.Hour))
+		case w.chance(4):
+			time.Sleep(w.random(3 * time.Minute))
+		default:
+			time.Sleep(w.random(20 * time.Second))
+		}
+	}
+}
