@@ -18,10 +18,12 @@ func newChild() (c Child) {
 // more is accepted, unrecorded: it cannot settle.
 const MaxChildren = 32
 
-// Sight is the first use of a child.
+// Sight is the use of a child.
 type Sight struct {
 	Child Child     `json:"c"`
 	First time.Time `json:"t"`
+	// Last is the latest use, exact to coarse.
+	Last time.Time `json:"l"`
 }
 
 // Family is what the store keeps of the handles of one host's cookie. It is a
@@ -38,7 +40,7 @@ type Family struct {
 	// Minted counts the children handed out in this generation: 0, 1, or 2 for
 	// more than one.
 	Minted int `json:"m,omitempty"`
-	// MintedAt is when a child was last handed out, exact to mintedEvery.
+	// MintedAt is when a child was last handed out, exact to coarse.
 	MintedAt time.Time `json:"n"`
 	// Rotated is when this generation began.
 	Rotated time.Time `json:"r"`
@@ -53,9 +55,9 @@ type Rules struct {
 	Lifetime time.Duration
 }
 
-// mintedEvery is how coarsely Family.MintedAt is kept, so that a burst of
-// responses costs few writes.
-func (r Rules) mintedEvery() time.Duration { return r.Grace / 4 }
+// coarse is how coarsely times are kept that move often, so that a burst of
+// requests costs few writes.
+func (r Rules) coarse() time.Duration { return r.Grace / 4 }
 
 // latest is how long after a handle was replaced a request may come that was sent
 // with it: one of ten times S, and an answer of S before.
@@ -122,7 +124,7 @@ func (f Family) Present(u Use, now time.Time, rules Rules) (next Family, changed
 func (f Family) forward(u Use, now time.Time) Family {
 	next := Family{
 		Generation: u.Generation,
-		Children:   []Sight{{u.Child, now}},
+		Children:   []Sight{{u.Child, now, now}},
 		Minted:     2, // unknown, so taken as many
 		MintedAt:   now,
 		Rotated:    now,
@@ -141,26 +143,47 @@ func (f Family) sighted(u Use, now time.Time, rules Rules) (Family, bool, Verdic
 		if len(f.Children) >= MaxChildren {
 			return f, false, Serve
 		}
-		f.Children = append(slices.Clip(f.Children), Sight{u.Child, now})
+		f.Children = append(slices.Clip(f.Children), Sight{u.Child, now, now})
 		return f, true, Serve
 	}
-	if now.Sub(f.Children[i].First) <= rules.Grace {
+	was := f.Children[i]
+	switch f.settling(was, u, now, rules) {
+	case Probe:
+		return f, false, Probe
+	case Serve:
+		return Family{Generation: f.Generation, Settled: u.Child, Rotated: f.Rotated}, true, Serve
+	}
+	if now.Sub(was.Last) <= rules.coarse() {
 		return f, false, Serve
 	}
-	// A sibling that was handed out just now may be about to replace this child
-	// in the jar; settling this one would make the jar's next handle a spent one.
-	if f.Minted > 1 && now.Sub(f.MintedAt) <= rules.Grace+rules.mintedEvery() {
-		return f, false, Serve
+	f.Children = slices.Clone(f.Children)
+	f.Children[i].Last = now
+	return f, true, Serve
+}
+
+// notYet is the answer of settling where the child does not settle now.
+const notYet Verdict = -1
+
+// settling says whether the use of a child that was seen before settles it: Serve if
+// it does, Probe if that must be asked of the browser first.
+func (f Family) settling(s Sight, u Use, now time.Time, rules Rules) Verdict {
+	// A request from before the child was handed out, or before the jar lost it in a
+	// crash, may still be under way.
+	late := now.Sub(s.First) <= rules.latest()
+	switch {
+	case now.Sub(s.First) <= rules.Grace:
+		return notYet
+	case late && f.Minted > 1 && now.Sub(f.MintedAt) <= rules.Grace+rules.coarse():
+		// A sibling that was handed out just now may be about to replace this child
+		// in the jar; settling this one would make the jar's next handle a spent one.
+		// Not for ever: whoever keeps coming with the parent would keep all unsettled.
+		return notYet
+	case u.Probed, !late && now.Sub(f.MintedAt) > rules.latest():
+		return Serve
+	case u.Safe:
+		return Probe
 	}
-	// A late request may bring a child that the jar has replaced since, or lost in
-	// a crash. Once nothing from that time can still be under way, it may not.
-	if !u.Probed && now.Sub(later(f.Children[i].First, f.MintedAt)) <= rules.latest() {
-		if u.Safe {
-			return f, false, Probe
-		}
-		return f, false, Serve
-	}
-	return Family{Generation: f.Generation, Settled: u.Child, Rotated: f.Rotated}, true, Serve
+	return notYet
 }
 
 // Deliver decides, when the headers of a response go out, whether it carries a
@@ -170,11 +193,11 @@ func (f Family) Deliver(u Use, now time.Time, rules Rules) (next Family, changed
 		return f, false, false
 	}
 	for _, s := range f.Children {
-		if now.Sub(s.First) <= rules.Grace {
-			return f, false, false
+		if now.Sub(s.Last) <= rules.Grace+rules.coarse() {
+			return f, false, false // the jar has that one
 		}
 	}
-	if f.Minted >= 2 && now.Sub(f.MintedAt) <= rules.mintedEvery() {
+	if f.Minted >= 2 && now.Sub(f.MintedAt) <= rules.coarse() {
 		return f, false, true
 	}
 	f.Minted, f.MintedAt = min(f.Minted+1, 2), now

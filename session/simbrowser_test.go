@@ -68,6 +68,13 @@ func (b *simBrowser) crash() {
 	b.w.note("%s crashes", b.who)
 }
 
+// restore puts an old handle back, and drops a probe.
+func (b *simBrowser) restore(cookie string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cookie, b.probe = cookie, ""
+}
+
 // simSend says how a request goes.
 type simSend struct {
 	method   string

@@ -117,7 +117,7 @@ func (w *simWorld) newReplica() *simReplica {
 	w.mu.Lock()
 	r := &simReplica{store: &simStore{db: w.db, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1)), ep: 1}}
 	if w.plan.skew {
-		r.skew = time.Duration(w.rng.Int64N(int64(60*time.Second))) - 30*time.Second
+		r.skew = time.Duration(w.rng.IntN(2)*60-30) * time.Second // 60 s apart, or not at all
 	}
 	w.mu.Unlock()
 	r.method = &simMethod{w: w, r: r}
