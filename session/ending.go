@@ -13,12 +13,13 @@ import (
 const (
 	tagSubject = "subject"
 	tagSID     = "sid"
+	tagUser    = "user"
 )
 
 // tags are those that a record bears.
 func (m *Manager) tags(l *storedLogin) []Tag {
 	id := &l.Identity
-	tags := m.cfg.Ring.Tags(tagSubject, id.Provider, id.Subject)[:1]
+	tags := []Tag{m.cfg.Ring.Tags(tagSubject, id.Provider, id.Subject)[0], m.cfg.Ring.Tags(tagUser, id.User)[0]}
 	if l.SID != "" {
 		tags = append(tags, m.cfg.Ring.Tags(tagSID, id.Provider, l.SID)[0])
 	}
@@ -27,15 +28,7 @@ func (m *Manager) tags(l *storedLogin) []Tag {
 
 // find returns the sessions under a tag, whichever key of the ring it was made with.
 func (m *Manager) find(ctx context.Context, purpose string, parts ...string) ([]Key, error) {
-	var all []Key
-	for _, tag := range m.cfg.Ring.Tags(purpose, parts...) {
-		keys, err := m.cfg.Store.Find(ctx, tag)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, keys...)
-	}
-	return all, nil
+	return Ledger{m.cfg.Store, m.cfg.Ring}.find(ctx, purpose, parts...)
 }
 
 // endTime bounds how long ending sessions for somebody else takes.
@@ -52,16 +45,21 @@ func (m *Manager) EndAll(ctx context.Context, provider, subject, sid string) (in
 	if err != nil {
 		return 0, &auth.Unavailable{What: "the session store", Err: err}
 	}
-	ended := 0
+	return m.endKeys(ctx, keys, auth.Elsewhere)
+}
+
+// endKeys ends sessions without their cookies.
+func (m *Manager) endKeys(ctx context.Context, keys []Key, reason string) (ended int, err error) {
 	for _, key := range keys {
 		login := m.known(key)
-		if err2 := m.revoke(ctx, key, auth.Elsewhere); err2 != nil {
+		if err2 := m.revoke(ctx, key, reason); err2 != nil {
 			err = errors.Join(err, err2)
 			continue // the others end all the same
 		}
 		ended++
-		m.cfg.Log.InfoContext(ctx, "signed out from elsewhere", "event", "session.ended", "session", key.Name(),
-			"provider", provider, "revoked", login != nil)
+		// Where the login is not known here only its cookie opens it: its refresh token
+		// is not revoked at the provider, and dies unused.
+		m.cfg.Log.InfoContext(ctx, "signed out from elsewhere", "event", "session.ended", "session", key.Name(), "revoked", login != nil)
 		if login != nil {
 			m.revokeThere(login, key)
 		}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/securecookie"
@@ -17,7 +19,11 @@ import (
 	"github.com/evergate/evergate/internal/secret"
 )
 
-// Ring is the key ring that seals cookies: the first key seals, all open.
+// Ring is the key ring that seals cookies: the first key seals, all open. A key
+// that was made less than five minutes ago does not seal yet where there is another:
+// gateways that share the ring read it at different moments, and one that has a
+// key later than the others must know it before it meets its cookies.
+//
 // It implements auth.Sealer. It is safe for concurrent use.
 //
 // gorilla/securecookie encrypts with AES-256-CTR and authenticates name, time
@@ -26,16 +32,21 @@ import (
 // authenticated name, and the expiry is sealed in rather than derived from a
 // timestamp that may lie in the future.
 type Ring struct {
-	keys []ringKey
+	keys atomic.Pointer[[]ringKey] // replaced, never edited
 	// Now is the clock of expiries; nil means time.Now.
 	Now func() time.Time
 }
 
 type ringKey struct {
 	id    string
+	made  time.Time
 	codec *securecookie.SecureCookie
-	tag   []byte // key of the digests that sessions are found by
+	tag   []byte      // key of the digests that sessions are found by
+	store cipher.AEAD // seals what lies in the store
 }
+
+// sealAfter is how long after it was made a key begins to seal.
+const sealAfter = 5 * time.Minute
 
 var (
 	// ErrUnknownKey reports a value sealed under a key that the ring does not
@@ -61,23 +72,50 @@ func NewKey(now time.Time) secret.Text {
 
 // NewRing makes a ring of key texts as NewKey makes them, the sealing key first.
 func NewRing(keys ...secret.Text) (*Ring, error) {
-	if len(keys) == 0 {
-		return nil, errors.New("session: a key ring needs at least one key; make one with: evergate key new")
-	}
 	r := &Ring{}
+	return r, r.Replace(keys...)
+}
+
+// Replace puts other keys in the place of those of the ring. Cookies under a key that
+// stays are not affected; on an error nothing changes.
+func (r *Ring) Replace(keys ...secret.Text) error {
+	if len(keys) == 0 {
+		return errors.New("session: a key ring needs at least one key; make one with: evergate key new")
+	}
+	var all []ringKey
 	for i, text := range keys {
 		k, err := parseKey(text)
 		if err != nil {
-			return nil, fmt.Errorf("session: key %d of the ring: %w; make one with: evergate key new", i+1, err)
+			return fmt.Errorf("session: key %d of the ring: %w; make one with: evergate key new", i+1, err)
 		}
-		for _, other := range r.keys {
+		for _, other := range all {
 			if other.id == k.id {
-				return nil, fmt.Errorf("session: key %d of the ring is there twice", i+1)
+				return fmt.Errorf("session: key %d of the ring is there twice", i+1)
 			}
 		}
-		r.keys = append(r.keys, k)
+		all = append(all, k)
 	}
-	return r, nil
+	r.keys.Store(&all)
+	return nil
+}
+
+// Len is the number of keys.
+func (r *Ring) Len() int { return len(*r.keys.Load()) }
+
+// sealing returns the key that seals now: the first that is old enough, or the
+// oldest one.
+func (r *Ring) sealing() ringKey {
+	keys, now := *r.keys.Load(), r.now()
+	oldest := keys[0]
+	for _, k := range keys {
+		if now.Sub(k.made) >= sealAfter {
+			return k
+		}
+		if k.made.Before(oldest.made) {
+			oldest = k
+		}
+	}
+	return oldest
 }
 
 func parseKey(text secret.Text) (ringKey, error) {
@@ -85,7 +123,8 @@ func parseKey(text secret.Text) (ringKey, error) {
 	if len(parts) != 3 || parts[0] != keyPrefix {
 		return ringKey{}, fmt.Errorf("want one line %s.<time>.<key>", keyPrefix)
 	}
-	if _, err := strconv.ParseInt(parts[1], 10, 64); err != nil {
+	made, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil {
 		return ringKey{}, errors.New("its time is not a number of seconds")
 	}
 	material, err := base64.RawURLEncoding.DecodeString(parts[2])
@@ -98,7 +137,12 @@ func parseKey(text secret.Text) (ringKey, error) {
 	codec := securecookie.New(material[:32], material[32:])
 	codec.SetSerializer(securecookie.NopEncoder{}).MaxAge(0).MaxLength(maxSealed)
 	tag := sha256.Sum256(append([]byte("evergate tag key\x00"), material...))
-	return ringKey{id: keyID(material), codec: codec, tag: tag[:]}, nil
+	forStore := sha256.Sum256(append([]byte("evergate store key\x00"), material...))
+	aead, err := newAEAD(forStore)
+	if err != nil {
+		return ringKey{}, err
+	}
+	return ringKey{id: keyID(material), made: time.Unix(made, 0), codec: codec, tag: tag[:], store: aead}, nil
 }
 
 // keyID names a key in six bytes: four of its digest, and two that check
@@ -124,7 +168,7 @@ func (r *Ring) Seal(purpose, host string, plain []byte, ttl time.Duration) (stri
 	if ttl > 0 {
 		until = r.now().Add(ttl).UnixMilli()
 	}
-	k := r.keys[0]
+	k := r.sealing()
 	value, err := k.codec.Encode(sealName(purpose, host), append(binary.BigEndian.AppendUint64(nil, uint64(until)), plain...))
 	if err != nil {
 		return "", fmt.Errorf("session: seal %s: %w", purpose, err)
@@ -142,7 +186,7 @@ func (r *Ring) Open(purpose, host, sealed string) ([]byte, error) {
 	if _, err := base64.URLEncoding.Strict().DecodeString(value); err != nil {
 		return nil, ErrSeal
 	}
-	for _, k := range r.keys {
+	for _, k := range *r.keys.Load() {
 		if k.id != id {
 			continue
 		}
@@ -163,8 +207,15 @@ func (r *Ring) Open(purpose, host, sealed string) ([]byte, error) {
 // are looked for under all. Without the ring a tag tells nothing, not even to
 // somebody who guesses right.
 func (r *Ring) Tags(purpose string, parts ...string) []Tag {
-	tags := make([]Tag, 0, len(r.keys))
-	for _, k := range r.keys {
+	first := r.sealing()
+	keys := []ringKey{first}
+	for _, k := range *r.keys.Load() {
+		if k.id != first.id {
+			keys = append(keys, k)
+		}
+	}
+	tags := make([]Tag, 0, len(keys))
+	for _, k := range keys {
 		mac := hmac.New(sha256.New, k.tag)
 		for _, part := range append([]string{purpose}, parts...) {
 			mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
@@ -173,6 +224,38 @@ func (r *Ring) Tags(purpose string, parts ...string) []Tag {
 		tags = append(tags, Tag(mac.Sum(nil)))
 	}
 	return tags
+}
+
+// SealBlob seals what lies in the store, whatever its size. What is bound in: the
+// purpose, and the place where it lies.
+func (r *Ring) SealBlob(purpose string, place, plain []byte) []byte {
+	k := r.sealing()
+	return k.store.Seal([]byte(k.id), nil, plain, blobContext(purpose, place))
+}
+
+// OpenBlob opens what SealBlob sealed. Current says that the key is the one that seals
+// now. The error is ErrUnknownKey or ErrSeal.
+func (r *Ring) OpenBlob(purpose string, place, sealed []byte) (plain []byte, current bool, err error) {
+	if len(sealed) < keyIDSize || !isKeyID(string(sealed[:keyIDSize])) {
+		return nil, false, ErrSeal
+	}
+	id := string(sealed[:keyIDSize])
+	for _, k := range *r.keys.Load() {
+		if k.id != id {
+			continue
+		}
+		if plain, err = k.store.Open(nil, nil, sealed[keyIDSize:], blobContext(purpose, place)); err != nil {
+			return nil, false, ErrSeal
+		}
+		return plain, id == r.sealing().id, nil
+	}
+	return nil, false, ErrUnknownKey
+}
+
+const keyIDSize = 8 // six bytes in base64url
+
+func blobContext(purpose string, place []byte) []byte {
+	return append([]byte("evergate blob 1\x00"+purpose+"\x00"), place...)
 }
 
 func (r *Ring) now() time.Time {
