@@ -125,9 +125,9 @@ func (l Ledger) find(ctx context.Context, purpose string, parts ...string) ([]Ke
 // Which picks sessions to end: those of a user, or of one name, or both; but not
 // the one whose name is Except. The zero Which picks none.
 type Which struct {
-	User   string
-	Name   string
-	Except string
+	User   string `json:"user,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Except string `json:"except,omitempty"`
 }
 
 func (l Ledger) pick(ctx context.Context, w Which) (keys []Key, err error) {

@@ -93,8 +93,8 @@ var mutants = []mutant{
 		m.commit(context.WithoutCancel(ctx), l, h, stored, next, resource)
 		held.end(true)
 	})
-	return true`},
-		{"renew.go", "\theld.end(saved)", "\t_ = saved"}}},
+	return false`},
+		{"renew.go", "\theld.end(saved)", "\tif saved {\n\t\theld.end(true)\n\t}"}}},
 	{name: "nobody puts back what the store lost", few: 20000, changes: []change{
 		{"house.go", "\tm.heal(ctx)\n", ""}, {"heal.go", "return v.number > o.number ||", "return false && v.number > o.number ||"},
 		{"heal.go", "v.state.Renewals > o.state.Renewals", "false"}}},

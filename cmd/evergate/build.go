@@ -107,6 +107,9 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if err != nil {
 		return nil, err
 	}
+	if files, err := keyFiles(cfg.Keys.Files, cfg.DataDir); !inMemory && err == nil {
+		g.close = append(g.close, watchRing(ring, files, log).Close)
+	}
 	var sessions *session.Manager
 	once := func(ctx context.Context, name string, until time.Time) (bool, error) {
 		return sessions.Once(ctx, name, until)
@@ -153,6 +156,13 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	g.Admin = &admin.Handler{Checks: map[string]admin.Check{
 		"store": func(ctx context.Context) error { return readable(ctx, store) },
 	}, Beside: providerChecks(cfg, providers)}
+	if !inMemory {
+		adminToken, err := makeAdminToken(cfg.DataDir)
+		if err != nil {
+			return nil, err
+		}
+		g.Admin.API = &admin.API{Token: adminToken, Sessions: sessions}
+	}
 	return g, nil
 }
 

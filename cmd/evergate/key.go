@@ -20,16 +20,26 @@ func (p *program) keyCmd() *cobra.Command {
 		Args: func(cmd *cobra.Command, args []string) error { return p.unknown(cmd, args) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	var out string
+	var out, add string
 	fresh := &cobra.Command{
 		Use: "new", Short: "Make a fresh key",
-		Long: "Make a fresh key, on standard output or into a file of mode 0600.\n\n" +
-			"The first file of keys.files seals, all of them open: to change keys, put the\n" +
-			"new file first and leave the old one behind it until its cookies are over.",
-		Example: "  evergate key new --out evergate.key\n  evergate key new > /run/secrets/evergate-key",
+		Long: "Make a fresh key, on standard output, into a new file of mode 0600, or as the\n" +
+			"first line of a key file that is there.\n\n" +
+			"The first key of the ring seals, all of them open. A running gateway reads its\n" +
+			"key files again within seconds; the new key opens at once and seals five minutes\n" +
+			"after it was made, so that every gateway has it by then. Nobody is signed out.\n" +
+			"Take an old key off when its cookies are over, session.max_lifetime later.",
+		Example: "  evergate key new --out evergate.key\n  evergate key new --add evergate.key\n  evergate key new > /run/secrets/evergate-key",
 		Args:    exactly(0, ""),
 		RunE: func(*cobra.Command, []string) error {
 			key := session.NewKey(time.Now())
+			if add != "" {
+				if err := addKey(add, key); err != nil {
+					return err
+				}
+				fmt.Fprintf(p.err, "Put a fresh key first in %s. A running gateway seals with it in five minutes.\n", add)
+				return nil
+			}
 			if out == "" {
 				_, err := fmt.Fprintln(p.out, key.Reveal())
 				return err
@@ -42,6 +52,8 @@ func (p *program) keyCmd() *cobra.Command {
 		},
 	}
 	fresh.Flags().StringVarP(&out, "out", "o", "", "write to this new file, mode 0600")
+	fresh.Flags().StringVar(&add, "add", "", "put it first in this key file, and keep what is there")
+	fresh.MarkFlagsMutuallyExclusive("out", "add")
 	cmd.AddCommand(fresh)
 	return cmd
 }
@@ -70,34 +82,28 @@ func writeKey(path string, key secret.Text) error {
 	return nil
 }
 
-// loadRing reads the key ring: the configured files, or one that is made in
-// dataDir at the first start.
-func loadRing(files []string, dataDir string) (*session.Ring, error) {
-	if len(files) == 0 {
-		path := filepath.Join(dataDir, "cookie.key")
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			if err := writeKey(path, session.NewKey(time.Now())); err != nil {
-				return nil, err
-			}
-		}
-		files = []string{path}
+// addKey puts a key first in a key file. The file is replaced in one step.
+func addKey(path string, key secret.Text) (err error) {
+	if err := private(path); err != nil {
+		return err
 	}
-	var keys []secret.Text
-	for _, path := range files {
-		if err := private(path); err != nil {
-			return nil, err
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil, &hinted{fmt.Errorf("read a key of the ring: %w", err), "make one with: evergate key new --out " + path}
-		}
-		keys = append(keys, secret.New(string(b)))
-	}
-	ring, err := session.NewRing(keys...)
+	old, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("key ring %v: %w", files, err)
+		return fmt.Errorf("add a key: %w", err)
 	}
-	return ring, nil
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("add a key: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = fmt.Fprintf(tmp, "%s\n%s", key.Reveal(), old)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return fmt.Errorf("add a key: %w", err)
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return fmt.Errorf("add a key: %w", err)
+	}
+	return nil
 }
 
 // private refuses a secret file that others may read.

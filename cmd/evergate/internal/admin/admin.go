@@ -1,5 +1,5 @@
-// Package admin serves the private listener: whether the gateway lives and
-// whether it is ready. It is never reachable on the public address.
+// Package admin serves the private listener: whether the gateway lives, whether it
+// is ready, and what the operator asks of its sessions. It is never reachable on the public address.
 package admin
 
 import (
@@ -15,13 +15,15 @@ import (
 // Check asks one part whether it is in order; nil means it is.
 type Check func(ctx context.Context) error
 
-// Handler serves /livez and /readyz.
+// Handler serves /livez, /readyz and /api/.
 type Handler struct {
 	// Checks are asked by /readyz, by the name of the part.
 	Checks map[string]Check
 	// Beside are shown by /readyz and do not make the gateway unready: what it
 	// needs of others, who may have a bad day while it serves on.
 	Beside map[string]Check
+	// API answers under /api/, if set.
+	API *API
 	// Draining reports that the gateway is going down, if set.
 	Draining func() bool
 }
@@ -36,6 +38,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !knownHost(r.Host):
 		// A page elsewhere could point a name of its own at this address.
 		http.Error(w, "this listener answers to loopback names and addresses alone", http.StatusMisdirectedRequest)
+	case h.API != nil && strings.HasPrefix(r.URL.Path, apiPrefix):
+		h.API.serve(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)

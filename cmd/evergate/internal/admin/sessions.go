@@ -1,0 +1,80 @@
+package admin
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/evergate/evergate/internal/secret"
+	"github.com/evergate/evergate/session"
+)
+
+// Sessions is what the operator may ask of the sessions. A session.Manager is one.
+type Sessions interface {
+	List(ctx context.Context, user string) ([]session.Info, error)
+	Revoke(ctx context.Context, w session.Which) (int, error)
+}
+
+// API is what changes things or names people, for whoever has the token: GET
+// /api/sessions?user= lists, POST /api/sessions/revoke ends those that its body
+// picks.
+type API struct {
+	// Token is what the Authorization header must bring as a Bearer token. The zero
+	// Token lets nobody in.
+	Token    secret.Text
+	Sessions Sessions
+}
+
+const apiPrefix = "/api/"
+
+// maxBody bounds what is read of a request.
+const maxBody = 4 << 10
+
+// Revoked is the answer of /api/sessions/revoke.
+type Revoked struct {
+	Revoked int `json:"revoked"`
+}
+
+func (a *API) allows(r *http.Request) bool {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return ok && !a.Token.IsZero() && subtle.ConstantTimeCompare([]byte(token), []byte(a.Token.Reveal())) == 1
+}
+
+func (a *API) serve(w http.ResponseWriter, r *http.Request) {
+	if !a.allows(r) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="evergate admin"`)
+		http.Error(w, "the Bearer token of data_dir/admin.token is needed", http.StatusUnauthorized)
+		return
+	}
+	switch r.Method + " " + r.URL.Path {
+	case "GET /api/sessions":
+		all, err := a.Sessions.List(r.Context(), r.URL.Query().Get("user"))
+		if all == nil {
+			all = []session.Info{}
+		}
+		answer(w, all, err)
+	case "POST /api/sessions/revoke":
+		var which session.Which
+		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&which); err != nil || which.User == "" && which.Name == "" {
+			http.Error(w, `want a JSON object with "user" or "name"`, http.StatusBadRequest)
+			return
+		}
+		n, err := a.Sessions.Revoke(r.Context(), which)
+		answer(w, Revoked{n}, err)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func answer(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
