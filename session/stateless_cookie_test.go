@@ -63,7 +63,7 @@ func TestStatelessChunksThatDoNotBelongTogetherAreRefused(t *testing.T) {
 		b.begin(bob, large("bob", 6000))
 		b.begin(small, large("alice", 1500))
 		older := alice.clone()
-		b.provider.set(func(m *method) { b.provider.pad = noise(6000) })
+		b.provider.answerWith(noise(6000))
 		time.Sleep(life)
 		_, h, err := b.get(alice)
 		if err != nil {
@@ -198,7 +198,7 @@ func TestStatelessTooLargeSaysSizeAndRemedy(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		if got := fmt.Sprint(b.provider.revoked); got != "[refresh-0-alice refresh-0-alice]" {
+		if got := b.provider.gaveBack(); got != "[refresh-0-alice refresh-0-alice]" {
 			b.Errorf("revoked %s, want what nobody can use", got)
 		}
 	})
@@ -234,20 +234,20 @@ func TestStatelessSmallerSetDeletesWhatIsOver(t *testing.T) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.provider.pad = "short"
+		b.provider.answerWith("short")
 		time.Sleep(life)
 		if _, h, err := b.get(j); err != nil {
 			b.Fatal(err)
 		} else if j.take(h); len(j) != 1 {
 			b.Errorf("got %d cookies, want one", len(j))
 		}
-		b.provider.pad = noise(4000)
+		b.provider.answerWith(noise(4000))
 		time.Sleep(life)
 		_, h, err := b.get(j)
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.provider.pad = "short"
+		b.provider.answerWith("short")
 		time.Sleep(life)
 		b.mustServe(j.clone(), "token-3")
 		late := http.Header{}
@@ -262,14 +262,14 @@ func TestStatelessGrownSessionLivesOnInMemory(t *testing.T) {
 	runCookie(t, func(b *cookieBed) {
 		j := b.signIn()
 		for i, n := range []int{20_000, 300_000, 20_000} {
-			b.provider.pad = noise(n)
+			b.provider.answerWith(noise(n))
 			time.Sleep(life)
 			if _, h, err := b.get(j); err != nil || len(h) > 0 {
 				b.Fatalf("renewal %d: got %v and %v, want served from memory", i, err, h)
 			}
 		}
 		time.Sleep(5 * time.Hour)
-		b.provider.pad = "short"
+		b.provider.answerWith("short")
 		b.mustServe(j, "token-4")
 		b.restart()
 		b.mustServe(j, "token-5")

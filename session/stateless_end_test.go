@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -39,7 +38,7 @@ func TestStatelessSignOutDeniesEveryCookie(t *testing.T) {
 			b.Errorf("got %v left in the jar, want nothing", j)
 		}
 		synctest.Wait()
-		if got := fmt.Sprint(b.provider.revoked); got != "[refresh-1]" {
+		if got := b.provider.gaveBack(); got != "[refresh-1]" {
 			b.Errorf("revoked %s, want the newest, refresh-1", got)
 		}
 		b.mustBeAbsent(old, auth.Ended)
@@ -63,7 +62,7 @@ func TestStatelessSignOutWithALateCookie(t *testing.T) {
 		b.mustServe(j, "token-1")
 		b.signOut(old)
 		synctest.Wait()
-		if got := fmt.Sprint(b.provider.revoked); got != "[refresh-1]" {
+		if got := b.provider.gaveBack(); got != "[refresh-1]" {
 			b.Errorf("revoked %s, want the newest, refresh-1", got)
 		}
 		b.mustBeAbsent(j, auth.Ended)
@@ -73,7 +72,7 @@ func TestStatelessSignOutWithALateCookie(t *testing.T) {
 func TestStatelessSignOutBeatsARenewal(t *testing.T) {
 	runCookie(t, func(b *cookieBed) {
 		j := b.signIn()
-		b.provider.slow = 2 * time.Second
+		b.provider.set(func(m *method) { m.slow = 2 * time.Second })
 		time.Sleep(life + time.Second)
 		answered := make(chan error)
 		tab := j.clone()
@@ -90,7 +89,7 @@ func TestStatelessSignOutBeatsARenewal(t *testing.T) {
 			b.Errorf("got %v, want nobody", err)
 		}
 		time.Sleep(time.Second)
-		if got := fmt.Sprint(b.provider.revoked); got != "[refresh-0-alice refresh-1]" {
+		if got := b.provider.gaveBack(); got != "[refresh-0-alice refresh-1]" {
 			b.Errorf("revoked %s, want what was there and what came too late", got)
 		}
 		b.mustBeAbsent(tab, auth.Ended)

@@ -46,6 +46,15 @@ func (p *strict) Refresh(ctx context.Context, l *auth.Login, resource string) (*
 	return fresh, err
 }
 
+// answerWith makes the claims of renewals to come as long as pad.
+func (p *strict) answerWith(pad string) { p.set(func(*method) { p.pad = pad }) }
+
+// gaveBack are the refresh tokens that were revoked.
+func (p *strict) gaveBack() (all string) {
+	p.set(func(m *method) { all = fmt.Sprint(m.revoked) })
+	return all
+}
+
 // cookieBed is a Stateless and what is around it.
 type cookieBed struct {
 	*testing.T
@@ -204,7 +213,7 @@ func TestStatelessServes(t *testing.T) {
 func TestStatelessStormAtExpiryRenewsOnceAndDeliversToAll(t *testing.T) {
 	runCookie(t, func(b *cookieBed) {
 		j := b.signIn()
-		b.provider.slow = 100 * time.Millisecond
+		b.provider.set(func(m *method) { m.slow = 100 * time.Millisecond })
 		time.Sleep(life + time.Second)
 		var wg sync.WaitGroup
 		for range 200 {
@@ -233,7 +242,7 @@ func TestStatelessStormAtExpiryRenewsOnceAndDeliversToAll(t *testing.T) {
 func TestStatelessRenewalAheadIsWaitedFor(t *testing.T) {
 	runCookie(t, func(b *cookieBed) {
 		j := b.signIn()
-		b.provider.slow = time.Second
+		b.provider.set(func(m *method) { m.slow = time.Second })
 		time.Sleep(8*time.Minute + time.Second)
 		before := j[chunk]
 		b.mustServe(j, "token-1")
@@ -246,7 +255,7 @@ func TestStatelessRenewalAheadIsWaitedFor(t *testing.T) {
 func TestStatelessSlowProviderIsNotFeltWhileTheTokenIsValid(t *testing.T) {
 	runCookie(t, func(b *cookieBed) {
 		j := b.signIn()
-		b.provider.slow = 30 * time.Second
+		b.provider.set(func(m *method) { m.slow = 30 * time.Second })
 		time.Sleep(8*time.Minute + time.Second)
 		start := time.Now()
 		b.mustServe(j, "token-0")
@@ -344,7 +353,7 @@ func TestStatelessRestartRenewsOnce(t *testing.T) {
 		j := b.signIn()
 		b.mustServe(j, "token-0")
 		b.restart()
-		b.provider.slow = time.Second
+		b.provider.set(func(m *method) { m.slow = time.Second })
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
@@ -400,7 +409,7 @@ func TestStatelessProviderThatRotatesNothingSetsNoCookie(t *testing.T) {
 func TestStatelessHangUpDoesNotStopARenewal(t *testing.T) {
 	runCookie(t, func(b *cookieBed) {
 		j := b.signIn()
-		b.provider.slow = 2 * time.Second
+		b.provider.set(func(m *method) { m.slow = 2 * time.Second })
 		time.Sleep(life + time.Second)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -464,7 +473,7 @@ func TestStatelessOtherSubjectEnds(t *testing.T) {
 		time.Sleep(life)
 		b.mustBeAbsent(j, auth.Withdrawn)
 		time.Sleep(time.Second)
-		if got := fmt.Sprint(b.provider.revoked); got != "[refresh-1]" {
+		if got := b.provider.gaveBack(); got != "[refresh-1]" {
 			b.Errorf("revoked %s, want [refresh-1]", got)
 		}
 	})
