@@ -54,9 +54,9 @@ func (l *carriedLive) Deliver(ctx context.Context, header http.Header) {
 		k.mu.Unlock()
 		return // the jar holds a newer sign-in, or nothing more
 	}
-	if !k.hot.lost && k.seen.Sub(k.hot.Seen) >= s.coarse() {
-		if err := s.change(k, k.hot.payload); err != nil {
-			k.hot.lost = true
+	if before := k.hot; !before.lost && k.seen.Sub(before.Seen) >= s.coarse() {
+		if s.change(k, before.payload) != nil {
+			k.hot = before // a byte too long by another time; the cookie in the jar is as good
 		}
 	}
 	h := k.hot
