@@ -19,3 +19,17 @@ func OpenChunks(b []byte) {
 	}
 	_, _ = unpack(b)
 }
+
+// Known counts what s holds in memory: sessions, those of them with tokens, and the
+// successors of spent tokens.
+func (s *Stateless) Known() (sessions, hot, heirs int) {
+	for _, k := range s.snapshot() {
+		k.mu.Lock()
+		sessions, heirs = sessions+1, heirs+len(k.heirs)
+		if k.hot != nil {
+			hot++
+		}
+		k.mu.Unlock()
+	}
+	return sessions, hot, heirs
+}

@@ -277,3 +277,47 @@ func TestStatelessOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestStatelessMemoryIsGivenBack(t *testing.T) {
+	runCookie(t, func(b *cookieBed) {
+		want := func(when string, sessions, hot, heirs int) {
+			b.Helper()
+			if s, h, e := b.s.Known(); s != sessions || h != hot || e != heirs {
+				b.Errorf("%s: got %d sessions, %d with tokens, %d successors, want %d, %d, %d", when, s, h, e, sessions, hot, heirs)
+			}
+		}
+		out, j := b.signIn(), b.signIn()
+		b.signOut(out)
+		for i := range 30 {
+			time.Sleep(life)
+			if _, _, err := b.get(j); err != nil { // keeps no cookie
+				b.Fatal(err)
+			}
+			_, _, heirs := b.s.Known()
+			want("in use", 2, 1, min(i+1, heirs, 16))
+		}
+		_, h, err := b.get(j)
+		if err != nil {
+			b.Fatal(err)
+		}
+		j.take(h)
+		b.mustServe(j, "token-30")
+		time.Sleep(9 * time.Minute) // no token is left for long
+		_, h, err = b.get(j)
+		if err != nil {
+			b.Fatal(err)
+		}
+		j.take(h)
+		time.Sleep(2 * time.Minute)
+		b.mustServe(j, "token-31")
+		time.Sleep(9 * time.Minute)
+		b.mustServe(j, "token-32")
+		want("the cookie is kept again", 2, 1, 2)
+		time.Sleep(13 * time.Minute)
+		want("nobody uses it", 2, 0, 2)
+		time.Sleep(13 * time.Hour)
+		want("idle", 1, 0, 0)
+		time.Sleep(60 * time.Hour)
+		want("beyond max_lifetime", 0, 0, 0)
+	})
+}
