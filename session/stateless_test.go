@@ -435,6 +435,11 @@ func TestStatelessOutageKeepsTheSession(t *testing.T) {
 		if u := b.mustBeUnavailable(j); u.RetryAfter <= 0 {
 			b.Error("got no time to come again, want one")
 		}
+		n := b.provider.calls()
+		for range 20 {
+			b.mustBeUnavailable(j)
+		}
+		b.wantGrants(n)
 		b.restart()
 		b.mustBeUnavailable(j)
 		b.provider.set(func(m *method) { m.err = nil; m.renewed = 0 })
@@ -484,5 +489,23 @@ func TestStatelessWithdrawnByCheck(t *testing.T) {
 		j := b.signIn()
 		b.provider.set(func(m *method) { m.check = &auth.Refused{Reason: "disabled"} })
 		b.mustBeAbsent(j, auth.Withdrawn)
+	})
+}
+
+func TestStatelessSpentCookieDoesNotKeepItselfAlive(t *testing.T) {
+	runCookie(t, func(b *cookieBed) {
+		b.cfg.Grace = 5 * time.Minute // kept for 50 minutes of use
+		b.restart()
+		j := b.signIn()
+		copied := j.clone()
+		for i := range 9 {
+			time.Sleep(life)
+			b.mustServe(j, fmt.Sprintf("token-%d", i+1))
+			b.mustServe(j, fmt.Sprintf("token-%d", i+1))
+			_, _, err := b.get(copied)
+			if served := err == nil; served != (i < 5) {
+				b.Errorf("after %d0m: got %v, want it served for 50 minutes of the new one's use", i+1, err)
+			}
+		}
 	})
 }
