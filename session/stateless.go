@@ -35,6 +35,8 @@ type Stateless struct {
 	once     map[string]time.Time // names that were used, until when
 }
 
+var _ auth.Sessions = (*Stateless)(nil)
+
 // StatelessConfig is what a Stateless is made of.
 type StatelessConfig struct {
 	// Ring seals the cookies.

@@ -160,3 +160,19 @@ func TestStatelessLongRequestFindsItsTokensAgain(t *testing.T) {
 		b.wantGrants(1)
 	})
 }
+
+func TestStatelessStreamOutlivesAnOutage(t *testing.T) {
+	runCookie(t, func(b *cookieBed) {
+		j := b.signIn()
+		login := b.mustServe(j, "token-0")
+		attended, _ := login.Session.Attend(b.Context(), func(*auth.Login) error { return nil })
+		b.provider.set(func(m *method) { m.err = &auth.Unavailable{What: "the provider"} })
+		time.Sleep(time.Hour)
+		b.provider.set(func(m *method) { m.err, m.renewed = nil, 0 })
+		time.Sleep(time.Minute)
+		if attended.Err() != nil {
+			b.Errorf("got the stream closed: %v", context.Cause(attended))
+		}
+		b.wantGrants(1)
+	})
+}
