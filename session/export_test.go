@@ -24,3 +24,35 @@ func (m *Manager) Unsaved() bool {
 	}
 	return false
 }
+
+// ChunkSeeds are chunks as the cookie store seals them.
+func ChunkSeeds() [][]byte {
+	p := payload{Created: time.Unix(1, 0), Login: storedLogin{RefreshToken: "refresh"}}
+	data, _ := p.pack()
+	set := newSet(1, data)
+	return append(set.chunks(20), set.chunks(2000)...)
+}
+
+// OpenChunks opens b as the only chunk, and as both of two.
+func OpenChunks(b []byte) {
+	for _, chunks := range [][][]byte{{b}, {b[:len(b)/2], b[len(b)/2:]}} {
+		if c, err := joinChunks(chunks); err == nil {
+			_, _ = unpack(c.data)
+		}
+	}
+	_, _ = unpack(b)
+}
+
+// Known counts what s holds in memory: sessions, those of them with tokens, and the
+// successors of spent tokens.
+func (s *Stateless) Known() (sessions, hot, heirs int) {
+	for _, k := range s.snapshot() {
+		k.mu.Lock()
+		sessions, heirs = sessions+1, heirs+len(k.heirs)
+		if k.hot != nil {
+			hot++
+		}
+		k.mu.Unlock()
+	}
+	return sessions, hot, heirs
+}
