@@ -98,8 +98,3 @@ func (c *Config) checkRedis() {
 		c.wrong("", "session.redis.tls", "cert_file and key_file go together")
 	}
 }
-
-// checkCookieStore refuses what sessions without a store cannot do.
-func (c *Config) checkCookieStore() {
-	c.wrong("use bolt", "session.store", "the store cookie is part of the design and does not work in this version")
-}

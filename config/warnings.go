@@ -18,6 +18,10 @@ func (c *Config) Warnings() []*Fault {
 			warn(fmt.Sprintf("trusted_proxies[%d]", i), "everybody is believed, so everybody chooses their own address")
 		}
 	}
+	if c.Session.Store == "cookie" {
+		warn("session.store", "sessions lie in cookies alone: run one gateway, and register no back-channel or front-channel logout, "+
+			"which find nobody; a sign-out is forgotten at a restart, unless the provider revokes refresh tokens")
+	}
 	for i, r := range c.Routes {
 		if r.Upstream != nil && r.Upstream.Scheme == "http" && !IsLoopback(r.Upstream.Hostname()) {
 			warn(fmt.Sprintf("routes[%d].upstream", i), "tokens travel to %s in the clear", r.Upstream.Host)

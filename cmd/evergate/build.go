@@ -95,13 +95,9 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		methods[people.Name] = people
 	}
 
-	store, err := buildStore(cfg, log, inMemory)
+	store, err := openStore(cfg, log, in, g)
 	if err != nil {
 		return nil, err
-	}
-	g.close = append(g.close, store.Close)
-	if in.Wrap != nil {
-		store = in.Wrap(store)
 	}
 	ring, err := buildRing(cfg, inMemory)
 	if err != nil {
@@ -110,9 +106,9 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if files, err := keyFiles(cfg.Keys.Files, cfg.DataDir); !inMemory && err == nil {
 		g.close = append(g.close, watchRing(ring, files, log).Close)
 	}
-	var sessions *session.Manager
+	var signedIn sessions
 	once := func(ctx context.Context, name string, until time.Time) (bool, error) {
-		return sessions.Once(ctx, name, until)
+		return signedIn.Once(ctx, name, until)
 	}
 	providers, err := buildProviders(cfg, log, in.Now, once)
 	if err != nil {
@@ -122,25 +118,20 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		g.close = append(g.close, providers[i].Close)
 		methods[o.Name] = providers[i]
 	}
-	sessions, err = session.New(session.Config{
-		Store: store, Ring: ring, Methods: methods, Minter: issuer, Cookie: cookie, Insecure: !secure,
-		IdleTimeout: cfg.Session.IdleTimeout, MaxLifetime: cfg.Session.MaxLifetime,
-		Lease: leaseTime(cfg), Grace: cfg.Session.RotationGrace, MaxStale: cfg.Session.MaxStale,
-		RenewBefore: cfg.AccessToken.RenewBefore.For, Log: log, Now: in.Now,
-	})
+	signedIn, err = buildSessions(cfg, session.Config{Ring: ring, Methods: methods, Minter: issuer, Cookie: cookie, Insecure: !secure, Log: log, Now: in.Now}, store)
 	if err != nil {
 		return nil, err
 	}
-	g.close = append(g.close, sessions.Close)
+	g.close = append(g.close, signedIn.Close)
 	extra := issuer.Handlers()
 	clientKeys(cfg, providers, extra)
 	pageConfig := auth.HandlerConfig{
-		Sessions: sessions, Providers: signInAt(cfg, providers), Once: sessions.Once, Sealer: ring, PublicURL: cfg.PublicURL,
+		Sessions: signedIn, Providers: signInAt(cfg, providers), Once: signedIn.Once, Sealer: ring, PublicURL: cfg.PublicURL,
 		CookiePrefix: cookie, Secure: secure, Log: log, Extra: extra,
 	}
 	if people != nil {
 		pageConfig.Password = people
-		people.Users.OnChange(sessions.Recheck)
+		people.Users.OnChange(signedIn.Recheck)
 	}
 	pages, err := auth.NewHandler(pageConfig)
 	if err != nil {
@@ -148,21 +139,15 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	}
 	g.close = append(g.close, pages.Close)
 	gate := &proxy.Gate{
-		Router: router, Auth: sessions, Bearer: oidc.NewBearers(providers...), Minter: issuer, Own: pages, Challenge: pages.Challenge, Restore: pages.Restore, Log: log,
+		Router: router, Auth: signedIn, Bearer: oidc.NewBearers(providers...), Minter: issuer, Own: pages, Challenge: pages.Challenge, Restore: pages.Restore, Log: log,
 		PublicHost: cfg.PublicURL.Hostname(),
 		OwnCookie:  func(name string) bool { return isOwnCookie(name, cookie) },
 	}
 	g.Public = web.Serve(web.LimitBody(gate, int64(cfg.Limits.BodyBytes)), web.Options{Log: log, TrustedProxies: cfg.TrustedProxies})
-	g.Admin = &admin.Handler{Checks: map[string]admin.Check{
-		"store": func(ctx context.Context) error { return readable(ctx, store) },
-	}, Beside: providerChecks(cfg, providers)}
-	if !inMemory {
-		adminToken, err := makeAdminToken(cfg.DataDir)
-		if err != nil {
-			return nil, err
-		}
-		g.Admin.API = &admin.API{Token: adminToken, Sessions: sessions}
+	if g.Admin, err = buildAdmin(cfg, inMemory, store, signedIn); err != nil {
+		return nil, err
 	}
+	g.Admin.Beside = providerChecks(cfg, providers)
 	return g, nil
 }
 

@@ -140,6 +140,9 @@ func (p *program) sessions(ctx context.Context, path string) (admin.Sessions, fu
 	if err != nil {
 		return nil, nil, err
 	}
+	if cfg.Session.Store == "cookie" {
+		return nil, nil, errors.New("with session.store: cookie sessions lie in the browsers, and nobody can list or end them from here")
+	}
 	client := &adminClient{base: "http://" + reachable(cfg.Admin.Listen), token: filepath.Join(cfg.DataDir, adminTokenFile)}
 	if client.answers(ctx) {
 		return client, func() {}, nil

@@ -23,7 +23,8 @@ type Sessions interface {
 type API struct {
 	// Token is what the Authorization header must bring as a Bearer token. The zero
 	// Token lets nobody in.
-	Token    secret.Text
+	Token secret.Text
+	// Sessions is nil where there is no store to find them in.
 	Sessions Sessions
 }
 
@@ -46,6 +47,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	if !a.allows(r) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="evergate admin"`)
 		http.Error(w, "the Bearer token of data_dir/admin.token is needed", http.StatusUnauthorized)
+		return
+	}
+	if a.Sessions == nil {
+		http.Error(w, "with session.store: cookie sessions lie in the browsers, and nobody can list or end them from here", http.StatusNotImplemented)
 		return
 	}
 	switch r.Method + " " + r.URL.Path {
