@@ -1,0 +1,90 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+)
+
+// Vault keeps small things beside the sessions, so that the gateways on one store
+// share them: signing keys, kept forms, throttles. Each is sealed under the key ring,
+// and what it is called lies in the store as a digest alone.
+type Vault struct {
+	Store Store
+	Ring  *Ring
+}
+
+const purposeVault = "vault"
+
+// vaultTime is how long before a thing is over that has no end.
+const vaultTime = 10 * 365 * 24 * time.Hour
+
+// vaultKey does not depend on the ring, whose keys change. Names that somebody might
+// guess and should not find are given as a Ring's Tag.
+func vaultKey(name string) Key {
+	return sha256.Sum256([]byte("evergate vault key\x00" + name))
+}
+
+// Load returns what is kept under name and its version, or nothing and version 0.
+// What was sealed under a key that is not on the ring is ErrUnknownKey: another
+// gateway may have that key already.
+func (v Vault) Load(ctx context.Context, name string) (value []byte, version uint64, err error) {
+	return v.LoadNewer(ctx, name, 0)
+}
+
+// LoadNewer is Load for somebody who knows that there was a version at least so high.
+func (v Vault) LoadNewer(ctx context.Context, name string, atLeast uint64) (value []byte, version uint64, err error) {
+	key := vaultKey(name)
+	rec, err := v.Store.Get(ctx, key, atLeast)
+	if errors.Is(err, ErrNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	value, _, err = v.Ring.OpenBlob(purposeVault, key[:], rec.Data)
+	return value, rec.Version, err
+}
+
+// Save keeps value under name for ttl, where the version there is still prev: 0 is
+// nothing there. Otherwise it returns ErrConflict. A ttl of 0 has no end.
+func (v Vault) Save(ctx context.Context, name string, prev uint64, value []byte, ttl time.Duration) error {
+	now, err := v.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if ttl <= 0 {
+		ttl = vaultTime
+	}
+	key := vaultKey(name)
+	return v.Store.Put(ctx, key, prev, Record{
+		Version: prev + 1, Expires: now.Add(ttl), Data: v.Ring.SealBlob(purposeVault, key[:], value),
+	})
+}
+
+// Take returns what is kept under name and removes it: of many who take it one gets
+// it, the others nothing.
+func (v Vault) Take(ctx context.Context, name string) ([]byte, error) {
+	for range maxTries {
+		value, version, err := v.Load(ctx, name)
+		if err != nil || version == 0 {
+			return nil, err
+		}
+		// Whoever writes the next version has it.
+		err = v.Save(ctx, name, version, nil, time.Minute)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return value, v.Store.Delete(ctx, vaultKey(name))
+	}
+	return nil, ErrConflict
+}
+
+// Delete forgets what is kept under name.
+func (v Vault) Delete(ctx context.Context, name string) error {
+	return v.Store.Delete(ctx, vaultKey(name))
+}

@@ -1,0 +1,125 @@
+package session_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evergate/evergate/session"
+	"github.com/evergate/evergate/session/memory"
+)
+
+func TestVault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k1, k2 := session.NewKey(time.Now().Add(-time.Hour)), session.NewKey(time.Now())
+		ring, err := session.NewRing(k1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := &recorder{Store: memory.New()}
+		v := session.Vault{Store: rec, Ring: ring}
+		ctx := t.Context()
+		if value, version, err := v.Load(ctx, "keys"); value != nil || version != 0 || err != nil {
+			t.Errorf("nothing: got %q, %d, %v", value, version, err)
+		}
+		if err := v.Save(ctx, "keys", 0, []byte("a secret key"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Save(ctx, "keys", 0, []byte("another"), 0); !errors.Is(err, session.ErrConflict) {
+			t.Errorf("a second first: got %v, want ErrConflict", err)
+		}
+		if strings.Contains(rec.text(), "secret") || strings.Contains(rec.text(), "keys") {
+			t.Error("it lies in the store in the clear")
+		}
+		time.Sleep(365 * 24 * time.Hour)
+		value, version, err := v.Load(ctx, "keys")
+		if err != nil || string(value) != "a secret key" || version != 1 {
+			t.Errorf("a year later: got %q, %d, %v", value, version, err)
+		}
+		// A new key opens what the old one sealed, and the old one alone does not open
+		// what the new one seals.
+		if err := ring.Replace(k2, k1); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Save(ctx, "keys", 1, value, 0); err != nil {
+			t.Fatal(err)
+		}
+		older, _ := session.NewRing(k1)
+		if _, _, err := (session.Vault{Store: rec, Ring: older}).Load(ctx, "keys"); !errors.Is(err, session.ErrUnknownKey) {
+			t.Errorf("under a key that is not on the ring: got %v, want ErrUnknownKey", err)
+		}
+
+		if err := v.Save(ctx, "form", 0, []byte("typed"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if value, _, err := v.Load(ctx, "form"); value != nil || err != nil {
+			t.Errorf("after its time: got %q, %v, want nothing", value, err)
+		}
+		if err := v.Save(ctx, "form", 0, []byte("typed"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		var got atomic.Int32
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				value, err := v.Take(ctx, "form")
+				if err != nil {
+					t.Error(err)
+				}
+				if bytes.Equal(value, []byte("typed")) {
+					got.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if got.Load() != 1 {
+			t.Errorf("of twenty who took it %d got it, want 1", got.Load())
+		}
+	})
+}
+
+func TestFreshKeySealsFiveMinutesAfterItWasMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := session.NewKey(time.Now().Add(-time.Hour))
+		others, err := session.NewRing(old) // a gateway that has not read its files again
+		if err != nil {
+			t.Fatal(err)
+		}
+		ring, err := session.NewRing(session.NewKey(time.Now()), old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			after time.Duration
+			want  error
+		}{{0, nil}, {5*time.Minute - time.Second, nil}, {2 * time.Second, session.ErrUnknownKey}} {
+			time.Sleep(c.after)
+			value, err := ring.Seal("handle", "h", []byte("x"), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := others.Open("handle", "h", value); !errors.Is(err, c.want) {
+				t.Errorf("%v later: got %v, want %v", c.after, err, c.want)
+			}
+			if _, err := ring.Open("handle", "h", value); err != nil {
+				t.Errorf("%v later: its own ring: %v", c.after, err)
+			}
+		}
+		lone, err := session.NewRing(session.NewKey(time.Now()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lone.Seal("handle", "h", []byte("x"), 0); err != nil {
+			t.Errorf("the first key of all: got %v, want it to seal at once", err)
+		}
+		if err := lone.Replace(); err == nil {
+			t.Error("no key at all: got no error")
+		}
+	})
+}
