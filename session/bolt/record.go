@@ -97,7 +97,7 @@ func (s *Store) Find(ctx context.Context, tag session.Tag) (keys []session.Key, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	err = s.db.View(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *bolt.Tx) error {
 		now, sessions := s.clock.now(), tx.Bucket(bucketSessions)
 		c := tx.Bucket(bucketTags).Cursor()
 		for k, _ := c.Seek(tag[:]); len(k) == tagSize+keySize && bytes.HasPrefix(k, tag[:]); k, _ = c.Next() {
@@ -126,7 +126,7 @@ func (s *Store) Scan(ctx context.Context, visit func(session.Key, session.Record
 		}
 		var keys []session.Key
 		var recs []session.Record
-		err := s.db.View(func(tx *bolt.Tx) error {
+		err := s.view(func(tx *bolt.Tx) error {
 			now, c := s.clock.now(), tx.Bucket(bucketSessions).Cursor()
 			k, v := c.Seek(next)
 			for n := 0; k != nil && n < scanChunk; n++ {
