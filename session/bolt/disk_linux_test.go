@@ -169,25 +169,25 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestNewFileOnAFullDisk(t *testing.T) {
-	dir := smallDisk(t, 1<<20)
-	ballast := filepath.Join(dir, "ballast")
+	dir := smallDisk(t, 4<<20)
+	path, ballast := filepath.Join(dir, "s.db"), filepath.Join(dir, "ballast")
 	takeAll(t, ballast)
-	path := filepath.Join(dir, "s.db")
-	_, err := bolt.Open(path, nil)
-	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), path) {
-		t.Fatalf("got %v, want no space and the file", err)
+	for _, room := range []int64{0, 4096, 8192, 64 << 10} {
+		if err := os.Truncate(ballast, sizeOf(t, ballast)-room); err != nil {
+			t.Fatal(err)
+		}
+		_, err := bolt.Open(path, nil)
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), path) {
+			t.Fatalf("with %d bytes of room: got %v, want no space and the file", room, err)
+		}
 	}
+	// What the tries have left is no obstacle to the next.
 	if err := os.Truncate(ballast, 0); err != nil {
 		t.Fatal(err)
 	}
-	// What the first try has left is no obstacle to the next.
-	s, err := bolt.Open(filepath.Join(dir, "s.db"), nil)
-	if err != nil && !errors.Is(err, syscall.ENOSPC) {
-		t.Fatal(err)
-	}
-	if err == nil {
-		closeStore(t, s)
-	}
+	s := open(t, path)
+	fill(t, s, 0, 10)
+	closeStore(t, s)
 }
 
 func TestCompactionOnAFullDisk(t *testing.T) {

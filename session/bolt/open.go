@@ -53,11 +53,15 @@ func open(path string, log *slog.Logger, set settings) (*Store, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	answerFileLimit()
-	if err := examine(path); err != nil {
+	fresh, err := examine(path)
+	if err != nil {
 		return nil, err
 	}
 	f, err := lock(path, false)
 	if err != nil {
+		if fresh && !errors.Is(err, ErrInUse) {
+			_ = os.Remove(path) // a beginning is in the way of the next start
+		}
 		return nil, err
 	}
 	f, err = compacted(path, f, log, set)
@@ -134,27 +138,28 @@ func openFile(path string, reading bool) (h *handle, err error) {
 
 // examine looks at a file before bolt does, which ends the process over some
 // kinds of damage. A file that was closed in order is only looked at briefly.
-func examine(path string) error {
+// Fresh tells that there is none yet.
+func examine(path string) (fresh bool, err error) {
 	fi, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return true, nil
 	case err != nil:
-		return wordOpen(path, err)
+		return false, wordOpen(path, err)
 	case !fi.Mode().IsRegular():
-		return fmt.Errorf("bolt: %s is not a regular file; remove it or name another data_dir", path)
+		return false, fmt.Errorf("bolt: %s is not a regular file; remove it or name another data_dir", path)
 	case fi.Size() == 0:
-		return nil
+		return false, nil
 	}
 	h, err := lock(path, true)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer h.Close()
 	if err := checkFile(h.file); err != nil {
-		return wordOpen(path, fmt.Errorf("%w: %w", ErrDamaged, err))
+		return false, wordOpen(path, fmt.Errorf("%w: %w", ErrDamaged, err))
 	}
-	return nil
+	return false, nil
 }
 
 const mend = "put a copy from a backup in its place, or move it away and start again: then everybody signs in anew"

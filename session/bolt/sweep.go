@@ -27,6 +27,7 @@ func (s *Store) sweepSome() {
 	if err != nil {
 		s.log.Warn("expired sessions could not be swept; they stay expired", "path", s.path, "err", s.word(err))
 	}
+	s.swept.Add(uint64(n))
 	s.sweeping = err == nil && n == s.chunk
 	switch took := time.Since(began); {
 	case took > sweepTime:
@@ -35,6 +36,9 @@ func (s *Store) sweepSome() {
 		s.chunk = min(s.chunk*2, sweepMost)
 	}
 }
+
+// Swept counts the expired sessions that were forgotten since the start.
+func (s *Store) Swept() uint64 { return s.swept.Load() }
 
 func (s *Store) sweep(most int) (n int, err error) {
 	err = s.update(int64(most)*sweepCost, func(tx *bolt.Tx) error {
