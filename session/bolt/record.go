@@ -69,7 +69,9 @@ func tagKey(tag session.Tag, key session.Key) []byte { return append(tag[:], key
 
 // index notes where else a record is found; unindex takes that back.
 func index(tx *bolt.Tx, key session.Key, rec session.Record) error {
-	if err := tx.Bucket(bucketExpiry).Put(expiryKey(rec.Expires, key), nil); err != nil {
+	expiry := tx.Bucket(bucketExpiry)
+	expiry.FillPercent = .9 // keys come nearly in order: pages that are split stay as they are
+	if err := expiry.Put(expiryKey(rec.Expires, key), nil); err != nil {
 		return err
 	}
 	for _, t := range rec.Tags {
