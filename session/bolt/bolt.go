@@ -39,8 +39,9 @@ type Store struct {
 	swept atomic.Uint64
 
 	// Of the writer alone.
-	sweeping bool // more has expired than was swept yet
-	chunk    int  // how much is swept at once
+	sweeping bool          // more has expired than was swept yet
+	chunk    int           // how much is swept at once
+	rest     time.Duration // how long the last chunk took
 
 	mu      sync.Mutex // guards trouble, failed
 	trouble error      // why the last write failed
@@ -63,23 +64,35 @@ var (
 	keyClock   = []byte("clock")
 )
 
-// prepare makes the buckets, starts the clock and notes who has the file.
+// prepare makes the buckets of a new file, starts the clock and notes who has the
+// file. An old one is only read: there may be no room for more.
 func (s *Store) prepare() error {
 	s.chunk = sweepMost
 	s.db.AllocSize = growBy
-	err := s.update(growBy, func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketSessions, bucketExpiry, bucketTags, bucketMeta} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
+	buckets := [][]byte{bucketSessions, bucketExpiry, bucketTags, bucketMeta}
+	missing, last := false, time.Time{}
+	err := s.view(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			missing = missing || tx.Bucket(name) == nil
+		}
+		if meta := tx.Bucket(bucketMeta); meta != nil {
+			if b := meta.Get(keyClock); len(b) == 8 {
+				last = time.Unix(0, int64(binary.BigEndian.Uint64(b)))
 			}
 		}
-		var last time.Time
-		if b := tx.Bucket(bucketMeta).Get(keyClock); len(b) == 8 {
-			last = time.Unix(0, int64(binary.BigEndian.Uint64(b)))
-		}
-		s.clock = startClock(last)
 		return nil
 	})
+	s.clock = startClock(last)
+	if err == nil && missing {
+		err = s.update(spare, func(tx *bolt.Tx) error {
+			for _, name := range buckets {
+				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		return wordOpen(s.path, err)
 	}

@@ -86,6 +86,10 @@ func copyInto(tmp string, old *handle, step func(string)) (_ *handle, err error)
 	if err := copyPages(fresh.db, old.db); err != nil {
 		return nil, err
 	}
+	// What bolt has grown it by in the end is a hole, which a full disk cannot fill.
+	if err := fresh.file.Truncate(highWater(fresh.db)); err != nil {
+		return nil, err
+	}
 	step("copied")
 	if err := fresh.file.Sync(); err != nil {
 		return nil, err
@@ -102,6 +106,15 @@ func copyInto(tmp string, old *handle, step func(string)) (_ *handle, err error)
 func copyPages(fresh, old *bolt.DB) (err error) {
 	defer caught(&err)()
 	return bolt.Compact(fresh, old, copyAtOnce)
+}
+
+// highWater is where the last page that was ever used ends.
+func highWater(db *bolt.DB) (n int64) {
+	_ = db.View(func(tx *bolt.Tx) error {
+		n = tx.Size()
+		return nil
+	})
+	return n
 }
 
 func freeBytes(db *bolt.DB) int64 {

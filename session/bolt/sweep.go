@@ -29,7 +29,9 @@ func (s *Store) sweepSome() {
 	}
 	s.swept.Add(uint64(n))
 	s.sweeping = err == nil && n == s.chunk
-	switch took := time.Since(began); {
+	took := time.Since(began)
+	s.rest = min(took, time.Second)
+	switch {
 	case took > sweepTime:
 		s.chunk = max(s.chunk/2, sweepLeast)
 	case took < sweepTime/2:

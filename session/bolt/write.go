@@ -100,12 +100,17 @@ func (s *Store) write() {
 	}
 }
 
-// turn makes the changes that wait, at most a batch, and sweeps one chunk.
+// turn makes the changes that wait, at most a batch, and sweeps one chunk. If none
+// wait it leaves the disk to others for as long as the last chunk took.
 func (s *Store) turn() {
+	rest := time.NewTimer(s.rest)
+	defer rest.Stop()
 	select {
 	case o := <-s.ops:
 		s.commit(s.gather(o))
-	default:
+	case <-rest.C:
+	case <-s.stop:
+		return
 	}
 	s.sweepSome()
 }
