@@ -33,7 +33,7 @@ type options struct {
 
 func main() {
 	var o options
-	sizes := flag.String("n", "1000,1000000", "numbers of sessions, separated by commas")
+	sizes := flag.String("n", "1000,1000000", "numbers of sessions, separated by commas; none leaves them out")
 	flag.StringVar(&o.dir, "dir", "", "a folder on the disk to measure; default: a temporary one")
 	flag.IntVar(&o.samples, "samples", 10_000, "how many of the sessions send requests")
 	flag.IntVar(&o.conns, "conns", 8, "keep-alive connections")
@@ -43,7 +43,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	for _, s := range strings.Split(*sizes, ",") {
+	for _, s := range strings.FieldsFunc(*sizes, func(r rune) bool { return r == ',' }) {
 		n, err := strconv.Atoi(strings.ReplaceAll(strings.TrimSpace(s), "_", ""))
 		if err != nil || n < 1 {
 			fmt.Fprintf(os.Stderr, "million: -n %s: want numbers above zero\n", *sizes)
@@ -73,6 +73,13 @@ func run(ctx context.Context, o options, out, talk io.Writer) (err error) {
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build evergate: %w: %s", err, text)
 	}
+	show := func(name, text string) error {
+		fmt.Fprintln(out, text)
+		if !o.write {
+			return nil
+		}
+		return writeBetween(filepath.Join(root, "docs", "performance.md"), name, text)
+	}
 	var all []figures
 	for _, n := range o.sizes {
 		f, err := measure(ctx, o, n, filepath.Join(dir, strconv.Itoa(n)), bin, talk)
@@ -81,20 +88,20 @@ func run(ctx context.Context, o options, out, talk io.Writer) (err error) {
 		}
 		all = append(all, f)
 	}
-	tables := table(all)
-	if o.sweep > 0 {
-		fmt.Fprintf(talk, "sweeping %d expired sessions\n", o.sweep)
-		s, err := measureSweep(ctx, filepath.Join(dir, "sweep.db"), o.sweep)
-		if err != nil {
-			return fmt.Errorf("sweep: %w", err)
+	if len(all) > 0 {
+		if err := show(sessionsTable, table(all)); err != nil {
+			return err
 		}
-		tables += "\n" + s
 	}
-	fmt.Fprint(out, tables)
-	if o.write {
-		return writeBetween(filepath.Join(root, "docs", "performance.md"), tables)
+	if o.sweep == 0 {
+		return nil
 	}
-	return nil
+	fmt.Fprintf(talk, "sweeping %d expired sessions\n", o.sweep)
+	text, err := measureSweep(ctx, filepath.Join(dir, "sweep.db"), o.sweep)
+	if err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	return show(sweepTable, text)
 }
 
 // measure fills a store, and starts the gateway on it three times: as it is, after

@@ -35,19 +35,20 @@ func TestQuantiles(t *testing.T) {
 
 func TestTablesGoBetweenTheMarks(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "p.md")
-	if err := os.WriteFile(file, []byte("above\n"+markBegin+"old\n"+markEnd+"below\n"), 0o600); err != nil {
+	begin, end := marks(sweepTable)
+	if err := os.WriteFile(file, []byte("above\n"+begin+"old\n"+end+"below\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeBetween(file, "new\n"); err != nil {
+	if err := writeBetween(file, sweepTable, "new\n"); err != nil {
 		t.Fatal(err)
 	}
-	if b, _ := os.ReadFile(file); string(b) != "above\n"+markBegin+"new\n"+markEnd+"below\n" {
+	if b, _ := os.ReadFile(file); string(b) != "above\n"+begin+"new\n"+end+"below\n" {
 		t.Errorf("got %s", b)
 	}
 	if err := os.WriteFile(file, []byte("no marks"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeBetween(file, "new\n"); err == nil || !strings.Contains(err.Error(), "no marks") {
+	if err := writeBetween(file, sweepTable, "new\n"); err == nil || !strings.Contains(err.Error(), "no marks") {
 		t.Errorf("without marks: got %v", err)
 	}
 	if got := count(1234567) + " " + count(12) + " " + count(123456); got != "1,234,567 12 123,456" {

@@ -70,21 +70,27 @@ func count(n int) string {
 	return s
 }
 
+// The tables of docs/performance.md stand between marks.
 const (
-	markBegin = "<!-- bench/million: begin -->\n"
-	markEnd   = "<!-- bench/million: end -->\n"
+	sessionsTable = "sessions"
+	sweepTable    = "sweep"
 )
 
-// writeBetween puts text between the marks of a file.
-func writeBetween(file, text string) error {
+func marks(name string) (begin, end string) {
+	return "<!-- bench/million " + name + ": begin -->\n", "<!-- bench/million " + name + ": end -->\n"
+}
+
+// writeBetween puts text between the marks of that name in a file.
+func writeBetween(file, name, text string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	before, rest, ok1 := strings.Cut(string(b), markBegin)
-	_, after, ok2 := strings.Cut(rest, markEnd)
+	begin, end := marks(name)
+	before, rest, ok1 := strings.Cut(string(b), begin)
+	_, after, ok2 := strings.Cut(rest, end)
 	if !ok1 || !ok2 {
-		return fmt.Errorf("%s has no marks %q and %q", file, strings.TrimSpace(markBegin), strings.TrimSpace(markEnd))
+		return fmt.Errorf("%s has no marks %q and %q", file, strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
-	return os.WriteFile(file, []byte(before+markBegin+text+markEnd+after), 0o644)
+	return os.WriteFile(file, []byte(before+begin+text+end+after), 0o644)
 }
