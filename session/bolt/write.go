@@ -103,14 +103,19 @@ func (s *Store) write() {
 // turn makes the changes that wait, at most a batch, and sweeps one chunk. If none
 // wait it leaves the disk to others for as long as the last chunk took.
 func (s *Store) turn() {
-	rest := time.NewTimer(s.rest)
-	defer rest.Stop()
 	select {
-	case o := <-s.ops:
+	case o := <-s.ops: // before a rest that may be over as well
 		s.commit(s.gather(o))
-	case <-rest.C:
-	case <-s.stop:
-		return
+	default:
+		rest := time.NewTimer(s.rest)
+		defer rest.Stop()
+		select {
+		case o := <-s.ops:
+			s.commit(s.gather(o))
+		case <-rest.C:
+		case <-s.stop:
+			return
+		}
 	}
 	s.sweepSome()
 }
