@@ -22,7 +22,7 @@ var (
 	ErrInUse = errors.New("bolt: the session file is in use by another process")
 	// ErrDamaged reports a file that holds no sessions that can be read: pages are
 	// damaged, or it is another kind of file.
-	ErrDamaged = errors.New("bolt: the session file is damaged")
+	ErrDamaged = errors.New("the session file is damaged")
 )
 
 const (
@@ -31,6 +31,8 @@ const (
 	// growing to a few million sessions stops no reader to map it anew. It takes no
 	// memory.
 	mapSize = 4 << 30
+	// beginning is the size below which a file is one that was never finished.
+	beginning = 64 << 10
 	// maxSwaps bounds how often the file may be replaced while it is being opened.
 	maxSwaps = 10
 )
@@ -59,8 +61,8 @@ func open(path string, log *slog.Logger, set settings) (*Store, error) {
 	}
 	f, err := lock(path, false)
 	if err != nil {
-		if fresh && !errors.Is(err, ErrInUse) {
-			_ = os.Remove(path) // a beginning is in the way of the next start
+		if fi, serr := os.Lstat(path); fresh && serr == nil && fi.Size() < beginning && !errors.Is(err, ErrInUse) {
+			_ = os.Remove(path) // it would be in the way of the next start
 		}
 		return nil, err
 	}
