@@ -36,7 +36,8 @@ func (s *Store) reserve(tx *bolt.Tx, need int64) error {
 		return nil
 	}
 	// A large file grows by a sixteenth, so that filling it costs few syncs.
-	want = max(want, size+growBy, size+min(size/16, 64<<20)) / growBy * growBy
+	want = max(want, size+min(size/16, 64<<20))
+	want = (want + growBy - 1) / growBy * growBy
 	zeros := make([]byte, growBy)
 	for at := size; at < want; at += growBy {
 		if _, err := s.file.WriteAt(zeros[:min(growBy, want-at)], at); err != nil {
