@@ -55,7 +55,7 @@ fuzz:
 	$(GO) test -run xxx -fuzz FuzzIDToken -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
 	$(GO) test -run xxx -fuzz FuzzUsers -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config
 
-# What a million sessions cost, beside a thousand: under ten minutes on two cores,
-# 4 GB of disk. Writes the tables of docs/performance.md.
+# What a million sessions cost, beside a thousand: some minutes and 4 GB of disk,
+# most of it for filling. Writes the tables of docs/performance.md.
 bench-million:
 	$(GO) run ./bench/million -n 1000,1000000 -write
