@@ -38,7 +38,7 @@ func main() {
 	flag.IntVar(&o.samples, "samples", 10_000, "how many of the sessions send requests")
 	flag.IntVar(&o.conns, "conns", 8, "keep-alive connections")
 	flag.DurationVar(&o.load, "for", 20*time.Second, "how long requests are measured")
-	flag.IntVar(&o.sweep, "sweep", 100_000, "expired sessions to sweep while others are written; 0 leaves that out")
+	flag.IntVar(&o.sweep, "sweep", 50_000, "expired sessions to sweep while others are written; 0 leaves that out")
 	flag.BoolVar(&o.write, "write", false, "put the tables into docs/performance.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
