@@ -10,7 +10,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES := chromium transmission-daemon systemd redis-server redis-sentinel haproxy openssl $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
 
-.PHONY: test check unit e2e deps build fuzz
+.PHONY: test check unit e2e deps build fuzz bench-million
 
 test: deps check unit e2e
 
@@ -55,3 +55,8 @@ fuzz:
 	$(GO) test -run xxx -fuzz FuzzTokenAnswer -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
 	$(GO) test -run xxx -fuzz FuzzIDToken -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
 	$(GO) test -run xxx -fuzz FuzzUsers -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config
+
+# What a million sessions cost, beside a thousand: some minutes and 4 GB of disk,
+# most of it for filling. Writes the tables of docs/performance.md.
+bench-million:
+	$(GO) run ./bench/million -n 1000,1000000 -write

@@ -11,12 +11,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/evergate/evergate/session"
 )
@@ -24,6 +23,7 @@ import (
 // Store implements session.Store. Open makes one.
 type Store struct {
 	db    *bolt.DB
+	file  *os.File // the one that db has open
 	path  string
 	log   *slog.Logger
 	clock clock
@@ -35,6 +35,17 @@ type Store struct {
 	stop chan struct{}
 	wg   sync.WaitGroup
 	once sync.Once
+
+	swept atomic.Uint64
+
+	// Of the writer alone.
+	sweeping bool          // more has expired than was swept yet
+	chunk    int           // how much is swept at once
+	rest     time.Duration // how long the last chunk took
+
+	mu      sync.Mutex // guards trouble, failed
+	trouble error      // why the last write failed
+	failed  time.Time  // and when
 }
 
 var _ session.Store = (*Store)(nil)
@@ -53,70 +64,42 @@ var (
 	keyClock   = []byte("clock")
 )
 
-// ErrInUse reports that another process has the file open.
-var ErrInUse = errors.New("bolt: the session file is in use by another process")
-
-const lockTimeout = time.Second
-
-// Open opens the file at path, or makes it with mode 0600.
-func Open(path string, log *slog.Logger) (*Store, error) {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	if fi, err := os.Lstat(path); err == nil && !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("bolt: %s is not a regular file; remove it or name another data_dir", path)
-	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoFreelistSync: true,
-	})
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%w: %s%s; stop that one, or give this one a data_dir of its own", ErrInUse, path, owner(path))
-	case err != nil:
-		return nil, fmt.Errorf("bolt: open %s: %w", path, err)
-	}
-	s := &Store{db: db, path: path, log: log, ops: make(chan *op, 1024), stop: make(chan struct{})}
-	if err := s.prepare(); err != nil {
-		_ = db.Close()
-		return nil, err
-	}
-	s.wg.Go(s.write)
-	s.wg.Go(s.sweepOnTime)
-	return s, nil
-}
-
-// prepare makes the buckets, starts the clock and notes who has the file.
+// prepare makes the buckets of a new file, starts the clock and notes who has the
+// file. An old one is only read: there may be no room for more.
 func (s *Store) prepare() error {
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketSessions, bucketExpiry, bucketTags, bucketMeta} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
+	s.chunk = sweepMost
+	s.db.AllocSize = growBy
+	buckets := [][]byte{bucketSessions, bucketExpiry, bucketTags, bucketMeta}
+	missing, last := false, time.Time{}
+	err := s.view(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			missing = missing || tx.Bucket(name) == nil
+		}
+		if meta := tx.Bucket(bucketMeta); meta != nil {
+			if b := meta.Get(keyClock); len(b) == 8 {
+				last = time.Unix(0, int64(binary.BigEndian.Uint64(b)))
 			}
 		}
-		var last time.Time
-		if b := tx.Bucket(bucketMeta).Get(keyClock); len(b) == 8 {
-			last = time.Unix(0, int64(binary.BigEndian.Uint64(b)))
-		}
-		s.clock = startClock(last)
 		return nil
 	})
+	s.clock = startClock(last)
+	if err == nil && missing {
+		err = s.update(spare, func(tx *bolt.Tx) error {
+			for _, name := range buckets {
+				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err != nil {
-		return fmt.Errorf("bolt: prepare %s: %w", s.path, err)
+		return wordOpen(s.path, err)
 	}
 	if err := os.WriteFile(pidFile(s.path), []byte(fmt.Sprintln(os.Getpid())), 0o600); err != nil {
 		s.log.Warn("the process id could not be noted beside the session file", "path", s.path, "err", err)
 	}
 	return nil
-}
-
-func pidFile(path string) string { return path + ".pid" }
-
-func owner(path string) string {
-	b, err := os.ReadFile(pidFile(path))
-	if err != nil {
-		return ""
-	}
-	return " (process " + strings.TrimSpace(string(b)) + ")"
 }
 
 // Close waits for what is being written, and closes the file.
@@ -126,9 +109,28 @@ func (s *Store) Close() error {
 		close(s.stop)
 		s.wg.Wait()
 		_ = os.Remove(pidFile(s.path))
-		err = s.db.Close()
+		err = s.closeFile()
 	})
 	return err
+}
+
+// closeFile notes in the file which pages are free, which spares the next start to
+// look for them. While the gateway runs that would cost each write more than it is
+// worth.
+func (s *Store) closeFile() error {
+	if errors.Is(s.Trouble(), ErrDamaged) {
+		return s.file.Close() // bolt may wait for a lock that a panic has left
+	}
+	s.db.NoFreelistSync = false
+	if err := s.update(0, func(tx *bolt.Tx) error { return s.tick(tx) }); err != nil {
+		s.log.Warn("the session file was not closed in order, the next start reads all of it", "path", s.path, "err", err)
+	}
+	return s.db.Close()
+}
+
+// tick notes the time in the file.
+func (s *Store) tick(tx *bolt.Tx) error {
+	return tx.Bucket(bucketMeta).Put(keyClock, binary.BigEndian.AppendUint64(nil, uint64(s.clock.now().UnixNano())))
 }
 
 // Path returns the name of the file.
@@ -143,13 +145,13 @@ func (s *Store) Get(ctx context.Context, key session.Key, _ uint64) (rec session
 		return session.Record{}, err
 	}
 	found := false
-	err = s.db.View(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *bolt.Tx) error {
 		rec, found = decode(tx.Bucket(bucketSessions).Get(key[:]))
 		rec = own(rec)
 		return nil
 	})
 	if err != nil {
-		return session.Record{}, fmt.Errorf("bolt: get session: %w", err)
+		return session.Record{}, fmt.Errorf("bolt: read a session from %s: %w", s.path, err)
 	}
 	rec.Now = s.clock.now()
 	if !found || !rec.Now.Before(rec.Expires) {

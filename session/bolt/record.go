@@ -69,7 +69,9 @@ func tagKey(tag session.Tag, key session.Key) []byte { return append(tag[:], key
 
 // index notes where else a record is found; unindex takes that back.
 func index(tx *bolt.Tx, key session.Key, rec session.Record) error {
-	if err := tx.Bucket(bucketExpiry).Put(expiryKey(rec.Expires, key), nil); err != nil {
+	expiry := tx.Bucket(bucketExpiry)
+	expiry.FillPercent = .9 // keys come nearly in order: pages that are split stay as they are
+	if err := expiry.Put(expiryKey(rec.Expires, key), nil); err != nil {
 		return err
 	}
 	for _, t := range rec.Tags {
@@ -97,7 +99,7 @@ func (s *Store) Find(ctx context.Context, tag session.Tag) (keys []session.Key, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	err = s.db.View(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *bolt.Tx) error {
 		now, sessions := s.clock.now(), tx.Bucket(bucketSessions)
 		c := tx.Bucket(bucketTags).Cursor()
 		for k, _ := c.Seek(tag[:]); len(k) == tagSize+keySize && bytes.HasPrefix(k, tag[:]); k, _ = c.Next() {
@@ -126,7 +128,7 @@ func (s *Store) Scan(ctx context.Context, visit func(session.Key, session.Record
 		}
 		var keys []session.Key
 		var recs []session.Record
-		err := s.db.View(func(tx *bolt.Tx) error {
+		err := s.view(func(tx *bolt.Tx) error {
 			now, c := s.clock.now(), tx.Bucket(bucketSessions).Cursor()
 			k, v := c.Seek(next)
 			for n := 0; k != nil && n < scanChunk; n++ {

@@ -2,9 +2,7 @@ package bolt
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -73,10 +71,22 @@ func (s *Store) do(ctx context.Context, o *op) error {
 // write is the one writer. Changes that wait at the same time share a
 // transaction; a lone one waits for nobody.
 func (s *Store) write() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
 	for {
+		if s.sweeping {
+			s.turn()
+			select {
+			case <-s.stop:
+			default:
+				continue
+			}
+		}
 		select {
 		case o := <-s.ops:
 			s.commit(s.gather(o))
+		case <-tick.C:
+			s.sweeping = true
 		case <-s.stop:
 			for {
 				select {
@@ -88,6 +98,26 @@ func (s *Store) write() {
 			}
 		}
 	}
+}
+
+// turn makes the changes that wait, at most a batch, and sweeps one chunk. If none
+// wait it leaves the disk to others for as long as the last chunk took.
+func (s *Store) turn() {
+	select {
+	case o := <-s.ops: // before a rest that may be over as well
+		s.commit(s.gather(o))
+	default:
+		rest := time.NewTimer(s.rest)
+		defer rest.Stop()
+		select {
+		case o := <-s.ops:
+			s.commit(s.gather(o))
+		case <-rest.C:
+		case <-s.stop:
+			return
+		}
+	}
+	s.sweepSome()
 }
 
 func (s *Store) gather(first *op) []*op {
@@ -104,22 +134,28 @@ func (s *Store) gather(first *op) []*op {
 }
 
 // commit makes the changes of a batch. A change that conflicts is answered so
-// and does not keep the others from being made.
+// and does not keep the others from being made. On a full disk there is still room
+// for removals: who signs out is out.
 func (s *Store) commit(batch []*op) {
-	results := make([]error, len(batch))
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		now := s.clock.now()
-		for i, o := range batch {
-			var err error
-			if results[i], err = o.apply(tx, now); err != nil {
-				return err
+	results, err := s.apply(batch)
+	if isFull(err) {
+		var removals []*op
+		for _, o := range batch {
+			if o.remove {
+				removals = append(removals, o)
+			} else {
+				o.done <- s.word(err)
 			}
 		}
-		return tx.Bucket(bucketMeta).Put(keyClock, binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano())))
-	})
+		if len(removals) == 0 {
+			return
+		}
+		batch = removals
+		results, err = s.apply(batch)
+	}
 	for i, o := range batch {
 		if err != nil {
-			o.done <- fmt.Errorf("bolt: write session: %w", err)
+			o.done <- s.word(err)
 			continue
 		}
 		o.done <- results[i]
@@ -127,6 +163,43 @@ func (s *Store) commit(batch []*op) {
 			s.watches.Notify(o.key)
 		}
 	}
+}
+
+// apply makes the changes in one transaction: all of them, or none.
+func (s *Store) apply(batch []*op) ([]error, error) {
+	var need int64
+	var puts bool
+	for _, o := range batch {
+		need += o.cost()
+		puts = puts || !o.remove
+	}
+	if puts {
+		need += spare
+	}
+	results := make([]error, len(batch))
+	err := s.update(need, func(tx *bolt.Tx) error {
+		now := s.clock.now()
+		for i, o := range batch {
+			var err error
+			if results[i], err = o.apply(tx, now); err != nil {
+				return err
+			}
+		}
+		return s.tick(tx)
+	})
+	return results, err
+}
+
+// spare is room that a Put leaves for removals and sweeps, which make room.
+const spare = 512 << 10
+
+// cost is about what a change writes anew: the record, and a leaf and its branch
+// for it, its expiry and each tag.
+func (o *op) cost() int64 {
+	if o.remove {
+		return 2 * 2 * 4096
+	}
+	return int64(len(o.rec.Data)+len(o.rec.Meta)) + int64(2+len(o.rec.Tags))*2*4096
 }
 
 // apply makes the change in tx. Result is for who asked; err undoes the batch.
