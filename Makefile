@@ -10,9 +10,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES := chromium transmission-daemon systemd redis-server redis-sentinel haproxy openssl $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
 
-.PHONY: test check unit e2e deps build fuzz bench-million
+.PHONY: test check unit simulate soak e2e deps build fuzz bench-million
 
-test: deps check unit e2e
+test: deps check unit simulate e2e
 
 build:
 	$(GO) build -trimpath -o bin/evergate ./cmd/evergate
@@ -41,6 +41,14 @@ check:
 
 unit:
 	$(GO) test -race ./...
+
+# 20,000 random histories of sessions, and each shortcut that must show in them.
+simulate:
+	EVERGATE_HISTORIES=20000 EVERGATE_MUTANTS=1 $(GO) test -count=1 -timeout 15m -run Simulation ./session
+
+# A million of them, from another seed on each day.
+soak:
+	EVERGATE_HISTORIES=1000000 EVERGATE_SEED=$$(date +%Y%m%d)0000000 $(GO) test -count=1 -timeout 0 -v -run 'TestSimulation$$' ./session
 
 e2e:
 	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 8 -timeout 14m ./...; fi
