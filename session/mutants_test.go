@@ -95,10 +95,10 @@ var mutants = []mutant{
 	})
 	return false`},
 		{"renew.go", "\theld.end(saved)", "\tif saved {\n\t\theld.end(true)\n\t}"}}},
-	{name: "nobody puts back what the store lost", few: 20000, changes: []change{
+	{name: "nobody puts back what the store lost", few: 3000, plan: "lossy", changes: []change{
 		{"house.go", "\tm.heal(ctx)\n", ""}, {"heal.go", "return v.number > o.number ||", "return false && v.number > o.number ||"},
 		{"heal.go", "v.state.Renewals > o.state.Renewals", "false"}}},
-	{name: "no calm after the store was away", few: 20000, changes: []change{
+	{name: "no calm after the store was away", few: 3000, plan: "lossy", changes: []change{
 		{"heal.go", "return max(0, min(calmTime, calmTime-now.Sub(m.since)))", "return 0"}}},
 	{name: "a revoked session is put back", few: 20000, changes: []change{
 		{"heal.go", "if errors.Is(cause, ErrDeleted) ||", "if false ||"},

@@ -196,6 +196,8 @@ func (b *simBrowser) use(end time.Time) {
 			b.crash()
 		}
 		switch {
+		case w.plan.busy:
+			time.Sleep(w.random(time.Second))
 		case w.plan.idle && w.chance(20):
 			time.Sleep(w.random(2 * time.Hour))
 		case w.chance(4):

@@ -20,6 +20,7 @@ type simDB struct {
 	number  uint64
 	undo    []simChange
 	away    bool
+	back    time.Time // when it was back last
 	watches session.Watches
 }
 
@@ -273,7 +274,15 @@ func (db *simDB) goAway(stores []*simStore, lose time.Duration) {
 
 func (db *simDB) comeBack() {
 	db.mu.Lock()
-	db.away = false
+	db.away, db.back = false, time.Now()
 	db.mu.Unlock()
 	db.watches.NotifyAll()
+}
+
+// awayLately reports whether it is away, or was a moment ago: what could not be
+// stored then may not be stored yet.
+func (db *simDB) awayLately() bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.away || time.Since(db.back) < 5*time.Second
 }

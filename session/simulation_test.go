@@ -30,10 +30,12 @@ type simPlan struct {
 	losesCookies  bool // answers lose or delay their Set-Cookie
 	hangUps       bool // browsers go away while they wait
 	crashes       bool // browsers come back with a jar up to 30 s old
+	busy          bool // somebody comes every moment
 	idle          bool // nobody comes for up to two hours
 	kills         bool // replicas are killed at any step
 	outages       bool // the store is away for up to 12 s
 	loses         bool // and loses the last seconds when it comes back
+	afterGrant    bool // just after a grant
 	slowProvider  bool // it takes up to 15 s, and what follows a grant up to 25 s more
 	providerFails bool
 	thief         bool
@@ -53,7 +55,7 @@ func planOf(rng *rand.Rand) simPlan {
 		// Both are active, all the time; what else may happen does.
 		p.thief, p.idle, p.signOut, p.outages, p.kills = true, false, false, false, false
 	case p.outages && !p.kills && one(2):
-		p.loses = true
+		p.loses, p.afterGrant = true, one(2)
 	}
 	if p.outages {
 		p.slowProvider = false
@@ -115,6 +117,9 @@ func (w *simWorld) run() {
 		troubles.Go(func() {
 			for time.Sleep(w.random(10 * time.Minute)); time.Now().Before(end); time.Sleep(w.random(20 * time.Minute)) {
 				lose := time.Duration(0)
+				if w.plan.afterGrant {
+					w.awaitGrant(end)
+				}
 				if w.plan.loses && w.chance(2) {
 					lose = w.random(5 * time.Second)
 				}
@@ -133,6 +138,19 @@ func (w *simWorld) run() {
 		w.signOut(b)
 	}
 	troubles.Wait()
+}
+
+// awaitGrant waits until the provider has given one, and a moment longer.
+func (w *simWorld) awaitGrant(end time.Time) {
+	grants := func() int {
+		w.op.mu.Lock()
+		defer w.op.mu.Unlock()
+		return w.op.grants
+	}
+	for before := grants(); grants() == before && time.Now().Before(end); {
+		time.Sleep(200 * time.Millisecond)
+	}
+	time.Sleep(w.random(2 * time.Second))
 }
 
 // theftTime is how long a thief and an owner who are both active may stay unseen.
@@ -278,6 +296,9 @@ func (s *simSum) add(o simSum) {
 // simChanges are plans for what a mutant breaks.
 var simChanges = map[string]func(*simPlan){
 	"": nil,
+	"lossy": func(p *simPlan) {
+		*p = simPlan{hours: 1, replicas: 3, outages: true, loses: true, afterGrant: true, busy: true}
+	},
 	// Never in Evergate: the cookie of then goes out with the answer of later.
 	"forward-auth": func(p *simPlan) { p.forwardAuth, p.slowApps = true, true },
 }

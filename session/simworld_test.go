@@ -148,7 +148,7 @@ func (w *simWorld) kill() {
 	w.replicas[i] = w.replicas[(i+1)%len(w.replicas)]
 	w.mu.Unlock()
 	old.store.kill()
-	if old.method.kill() || old.m.Unsaved() {
+	if old.method.kill() || old.m.Unsaved() && w.db.awayLately() {
 		w.excuse("a replica was killed while a grant was on the wire, or could not be stored (R10)")
 	}
 	w.note("kill -9 of a replica")
