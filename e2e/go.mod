@@ -7,6 +7,7 @@ replace github.com/evergate/evergate => ../
 require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
+	github.com/evergate/evergate v0.0.0-00010101000000-000000000000
 	github.com/zitadel/oidc/v3 v3.51.17
 )
 

@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestReplicasAreKilled: every five seconds one of three gateways is killed and
+// started again, while people use the app.
+func TestReplicasAreKilled(t *testing.T) {
+	f := newFleet(t, 6)
+	c := f.newCrowd(5, 20)
+	var kills []time.Time
+	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); {
+		time.Sleep(4 * time.Second)
+		i := len(kills) % gateways
+		kills = append(kills, time.Now())
+		f.kill(i)
+		time.Sleep(time.Second)
+		f.replicas[i].serve()
+	}
+	unclear := f.midWire(kills)
+	f.settle(c, unclear, 40*time.Second)
+	s, all := f.provider.stats(t), c.all()
+	t.Logf("%d kills, %d requests: %v; the provider counted %+v; grants under way at a kill: %v", len(kills), all.total(), all, s, unclear)
+	f.nobodySignedOut(c, unclear)
+	if n := all.others(served, later, broken, signedOut); n != 0 {
+		t.Errorf("%d requests came to something else: %v", n, all)
+	}
+	if n := all.of(broken); n > all.total()/100 {
+		t.Errorf("%d of %d requests had no answer, want fewer than one in a hundred", n, all.total())
+	}
+	if len(unclear) == 0 && (s.Revoked != 0 || len(s.Errors) != 0) {
+		t.Errorf("the provider counted %+v, want no grant refused", s)
+	}
+}
+
+// midWire returns whose grants were on their way at one of the kills: nobody
+// knows what came of these, and a provider may take the next try for a theft.
+func (f *fleet) midWire(kills []time.Time) map[string]bool {
+	f.t.Helper()
+	// The request is on its way to the provider, and its answer on the way to the store.
+	const margin = 50
+	unclear := map[string]bool{}
+	for _, r := range f.provider.renewals(f.t) {
+		for _, k := range kills {
+			if at := k.UnixMilli(); r.Began-margin <= at && at <= r.Ended+margin {
+				unclear[r.User] = true
+			}
+		}
+	}
+	return unclear
+}
+
+// settle waits until everybody, those who are unclear apart, gets 200 again, and
+// ends their use.
+func (f *fleet) settle(c *crowd, unclear map[string]bool, within time.Duration) (took time.Duration) {
+	f.t.Helper()
+	began := time.Now()
+	well := map[string]time.Time{} // since when
+	for {
+		all := true
+		for name, p := range c.people {
+			if unclear[name] {
+				continue
+			}
+			if a := p.ask(f.url + "/"); a.kind == served && strings.Contains(a.body, `"user":"`+name+`"`) {
+				if _, ok := well[name]; !ok {
+					well[name] = a.at
+				}
+				continue
+			}
+			delete(well, name)
+			all = false
+		}
+		if all {
+			c.leave()
+			for _, at := range well {
+				took = max(took, at.Sub(began))
+			}
+			return took
+		}
+		if time.Since(began) > within {
+			f.t.Errorf("after %v not everybody is served again: %v", within, c.all())
+			c.leave()
+			return within
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// nobodySignedOut holds the gateways to it, those apart whose session's fate
+// nobody can know.
+func (f *fleet) nobodySignedOut(c *crowd, unclear map[string]bool) {
+	f.t.Helper()
+	for name, count := range c.counts {
+		if n := count.of(signedOut); n != 0 && !unclear[name] {
+			f.t.Errorf("%s was signed out: %v", name, count)
+		}
+	}
+	if n := f.provider.stats(f.t).Grants["authorization_code"]; n != len(c.people) {
+		f.t.Errorf("the provider signed %d people in, want %d once", n, len(c.people))
+	}
+	if n := f.logged("session.reuse_detected"); n != 0 {
+		f.t.Errorf("%d sessions were taken for stolen", n)
+	}
+}

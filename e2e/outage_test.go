@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRedisHangs: Redis answers nobody for ten seconds, longer than a token lives.
+func TestRedisHangs(t *testing.T) {
+	f := newFleet(t, 6)
+	f.survives(func() {
+		f.redis.CLI("client", "pause", "10000", "all")
+		time.Sleep(10 * time.Second)
+	})
+}
+
+// TestRedisIsKilled: Redis is killed and comes back with its append-only file.
+func TestRedisIsKilled(t *testing.T) {
+	f := newFleet(t, 6)
+	f.survives(func() {
+		f.redis.Kill()
+		time.Sleep(8 * time.Second)
+		f.redis.Run()
+	})
+}
+
+// TestRedisLosesItsLastSecond: the machine of Redis loses power, and with it what
+// was written to the append-only file since it was last synced.
+func TestRedisLosesItsLastSecond(t *testing.T) {
+	f := newFleet(t, 6)
+	f.survives(func() {
+		file := f.appendOnlyFile()
+		synced, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := len(f.provider.renewals(t))
+		time.Sleep(time.Second)
+		for range 50 { // until it holds a grant that is about to be lost
+			if len(f.provider.renewals(t)) > began {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		f.redis.Kill()
+		now, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(file, synced.Size()); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d bytes and %d grants are lost", now.Size()-synced.Size(), len(f.provider.renewals(t))-began)
+		f.redis.Run()
+	})
+	if f.logged("session.restored") == 0 {
+		t.Error("nothing had to be put back: this test sees less than it should")
+	}
+}
+
+// appendOnlyFile is the one that Redis is writing to.
+func (f *fleet) appendOnlyFile() string {
+	f.t.Helper()
+	dir := strings.Fields(f.redis.CLI("config", "get", "dir"))[1]
+	files, err := filepath.Glob(filepath.Join(dir, "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) != 1 {
+		f.t.Fatalf("got append-only files %v, %v, want one", files, err)
+	}
+	return files[0]
+}
+
+// survives has people use the app before, during and after an outage: they get 200
+// or 503 with Retry-After, and then go on with the sessions they had.
+func (f *fleet) survives(outage func()) {
+	f.t.Helper()
+	t := f.t
+	c := f.newCrowd(5, 20)
+	time.Sleep(8 * time.Second) // everybody has renewed once
+	before := c.all()
+	if n := before.others(served); n != 0 {
+		t.Fatalf("before the outage: %v", before)
+	}
+	outage()
+	took := f.settle(c, nil, 40*time.Second)
+	during := c.all()
+	for name := range c.people { // one more life of a token, and all is as before
+		c.counts[name] = newTally()
+	}
+	c.goOn(f, 20)
+	time.Sleep(8 * time.Second)
+	c.leave()
+	after, s := c.all(), f.provider.stats(t)
+	t.Logf("%d requests: %v; everybody was served %v after it; then %v; the provider counted %+v; put back %d times", during.total(), during, took, after,
+		s, f.logged("session.restored"))
+	if n := during.others(served, later); n != 0 {
+		t.Errorf("%d requests came to something else than 200 and 503 with Retry-After: %v", n, during)
+	}
+	if n := after.others(served); n != 0 {
+		t.Errorf("afterwards %d requests were not served: %v", n, after)
+	}
+	f.nobodySignedOut(c, nil)
+	if s.Revoked != 0 || len(s.Errors) != 0 {
+		t.Errorf("the provider counted %+v, want no grant refused", s)
+	}
+}
