@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +25,7 @@ func TestReplicasAreKilled(t *testing.T) {
 	unclear := f.midWire(kills)
 	f.settle(c, unclear, 40*time.Second)
 	s, all := f.provider.stats(t), c.all()
-	t.Logf("%d kills, %d requests: %v; the provider counted %+v; grants under way at a kill: %v", len(kills), all.total(), all, s, unclear)
+	t.Logf("%d kills, %d requests: %v; the provider counted %+v; grants that were on their way at a kill: %v", len(kills), all.total(), all, s, unclear)
 	f.nobodySignedOut(c, unclear)
 	if n := all.others(served, later, broken, signedOut); n != 0 {
 		t.Errorf("%d requests came to something else: %v", n, all)
@@ -36,18 +38,25 @@ func TestReplicasAreKilled(t *testing.T) {
 	}
 }
 
-// midWire returns whose grants were on their way at one of the kills: nobody
-// knows what came of these, and a provider may take the next try for a theft.
-func (f *fleet) midWire(kills []time.Time) map[string]bool {
+// midWire returns whose grants were on their way at one of the kills, and how many:
+// the provider made these and no gateway has what came of them, so that it may take
+// the next try for a theft.
+func (f *fleet) midWire(kills []time.Time) map[string]int {
 	f.t.Helper()
-	// The request is on its way to the provider, and its answer on the way to the store.
-	const margin = 50
-	unclear := map[string]bool{}
+	stored := map[string][]time.Time{}
+	for _, line := range f.logged("session.renewed") {
+		stored[line.Subject] = append(stored[line.Subject], line.Time)
+	}
+	unclear := map[string]int{}
 	for _, r := range f.provider.renewals(f.t) {
-		for _, k := range kills {
-			if at := k.UnixMilli(); r.Began-margin <= at && at <= r.Ended+margin {
-				unclear[r.User] = true
-			}
+		began, ended := time.UnixMilli(r.Began-1), time.UnixMilli(r.Ended+1)
+		from := func(at time.Time) bool { return at.After(began) && at.Before(ended.Add(time.Second)) }
+		switch {
+		case r.Status != http.StatusOK || slices.ContainsFunc(stored[r.User], from):
+		case slices.ContainsFunc(kills, from):
+			unclear[r.User]++
+		default:
+			f.t.Errorf("what came of the grant of %s at %v is lost, and nobody was killed then", r.User, began)
 		}
 	}
 	return unclear
@@ -55,14 +64,14 @@ func (f *fleet) midWire(kills []time.Time) map[string]bool {
 
 // settle waits until everybody, those who are unclear apart, gets 200 again, and
 // ends their use.
-func (f *fleet) settle(c *crowd, unclear map[string]bool, within time.Duration) (took time.Duration) {
+func (f *fleet) settle(c *crowd, unclear map[string]int, within time.Duration) (took time.Duration) {
 	f.t.Helper()
 	began := time.Now()
 	well := map[string]time.Time{} // since when
 	for {
 		all := true
 		for name, p := range c.people {
-			if unclear[name] {
+			if unclear[name] > 0 {
 				continue
 			}
 			if a := p.ask(f.url + "/"); a.kind == served && strings.Contains(a.body, `"user":"`+name+`"`) {
@@ -92,17 +101,17 @@ func (f *fleet) settle(c *crowd, unclear map[string]bool, within time.Duration) 
 
 // nobodySignedOut holds the gateways to it, those apart whose session's fate
 // nobody can know.
-func (f *fleet) nobodySignedOut(c *crowd, unclear map[string]bool) {
+func (f *fleet) nobodySignedOut(c *crowd, unclear map[string]int) {
 	f.t.Helper()
 	for name, count := range c.counts {
-		if n := count.of(signedOut); n != 0 && !unclear[name] {
+		if n := count.of(signedOut); n != 0 && unclear[name] == 0 {
 			f.t.Errorf("%s was signed out: %v", name, count)
 		}
 	}
 	if n := f.provider.stats(f.t).Grants["authorization_code"]; n != len(c.people) {
 		f.t.Errorf("the provider signed %d people in, want %d once", n, len(c.people))
 	}
-	if n := f.logged("session.reuse_detected"); n != 0 {
+	if n := len(f.logged("session.reuse_detected")); n != 0 {
 		f.t.Errorf("%d sessions were taken for stolen", n)
 	}
 }

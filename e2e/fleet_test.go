@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +26,8 @@ type fleet struct {
 	provider *panva
 	redis    *redistest.Server
 	replicas []*gateway
-	ports    []string // of the replicas
+	ports    []string   // of the replicas
+	killed   []*process // what was a replica until it was killed
 }
 
 const gateways = 3
@@ -123,6 +125,7 @@ func (f *fleet) kill(i int) {
 	p := f.replicas[i].process
 	_ = p.cmd.Process.Kill()
 	<-p.ended
+	f.killed = append(f.killed, p)
 }
 
 // signIn returns a person who has signed in as user.
@@ -153,12 +156,28 @@ func (f *fleet) through(p *person, replica int) *person {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// logged counts the lines of all replicas that tell of an event.
-func (f *fleet) logged(event string) (n int) {
+// logged returns the lines of all replicas, killed ones included, that tell of an
+// event.
+func (f *fleet) logged(event string) (lines []logLine) {
+	f.t.Helper()
+	all := slices.Clone(f.killed)
 	for _, g := range f.replicas {
-		n += strings.Count(g.stderr.String(), event)
+		all = append(all, g.process)
 	}
-	return n
+	for _, p := range all {
+		for text := range strings.Lines(p.stderr.String()) {
+			var line logLine
+			if strings.Contains(text, `"event":"`+event+`"`) && json.Unmarshal([]byte(text), &line) == nil {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}
+
+type logLine struct {
+	Time    time.Time `json:"time"`
+	Subject string    `json:"subject"`
 }
 
 // renewal is one that came to the provider.

@@ -155,7 +155,7 @@ func (p *person) burst(address string, n int) (*tally, []ending) {
 type crowd struct {
 	people map[string]*person
 	counts map[string]*tally // of each
-	stop   chan struct{} // nil while nobody uses it
+	stop   chan struct{}     // nil while nobody uses it
 	wg     sync.WaitGroup
 }
 
