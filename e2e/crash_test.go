@@ -55,6 +55,9 @@ func (f *fleet) midWire(kills []time.Time) map[string]int {
 		case r.Status != http.StatusOK || slices.ContainsFunc(stored[r.User], from):
 		case slices.ContainsFunc(kills, from):
 			unclear[r.User]++
+			at := kills[slices.IndexFunc(kills, from)]
+			f.t.Logf("the grant of %s came to the provider %v before a kill and was answered %v after it", r.User,
+				at.Sub(time.UnixMilli(r.Began)), time.UnixMilli(r.Ended).Sub(at))
 		default:
 			f.t.Errorf("what came of the grant of %s at %v is lost, and nobody was killed then", r.User, began)
 		}
