@@ -61,7 +61,7 @@ public_url: %s
 admin: { listen: %q }
 trusted_proxies: [127.0.0.1]
 log: { level: debug }
-keys: { files: [%s] }
+keys: { files: [%q] }
 session:
   store: redis
   rotation_grace: 5s
