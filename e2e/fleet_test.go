@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,7 @@ type fleet struct {
 	replicas []*gateway
 	ports    []string   // of the replicas
 	killed   []*process // what was a replica until it was killed
+	signIns  int
 }
 
 const gateways = 3
@@ -119,6 +121,15 @@ backend gateways
 	p.awaitHTTP(f.t, f.url+"/.evergate/ping")
 }
 
+func (f *fleet) address() *url.URL {
+	f.t.Helper()
+	u, err := url.Parse(f.url)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return u
+}
+
 // kill ends a replica at once.
 func (f *fleet) kill(i int) {
 	f.t.Helper()
@@ -137,6 +148,7 @@ func (f *fleet) signIn(user string) *person {
 	if told["user"] != user {
 		f.t.Fatalf("signed in as %q, want %q", told["user"], user)
 	}
+	f.signIns++
 	return p
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,10 @@ func TestRedisIsKilled(t *testing.T) {
 	f.survives(func() {
 		f.redis.Kill()
 		time.Sleep(8 * time.Second)
+		ready := newPerson(t).get(f.replicas[0].admin + "/readyz")
+		if ready.status != http.StatusServiceUnavailable || !strings.Contains(ready.body, "redis: ") {
+			t.Errorf("without Redis /readyz says %d %s, want what is wrong", ready.status, ready.body)
+		}
 		f.redis.Run()
 	})
 }
@@ -31,11 +36,16 @@ func TestRedisIsKilled(t *testing.T) {
 // was written to the append-only file since it was last synced.
 func TestRedisLosesItsLastSecond(t *testing.T) {
 	f := newFleet(t, 6)
+	bob := f.signIn("bob")
+	cookies := bob.c.Jar.Cookies(f.address())
 	f.survives(func() {
 		file := f.appendOnlyFile()
 		synced, err := os.Stat(file)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if at := f.through(bob, 0).signOut(f.url); at.status != http.StatusSeeOther {
+			t.Fatalf("sign-out: got %d %s", at.status, at.body)
 		}
 		stored := len(f.logged("session.renewed"))
 		lost := 0
@@ -56,6 +66,28 @@ func TestRedisLosesItsLastSecond(t *testing.T) {
 	})
 	if len(f.logged("session.restored")) == 0 {
 		t.Error("nothing had to be put back: this test sees less than it should")
+	}
+	bob.c.Jar.SetCookies(f.address(), cookies)
+	for range 2 * gateways {
+		if a := bob.ask(f.url + "/"); a.kind != signedOut {
+			t.Errorf("who signed out in that second: got %s %s, want to be signed out", a.kind, a.cause)
+		}
+	}
+}
+
+// TestRedisLosesEverything: Redis comes back empty, and the gateways do not.
+func TestRedisLosesEverything(t *testing.T) {
+	f := newFleet(t, 6)
+	f.survives(func() {
+		file := f.appendOnlyFile()
+		f.redis.Kill()
+		if err := os.RemoveAll(filepath.Dir(file)); err != nil {
+			t.Fatal(err)
+		}
+		f.redis.Run()
+	})
+	if n := len(f.logged("session.restored")); n < 5 {
+		t.Errorf("got %d sessions put back, want 5", n)
 	}
 }
 

@@ -24,8 +24,7 @@ func TestSignOutIsKnownToAllReplicas(t *testing.T) {
 				t.Fatalf("before the sign-out: %s %s", a.kind, a.cause)
 			}
 		}
-		page := second.get(f.url + "/.evergate/logout")
-		if at := second.submit(page, nil); at.status != http.StatusSeeOther {
+		if at := second.signOut(f.url); at.status != http.StatusSeeOther {
 			t.Fatalf("sign-out: got %d %s, want a way to the provider's", at.status, at.body)
 		}
 		out := time.Now()
@@ -55,6 +54,12 @@ func TestSignOutIsKnownToAllReplicas(t *testing.T) {
 	if requests > 100*time.Millisecond {
 		t.Errorf("a request was served %v after the sign-out, want 100 ms at the latest", requests)
 	}
+}
+
+// signOut ends the session, up to the way to the provider's own sign-out.
+func (p *person) signOut(gateway string) page {
+	p.t.Helper()
+	return p.submit(p.get(gateway+"/.evergate/logout"), nil)
 }
 
 // stream opens an event stream, and tells when it has ended.
