@@ -30,6 +30,7 @@ type fleet struct {
 	ports    []string   // of the replicas
 	killed   []*process // what was a replica until it was killed
 	signIns  int
+	signOuts int // each revokes a grant at the provider
 }
 
 const gateways = 3
