@@ -43,7 +43,7 @@ unit:
 	$(GO) test -race ./...
 
 e2e:
-	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 8 -timeout 14m ./...; fi
+	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 8 -timeout 24m ./...; fi
 
 # Each fuzz target for FUZZTIME; their corpora are in testdata/fuzz and in code.
 FUZZTIME ?= 60s
