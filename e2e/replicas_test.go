@@ -56,7 +56,8 @@ func TestThousandRequestsAtEachOfThirtyExpiries(t *testing.T) {
 	if s.MostRefreshing > 1 || len(f.logged("session.reuse_detected")) != 0 {
 		t.Errorf("the provider counted %+v, %d sessions were taken for stolen; want one grant at a time and none", s, len(f.logged("session.reuse_detected")))
 	}
-	if len(f.logged("session.rotated")) == 0 {
-		t.Error("no handle rotated: this test sees less than it should")
+	// A burst can come every six seconds and a handle rotates every ten at most.
+	if n, want := len(f.logged("session.rotated")), max(1, expiries/5); n < want {
+		t.Errorf("the handle rotated %d times, want %d at least", n, want)
 	}
 }
