@@ -51,7 +51,7 @@ soak:
 	EVERGATE_HISTORIES=1000000 EVERGATE_SEED=$$(date +%Y%m%d)0000000 $(GO) test -count=1 -timeout 0 -v -run 'TestSimulation$$' ./session
 
 e2e:
-	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 8 -timeout 14m ./...; fi
+	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 8 -timeout 24m ./...; fi
 
 # Each fuzz target for FUZZTIME; their corpora are in testdata/fuzz and in code.
 FUZZTIME ?= 60s

@@ -81,6 +81,60 @@ func TestProviderGuides(t *testing.T) {
 	}
 }
 
+// TestRedisGuide: its configs are sound, the ACL rule is the one that is tested, and
+// gateways with the same folder of signing keys publish the same.
+func TestRedisGuide(t *testing.T) {
+	b, err := os.ReadFile("../../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(blocks) != 4 {
+		t.Errorf("got %d configs, want 4: one server, Sentinels, a Cluster, and TLS", len(blocks))
+	}
+	const rest = "public_url: https://apps.example.com\nidentity: [{ local: { users_file: users.yaml } }]\nroutes: [{ upstream: \"http://127.0.0.1:9000\" }]\n"
+	for _, block := range blocks {
+		cfg, err := config.Parse("redis.md", []byte(rest+block[1]), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		} else if cfg.Session.Store != "redis" {
+			t.Errorf("got store %s in\n%s", cfg.Session.Store, block[1])
+		}
+	}
+	rule := regexp.MustCompile(`-@all .*`).FindString(text)
+	tested, err := os.ReadFile("../../session/redis/redis_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rule == "" || !strings.Contains(string(tested), rule+`"`) {
+		t.Errorf("the ACL rule %q is not the one that session/redis tests", rule)
+	}
+	one, other := &config.Config{DataDir: t.TempDir()}, &config.Config{DataDir: t.TempDir()}
+	one.AccessToken.Algorithm, other.AccessToken.Algorithm = "ES256", "ES256"
+	first, err := buildKeys(one, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(one.DataDir, "signing-keys", "*.pem"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("got signing keys %v, %v, want one", files, err)
+	}
+	if err := os.Mkdir(filepath.Join(other.DataDir, "signing-keys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(files[0], filepath.Join(other.DataDir, "signing-keys", filepath.Base(files[0]))); err != nil {
+		t.Fatal(err)
+	}
+	second, err := buildKeys(other, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(first.JWKS()) != string(second.JWKS()) {
+		t.Errorf("got %s and %s, want the same keys", first.JWKS(), second.JWKS())
+	}
+}
+
 // TestExampleConfigIsSound: `evergate check` has nothing to say against it.
 func TestExampleConfigIsSound(t *testing.T) {
 	var out strings.Builder

@@ -4,7 +4,8 @@
 //
 //   node provider.mjs '{"port": 4000, "clients": [...], "ttl": 5}'
 //
-// Any name signs in, with any password. /test/stats tells what it counted, and
+// Any name signs in, with any password. /test/stats tells what it counted,
+// /test/renewals when each renewal came and was answered, and
 // /test/delay?ms=3000 has its token endpoint answer late, with the work done.
 import { createServer } from 'node:http';
 import { generateKeyPairSync } from 'node:crypto';
@@ -14,6 +15,7 @@ import { Provider } from 'oidc-provider';
 const { port, clients, ttl = 5, par = false, host = '127.0.0.1', at = port } = JSON.parse(process.argv[2]);
 const issuer = `http://${host}:${at}`; // where it is reached, be it through something
 const stats = { grants: {}, errors: {}, revoked: 0, refreshing: 0, mostRefreshing: 0, logouts: 0 };
+const renewals = []; // of whom, from when to when in ms, and the status of the answer
 let delay = 0;
 
 const key = (alg, kid) => ({
@@ -75,6 +77,10 @@ provider.use(async (ctx, next) => {
     ctx.body = stats;
     return;
   }
+  if (ctx.path === '/test/renewals') {
+    ctx.body = renewals;
+    return;
+  }
   if (ctx.path === '/test/delay') {
     delay = Number(ctx.query.ms);
     ctx.body = 'ok';
@@ -84,6 +90,7 @@ provider.use(async (ctx, next) => {
     await next();
     return;
   }
+  const began = Date.now();
   stats.refreshing += 1;
   stats.mostRefreshing = Math.max(stats.mostRefreshing, stats.refreshing);
   try {
@@ -91,6 +98,9 @@ provider.use(async (ctx, next) => {
     if (delay) await sleep(delay);
   } finally {
     stats.refreshing -= 1;
+    if (ctx.oidc?.params?.grant_type === 'refresh_token') {
+      renewals.push({ user: ctx.oidc.entities.RefreshToken?.accountId ?? '', began, ended: Date.now(), status: ctx.status });
+    }
   }
 });
 

@@ -1,0 +1,120 @@
+package e2e
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestReplicasAreKilled: every five seconds one of three gateways is killed and
+// started again, while people use the app.
+func TestReplicasAreKilled(t *testing.T) {
+	f := newFleet(t, 6)
+	c := f.newCrowd(5, 20)
+	var kills []time.Time
+	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); {
+		time.Sleep(4 * time.Second)
+		i := len(kills) % gateways
+		kills = append(kills, time.Now())
+		f.kill(i)
+		time.Sleep(time.Second)
+		f.replicas[i].serve()
+	}
+	unclear := f.midWire(kills)
+	f.settle(c, unclear, 40*time.Second)
+	s, all := f.provider.stats(t), c.all()
+	t.Logf("%d kills, %d requests: %v; the provider counted %+v; grants that were on their way at a kill: %v", len(kills), all.total(), all, s, unclear)
+	f.nobodySignedOut(c, unclear)
+	if n := all.others(served, later, broken, signedOut); n != 0 {
+		t.Errorf("%d requests came to something else: %v", n, all)
+	}
+	if n := all.of(broken); n > all.total()/100 {
+		t.Errorf("%d of %d requests had no answer, want fewer than one in a hundred", n, all.total())
+	}
+	if len(unclear) == 0 && (s.Revoked != 0 || len(s.Errors) != 0) {
+		t.Errorf("the provider counted %+v, want no grant refused", s)
+	}
+}
+
+// midWire returns whose grants were on their way at one of the kills, and how many:
+// the provider made these and no gateway has what came of them, so that it may take
+// the next try for a theft.
+func (f *fleet) midWire(kills []time.Time) map[string]int {
+	f.t.Helper()
+	stored := map[string][]time.Time{}
+	for _, line := range f.logged("session.renewed") {
+		stored[line.Subject] = append(stored[line.Subject], line.Time)
+	}
+	unclear := map[string]int{}
+	for _, r := range f.provider.renewals(f.t) {
+		began, ended := time.UnixMilli(r.Began-1), time.UnixMilli(r.Ended+1)
+		from := func(at time.Time) bool { return at.After(began) && at.Before(ended.Add(time.Second)) }
+		switch {
+		case r.Status != http.StatusOK || slices.ContainsFunc(stored[r.User], from):
+		case slices.ContainsFunc(kills, from):
+			unclear[r.User]++
+			at := kills[slices.IndexFunc(kills, from)]
+			f.t.Logf("the grant of %s came to the provider %v before a kill and was answered %v after it", r.User,
+				at.Sub(time.UnixMilli(r.Began)), time.UnixMilli(r.Ended).Sub(at))
+		default:
+			f.t.Errorf("what came of the grant of %s at %v is lost, and nobody was killed then", r.User, began)
+		}
+	}
+	return unclear
+}
+
+// settle waits until everybody, those who are unclear apart, gets 200 again, and
+// ends their use.
+func (f *fleet) settle(c *crowd, unclear map[string]int, within time.Duration) (took time.Duration) {
+	f.t.Helper()
+	began := time.Now()
+	well := map[string]time.Time{} // since when
+	for {
+		all := true
+		for name, p := range c.people {
+			if unclear[name] > 0 {
+				continue
+			}
+			if a := p.ask(f.url + "/"); a.kind == served && strings.Contains(a.body, `"user":"`+name+`"`) {
+				if _, ok := well[name]; !ok {
+					well[name] = a.at
+				}
+				continue
+			}
+			delete(well, name)
+			all = false
+		}
+		if all {
+			c.leave()
+			for _, at := range well {
+				took = max(took, at.Sub(began))
+			}
+			return took
+		}
+		if time.Since(began) > within {
+			f.t.Errorf("after %v not everybody is served again: %v", within, c.all())
+			c.leave()
+			return within
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// nobodySignedOut holds the gateways to it, those apart whose session's fate
+// nobody can know.
+func (f *fleet) nobodySignedOut(c *crowd, unclear map[string]int) {
+	f.t.Helper()
+	for name, count := range c.counts {
+		if n := count.of(signedOut); n != 0 && unclear[name] == 0 {
+			f.t.Errorf("%s was signed out: %v", name, count)
+		}
+	}
+	if n := f.provider.stats(f.t).Grants["authorization_code"]; n != f.signIns {
+		f.t.Errorf("the provider signed people in %d times, want %d", n, f.signIns)
+	}
+	if n := len(f.logged("session.reuse_detected")); n != 0 {
+		f.t.Errorf("%d sessions were taken for stolen", n)
+	}
+}
