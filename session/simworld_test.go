@@ -190,6 +190,9 @@ func (w *simWorld) outage(most, lose time.Duration) {
 	var all sync.WaitGroup
 	for _, r := range replicas {
 		all.Go(func() {
+			// The store's own clock is read as soon as it is back, which shows that it was away.
+			time.Sleep(w.random(250 * time.Millisecond))
+			_, _ = r.store.Now(context.Background())
 			time.Sleep(w.random(time.Second))
 			for range 6 {
 				r.m.Tidy()
