@@ -110,9 +110,9 @@ func (m *Manager) fromMemory(h handle, host string) *auth.Login {
 	}
 	e.mu.Lock()
 	l := loaded{version: e.at, entry: e}
-	ended := e.ended
+	out := e.ended != "" || e.stale()
 	e.mu.Unlock()
-	if l.state == nil || ended != "" || l.dk != h.key {
+	if l.state == nil || out || l.dk != h.key {
 		return nil
 	}
 	l.now = m.cfg.Now().Add(l.skew)
@@ -216,6 +216,9 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 
 // serve renews what is due and hands out the login.
 func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*auth.Login, error) {
+	if m.shared() {
+		l.entry.watch(m.cfg.Store)
+	}
 	l.entry.use(l.now)
 	stored := l.stored()
 	login := stored.login()

@@ -25,7 +25,7 @@ type hold struct {
 func (m *Manager) hold(ctx context.Context, e *entry, h handle, need func(*loaded) bool) (*hold, loaded, error) {
 	holder := newHolder()
 	changed := make(chan struct{}, 1)
-	stop := m.cfg.Store.Watch(e.key, func() {
+	stop := m.cfg.Store.Watch(e.key, func(bool) {
 		select {
 		case changed <- struct{}{}:
 		default:

@@ -30,6 +30,7 @@ func (m *Manager) tidy() {
 	ctx, cancel := context.WithTimeout(m.ctx, storeTimeout)
 	defer cancel()
 	m.heal(ctx)
+	m.lookAgain(ctx)
 	m.writeBehind(ctx, m.seenEvery()/2)
 	m.forget()
 }
@@ -90,9 +91,12 @@ func (e *entry) dropUnsaved(unsaved *unsavedLogin) {
 // reload reads an entry's record again with the data key at hand.
 func (m *Manager) reload(ctx context.Context, e *entry) bool {
 	e.mu.Lock()
-	at, atLeast := e.at, max(e.at.number, e.atLeast)
+	at, atLeast, changes := e.at, max(e.at.number, e.atLeast), e.changes
 	e.mu.Unlock()
 	rec, err := m.cfg.Store.Get(ctx, e.key, atLeast)
+	if err == nil {
+		e.fresh(changes)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		_, err = m.absent(ctx, e.key, at.dk, err)
@@ -104,13 +108,20 @@ func (m *Manager) reload(ctx context.Context, e *entry) bool {
 
 // forget drops entries that nothing here needs: the store has the session.
 func (m *Manager) forget() {
+	var unwatch []func()
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	for key, e := range m.entries {
 		e.mu.Lock()
 		if m.cfg.Now().Sub(e.touched) > forgetIdle && e.flight == nil && e.streams == 0 && e.unsaved == nil {
 			delete(m.entries, key)
+			if e.unwatch != nil {
+				unwatch = append(unwatch, e.unwatch)
+			}
 		}
 		e.mu.Unlock()
+	}
+	m.mu.Unlock()
+	for _, stop := range unwatch {
+		stop()
 	}
 }

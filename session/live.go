@@ -83,60 +83,22 @@ var (
 // with the Manager.
 func (s *live) Attend(ctx context.Context, allowed func(*auth.Login) error) (context.Context, func()) {
 	attended, cancel := context.WithCancelCause(ctx)
+	s.e.mu.Lock()
+	s.e.streams++
+	s.e.mu.Unlock()
 	s.e.watch(s.m.cfg.Store)
 	s.m.wg.Go(func() {
 		cancel(s.attend(attended, allowed))
-		s.e.endWatch()
+		s.e.mu.Lock()
+		s.e.streams--
+		s.e.mu.Unlock()
 	})
 	return attended, s.activity
 }
 
-// watch has the entry hear of changes that other processes make, for as long as it
-// has streams.
-func (e *entry) watch(store Store) {
-	e.mu.Lock()
-	e.streams++
-	first := e.streams == 1
-	e.mu.Unlock()
-	if !first {
-		return
-	}
-	stop := store.Watch(e.key, func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.stale = true
-		e.wakeLocked()
-	})
-	e.mu.Lock()
-	if e.streams > 0 && e.unwatch == nil {
-		e.unwatch, stop = stop, nil
-	}
-	e.mu.Unlock()
-	if stop != nil {
-		stop()
-	}
-}
-
-func (e *entry) endWatch() {
-	e.mu.Lock()
-	e.streams--
-	var stop func()
-	if e.streams == 0 {
-		stop, e.unwatch = e.unwatch, nil
-	}
-	e.mu.Unlock()
-	if stop != nil {
-		stop()
-	}
-}
-
-// refresh looks at the store once for all streams that were told to.
+// refresh looks at the store where it may know something newer, once for all streams.
 func (s *live) refresh(ctx context.Context) {
-	s.e.mu.Lock()
-	stale := s.e.stale
-	s.e.stale = false
-	s.e.mu.Unlock()
-	if stale {
+	if s.e.takeUnsure() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 		defer cancel()
 		s.m.reload(ctx, s.e)

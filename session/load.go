@@ -26,6 +26,9 @@ func (m *Manager) load(ctx context.Context, h handle) (loaded, error) {
 		return loaded{}, ErrDeleted // a copy at hand may still say otherwise
 	}
 	rec, err := m.cfg.Store.Get(ctx, key, max(at.number, known.atLeast))
+	if err == nil {
+		m.entry(key).fresh(known.changes)
+	}
 	if errors.Is(err, ErrNotFound) {
 		return m.absent(ctx, key, h.key, err)
 	}
@@ -106,6 +109,7 @@ func (e *entry) overtaken(stored uint64) {
 
 // known is what a process knows of a session's record besides the record.
 type known struct {
+	changes uint64 // how often it is known to have changed
 	atLeast uint64 // the store has had a version as high
 	deleted bool   // it was deleted by us, or we were told so
 }
@@ -119,7 +123,7 @@ func (m *Manager) peek(key Key) (version, known) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.at, known{atLeast: e.atLeast, deleted: e.deleted}
+	return e.at, known{changes: e.changes, atLeast: e.atLeast, deleted: e.deleted}
 }
 
 // gone marks a session as ended that the store does not have any more, and

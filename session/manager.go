@@ -207,8 +207,10 @@ type entry struct {
 	streams int                // attended streams
 	ended   string             // why it ended, or ""
 	deleted bool               // and whether it is known to have been deleted
-	stale   bool               // who watches was told that the record may have changed
-	unwatch func()             // ends the watch that streams keep, or nil
+	unsure  bool               // the record may have changed since it was read
+	changes uint64             // how often it is known to have changed
+	looked  uint64             // how many of those were there when it was read last
+	unwatch func()             // ends the watch, or nil
 	changed chan struct{}
 
 	exchanging chan struct{} // of one: who exchanges a token

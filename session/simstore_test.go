@@ -144,7 +144,7 @@ func (s *simStore) Put(ctx context.Context, key session.Key, prev uint64, rec se
 	if err := s.reach(ctx, simOp); err != nil {
 		return err
 	}
-	defer s.db.watches.Notify(key)
+	defer s.db.tell(key)
 	defer s.db.mu.Unlock()
 	old, ok := s.db.records[key]
 	version := old.Version
@@ -162,7 +162,7 @@ func (s *simStore) Delete(ctx context.Context, key session.Key) error {
 	if err := s.reach(ctx, simOp); err != nil {
 		return err
 	}
-	defer s.db.watches.Notify(key)
+	defer s.db.tell(key)
 	defer s.db.mu.Unlock()
 	s.change(key, simRecord{deleted: true})
 	return nil
@@ -196,7 +196,7 @@ func (s *simStore) Release(ctx context.Context, key session.Key, holder session.
 	if err := s.reach(ctx, simOp); err != nil {
 		return err
 	}
-	defer s.db.watches.Notify(key)
+	defer s.db.tell(key)
 	defer s.db.mu.Unlock()
 	if s.db.leases[key].holder == holder {
 		delete(s.db.leases, key)
@@ -204,9 +204,15 @@ func (s *simStore) Release(ctx context.Context, key session.Key, holder session.
 	return nil
 }
 
-func (s *simStore) Watch(key session.Key, notify func()) (stop func()) {
+// tell tells those who watch, at once and when no copy at hand is older.
+func (db *simDB) tell(key session.Key) {
+	db.watches.Notify(key, true)
+	time.AfterFunc(simLag, func() { db.watches.Notify(key, true) })
+}
+
+func (s *simStore) Watch(key session.Key, notify func(changed bool)) (stop func()) {
 	stop = s.db.watches.Add(key, notify)
-	notify()
+	notify(false)
 	return stop
 }
 

@@ -95,16 +95,20 @@ func TestStatelessTokens(t *testing.T) {
 			return got.Value.Reveal()
 		}
 		for range 2 {
-			for want, wanted := range map[string]auth.Wanted{
-				"token-0":                             {},
-				"":                                    {Kind: auth.NoToken},
-				"id-token-alice":                      {Kind: auth.IDToken},
-				"token-1":                             {Resource: "https://api.test"},
-				"exchanged 1 of token-0 for api read": {Kind: auth.Exchanged, Audience: "api", Scope: "read"},
-				"minted for alice and wiki":           {Kind: auth.Minted, Audience: "wiki"},
+			// In this order: a grant makes those anew that were made of the token before.
+			for _, c := range []struct {
+				want   string
+				wanted auth.Wanted
+			}{
+				{"token-0", auth.Wanted{}},
+				{"", auth.Wanted{Kind: auth.NoToken}},
+				{"id-token-alice", auth.Wanted{Kind: auth.IDToken}},
+				{"token-1", auth.Wanted{Resource: "https://api.test"}},
+				{"exchanged 1 of token-0 for api read", auth.Wanted{Kind: auth.Exchanged, Audience: "api", Scope: "read"}},
+				{"minted for alice and wiki", auth.Wanted{Kind: auth.Minted, Audience: "wiki"}},
 			} {
-				if got := get(wanted); got != want {
-					b.Errorf("%+v: got %q, want %q", wanted, got, want)
+				if got := get(c.wanted); got != c.want {
+					b.Errorf("%+v: got %q, want %q", c.wanted, got, c.want)
 				}
 			}
 		}

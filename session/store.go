@@ -43,9 +43,10 @@ type Store interface {
 	Release(ctx context.Context, key Key, holder Holder) error
 	// Watch has notify called, until stop is, whenever the record or the lease under
 	// key may have changed, within 100 ms where the store can and within a second
-	// always. It may be called for nothing, and must not wait. The first call tells
-	// that the watch has begun.
-	Watch(key Key, notify func()) (stop func())
+	// always. It may be called for nothing, and must not wait. Changed says that
+	// somebody, maybe this process, did change it; otherwise that is not known: the
+	// store was out of reach, or the watch has just begun.
+	Watch(key Key, notify func(changed bool)) (stop func())
 
 	// Now is the store's time, the only clock of the handle protocol. It never
 	// runs backwards.

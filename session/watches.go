@@ -6,18 +6,18 @@ import "sync"
 // every store shares. The zero Watches is ready, and safe for concurrent use.
 type Watches struct {
 	mu    sync.Mutex // guards byKey
-	byKey map[Key]map[*func()]struct{}
+	byKey map[Key]map[*func(bool)]struct{}
 }
 
 // Add has notify called for key until stop is called.
-func (w *Watches) Add(key Key, notify func()) (stop func()) {
+func (w *Watches) Add(key Key, notify func(changed bool)) (stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.byKey == nil {
-		w.byKey = map[Key]map[*func()]struct{}{}
+		w.byKey = map[Key]map[*func(bool)]struct{}{}
 	}
 	if w.byKey[key] == nil {
-		w.byKey[key] = map[*func()]struct{}{}
+		w.byKey[key] = map[*func(bool)]struct{}{}
 	}
 	w.byKey[key][&notify] = struct{}{}
 	return func() {
@@ -30,23 +30,23 @@ func (w *Watches) Add(key Key, notify func()) (stop func()) {
 	}
 }
 
-// Notify tells those who watch key.
-func (w *Watches) Notify(key Key) {
+// Notify tells those who watch key that it has changed, or that it may have.
+func (w *Watches) Notify(key Key, changed bool) {
 	w.mu.Lock()
-	all := make([]func(), 0, len(w.byKey[key]))
+	all := make([]func(bool), 0, len(w.byKey[key]))
 	for notify := range w.byKey[key] {
 		all = append(all, *notify)
 	}
 	w.mu.Unlock()
 	for _, notify := range all {
-		notify()
+		notify(changed)
 	}
 }
 
 // NotifyAll tells everybody: what changed is not known.
 func (w *Watches) NotifyAll() {
 	for _, key := range w.Keys() {
-		w.Notify(key)
+		w.Notify(key, false)
 	}
 }
 

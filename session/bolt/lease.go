@@ -26,15 +26,15 @@ func (s *Store) Lease(ctx context.Context, key session.Key, holder session.Holde
 // Release implements session.Store.
 func (s *Store) Release(ctx context.Context, key session.Key, holder session.Holder) error {
 	if s.leases.Give(key, holder) {
-		s.watches.Notify(key)
+		s.watches.Notify(key, true)
 	}
 	return ctx.Err()
 }
 
 // Watch implements session.Store.
-func (s *Store) Watch(key session.Key, notify func()) (stop func()) {
+func (s *Store) Watch(key session.Key, notify func(changed bool)) (stop func()) {
 	stop = s.watches.Add(key, notify)
-	notify()
+	notify(false)
 	return stop
 }
 

@@ -160,7 +160,7 @@ func (s *Store) commit(batch []*op) {
 		}
 		o.done <- results[i]
 		if results[i] == nil {
-			s.watches.Notify(o.key)
+			s.watches.Notify(o.key, true)
 		}
 	}
 }

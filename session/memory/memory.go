@@ -65,7 +65,7 @@ func (s *Store) Put(ctx context.Context, key session.Key, prev uint64, rec sessi
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer s.watches.Notify(key) // after mu is free
+	defer s.watches.Notify(key, true) // after mu is free
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep()
@@ -85,7 +85,7 @@ func (s *Store) Delete(ctx context.Context, key session.Key) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer s.watches.Notify(key) // after mu is free
+	defer s.watches.Notify(key, true) // after mu is free
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.records, key)
@@ -145,15 +145,15 @@ func (s *Store) Lease(ctx context.Context, key session.Key, holder session.Holde
 // Release implements session.Store.
 func (s *Store) Release(ctx context.Context, key session.Key, holder session.Holder) error {
 	if s.leases.Give(key, holder) {
-		s.watches.Notify(key)
+		s.watches.Notify(key, true)
 	}
 	return ctx.Err()
 }
 
 // Watch implements session.Store.
-func (s *Store) Watch(key session.Key, notify func()) (stop func()) {
+func (s *Store) Watch(key session.Key, notify func(changed bool)) (stop func()) {
 	stop = s.watches.Add(key, notify)
-	notify()
+	notify(false)
 	return stop
 }
 

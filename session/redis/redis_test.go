@@ -186,7 +186,7 @@ func TestLostServerIsAnOutageAndItsReturnIsNoticed(t *testing.T) {
 		"stopped": {func() { server.Signal(syscall.SIGSTOP) }, func() { server.Signal(syscall.SIGCONT) }},
 	} {
 		told := make(chan struct{}, 100)
-		unwatch := s.Watch(k, func() {
+		unwatch := s.Watch(k, func(bool) {
 			select {
 			case told <- struct{}{}:
 			default:

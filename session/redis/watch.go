@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,21 +18,21 @@ import (
 
 // armory is what waits to be armed. Its zero value with a wake channel is ready.
 type armory struct {
-	mu   sync.Mutex // guards what
-	what map[session.Key]struct{}
-	wake chan struct{} // of one
+	mu   sync.Mutex           // guards what
+	what map[session.Key]bool // and whether it is known to have changed
+	wake chan struct{}        // of one
 }
 
-func (a *armory) add(keys ...session.Key) {
+func (a *armory) add(changed bool, keys ...session.Key) {
 	if len(keys) == 0 {
 		return
 	}
 	a.mu.Lock()
 	if a.what == nil {
-		a.what = map[session.Key]struct{}{}
+		a.what = map[session.Key]bool{}
 	}
 	for _, key := range keys {
-		a.what[key] = struct{}{}
+		a.what[key] = a.what[key] || changed
 	}
 	a.mu.Unlock()
 	select {
@@ -39,28 +41,25 @@ func (a *armory) add(keys ...session.Key) {
 	}
 }
 
-func (a *armory) take() []session.Key {
+func (a *armory) take() map[session.Key]bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	keys := make([]session.Key, 0, len(a.what))
-	for key := range a.what {
-		keys = append(keys, key)
-	}
-	clear(a.what)
-	return keys
+	what := a.what
+	a.what = nil
+	return what
 }
 
 // Watch implements session.Store.
-func (s *Store) Watch(key session.Key, notify func()) (stop func()) {
+func (s *Store) Watch(key session.Key, notify func(changed bool)) (stop func()) {
 	stop = s.watches.Add(key, notify)
-	s.armed.add(key)
+	s.armed.add(false, key)
 	return stop
 }
 
 // invalidated is called by the client, between two answers: it must not wait.
 func (s *Store) invalidated(names []rueidis.RedisMessage) {
 	if names == nil { // all of them: the connection was lost, or the server's memory of it
-		s.armed.add(s.watches.Keys()...)
+		s.armed.add(false, s.watches.Keys()...)
 		return
 	}
 	for i := range names {
@@ -69,7 +68,7 @@ func (s *Store) invalidated(names []rueidis.RedisMessage) {
 			continue
 		}
 		if key, ok := s.keys.parse(name); ok && s.watches.Has(key) {
-			s.armed.add(key)
+			s.armed.add(true, key)
 		}
 	}
 }
@@ -92,14 +91,15 @@ func (s *Store) keepArmed() {
 			s.watches.NotifyAll()
 			continue
 		}
-		keys := s.armed.take()
+		what := s.armed.take()
+		keys := slices.Collect(maps.Keys(what))
 		if err := s.arm(keys); err != nil {
 			// Told all the same, and tried again.
 			s.sleep(pollEvery / 2)
-			s.armed.add(keys...)
+			s.armed.add(false, keys...)
 		}
-		for _, key := range keys {
-			s.watches.Notify(key)
+		for key, changed := range what {
+			s.watches.Notify(key, changed)
 		}
 	}
 }

@@ -133,7 +133,7 @@ func leaseRace(t *testing.T, s session.Store) {
 			h := newHolder()
 			for {
 				woken := make(chan struct{}, 1)
-				stop := s.Watch(k, func() {
+				stop := s.Watch(k, func(bool) {
 					select {
 					case woken <- struct{}{}:
 					default:
@@ -181,7 +181,7 @@ func watch(t *testing.T, s session.Store) {
 		}
 	}
 	woken := make(chan struct{}, 1000)
-	stop := s.Watch(k, func() { woken <- struct{}{} })
+	stop := s.Watch(k, func(bool) { woken <- struct{}{} })
 	quiet := func() {
 		for {
 			select {
