@@ -178,7 +178,7 @@ func (f Family) settling(s Sight, u Use, now time.Time, rules Rules) Verdict {
 		// in the jar; settling this one would make the jar's next handle a spent one.
 		// Not for ever: whoever keeps coming with the parent would keep all unsettled.
 		return notYet
-	case u.Probed, !late && now.Sub(f.MintedAt) > rules.latest():
+	case f.Minted <= 1, u.Probed, !late && now.Sub(f.MintedAt) > rules.latest():
 		return Serve
 	case u.Safe:
 		return Probe

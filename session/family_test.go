@@ -48,17 +48,16 @@ func TestFamilyStepByStep(t *testing.T) {
 			{"the settled one is served", 13.3, get(2, 2), session.Serve, false, false},
 			{"a jar that holds the spent one", 13.4, probed(get(1, 1)), session.Reuse, false, false},
 		},
-		"a lone child is probed before it settles, too": {
+		"a lone child settles without a probe": {
 			{"it rotates", 12, get(1, 1), session.Serve, true, true},
 			{"the child is seen", 12.1, post(2, 2), session.Serve, true, false},
-			{"a post does not settle it", 13.2, post(2, 2), session.Serve, true, false},
-			{"a get is probed", 13.2, get(2, 2), session.Probe, false, false},
-			{"and settles it", 13.3, probed(get(2, 2)), session.Serve, true, false},
-			{"the parent is spent", 13.4, post(1, 1), session.Probe, false, false},
+			{"and settles by a post", 13.2, post(2, 2), session.Serve, true, false},
+			{"the parent is spent", 13.3, post(1, 1), session.Probe, false, false},
 		},
 		"posts alone settle a child when nothing can be late any more": {
 			{"it rotates", 12, get(1, 1), session.Serve, true, true},
-			{"the child is seen", 12.1, post(2, 2), session.Serve, true, false},
+			{"another response carries another", 12, get(1, 1), session.Serve, false, true},
+			{"a child is seen", 12.1, post(2, 2), session.Serve, true, false},
 			{"a request may still be late", 23.1, post(2, 2), session.Serve, true, false},
 			{"none may", 23.2, post(2, 2), session.Serve, true, false},
 			{"the parent is spent", 23.3, post(1, 1), session.Probe, false, false},

@@ -36,7 +36,7 @@ var mutants = []mutant{
 		{"family.go", "f.Children = append(slices.Clip(f.Children), Sight{u.Child, now})\n\t\treturn f, true, Serve",
 			"return Family{Generation: f.Generation, Settled: u.Child, Rotated: f.Rotated}, true, Serve"}}},
 	{name: "settling without a probe", few: 20000, changes: []change{
-		{"family.go", "case u.Probed, !late", "case true, !late"}}},
+		{"family.go", "case f.Minted <= 1, u.Probed,", "case true, u.Probed,"}}},
 	{name: "settling while a sibling is on its way", few: 20000, changes: []change{
 		{"family.go", "case late && f.Minted > 1 &&", "case false && f.Minted > 1 &&"}}},
 	{name: "delivering late", few: 3000, changes: []change{

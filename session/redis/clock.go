@@ -69,7 +69,7 @@ func (s *Store) readClock(ctx context.Context, c rueidis.Client) error {
 	start := time.Now()
 	answer, err := c.Do(ctx, c.B().Time().Build()).AsIntSlice()
 	took := time.Since(start)
-	if err := s.did(ctx, "read the time", start, err); err != nil {
+	if err := s.did(ctx, "read the time", err); err != nil {
 		return err
 	}
 	if len(answer) == 2 {

@@ -71,11 +71,10 @@ func (s *Store) index(ctx context.Context, c rueidis.Client, key session.Key, re
 		return nil
 	}
 	until := rec.Expires.Add(tagSlack)
-	start := time.Now()
 	for _, tag := range rec.Tags {
 		err := tagScript.Exec(ctx, c, []string{s.keys.tag(tag)},
 			[]string{string(key[:]), strconv.FormatInt(until.UnixMilli(), 10)}).Error()
-		if err := s.did(ctx, "write a tag", start, err); err != nil {
+		if err := s.did(ctx, "write a tag", err); err != nil {
 			return err
 		}
 	}
@@ -103,10 +102,9 @@ func (s *Store) Find(ctx context.Context, tag session.Tag) (keys []session.Key, 
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
 	members, err := c.Do(ctx, c.B().Zrangebyscore().Key(s.keys.tag(tag)).
 		Min(strconv.FormatInt(now.UnixMilli(), 10)).Max("+inf").Build()).AsStrSlice()
-	if err := s.did(ctx, "find sessions", start, err); err != nil {
+	if err := s.did(ctx, "find sessions", err); err != nil {
 		return nil, err
 	}
 	all := make([]session.Key, 0, len(members))
@@ -133,13 +131,12 @@ func (s *Store) readAll(ctx context.Context, c rueidis.Client, keys []session.Ke
 		for _, key := range chunk {
 			reads = append(reads, c.B().Get().Key(s.keys.record(key)).Build())
 		}
-		start := time.Now()
 		for i, answer := range c.DoMulti(ctx, reads...) {
 			b, err := answer.AsBytes()
 			if rueidis.IsRedisNil(err) {
 				continue
 			}
-			if err := s.did(ctx, "read sessions", start, err); err != nil {
+			if err := s.did(ctx, "read sessions", err); err != nil {
 				return err
 			}
 			rec, err := decode(b, now)
@@ -172,9 +169,8 @@ func (s *Store) Scan(ctx context.Context, visit func(session.Key, session.Record
 			}
 		}
 		for cursor := uint64(0); ; {
-			start := time.Now()
 			page, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(s.keys.pattern()).Count(1000).Build()).AsScanEntry()
-			if err := s.did(ctx, "list sessions", start, err); err != nil {
+			if err := s.did(ctx, "list sessions", err); err != nil {
 				return err
 			}
 			var keys []session.Key

@@ -31,10 +31,9 @@ func (s *Store) begin(ctx context.Context) (rueidis.Client, context.Context, con
 	return *c, ctx, cancel, nil
 }
 
-// did takes the outcome of an operation that began at start: it notices where the
-// server was out of reach, and makes an outage of every error. An error reply of
+// did takes the outcome of an operation: it notices where the server was out of reach, and makes an outage of every error. An error reply of
 // a script counts too: a server that is loading, read-only or out of memory.
-func (s *Store) did(ctx context.Context, what string, start time.Time, err error) error {
+func (s *Store) did(ctx context.Context, what string, err error) error {
 	if err != nil && !rueidis.IsRedisNil(err) {
 		s.lost.Store(true)
 		if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled) {
@@ -45,7 +44,7 @@ func (s *Store) did(ctx context.Context, what string, start time.Time, err error
 		}
 		return s.outage(what, err)
 	}
-	if s.lost.Swap(false) || time.Since(start) > slow {
+	if s.lost.Swap(false) {
 		s.epoch.Add(1)
 		s.down.Store(0)
 		s.watches.NotifyAll()

@@ -77,9 +77,6 @@ var _ session.Store = (*Store)(nil)
 
 const (
 	defaultTimeout = 2 * time.Second
-	// slow is how long an answer may take before the server counts as having been
-	// out of reach.
-	slow = 1500 * time.Millisecond
 	// cacheTime bounds for how long a copy is used that the server has not said
 	// anything about: a connection that is cut without a word shows by then.
 	cacheTime = 15 * time.Second

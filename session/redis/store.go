@@ -26,29 +26,28 @@ func (s *Store) Get(ctx context.Context, key session.Key, atLeast uint64) (sessi
 	if err != nil {
 		return session.Record{}, err
 	}
-	start := time.Now()
 	name := s.keys.record(key)
 	answer := c.DoCache(ctx, c.B().Get().Key(name).Cache(), cacheTime)
-	rec, err := s.read(ctx, answer, start, now)
+	rec, err := s.read(ctx, answer, now)
 	if rec.Version < atLeast && answer.IsCacheHit() && answer.NonRedisError() == nil {
-		rec, err = s.read(ctx, c.Do(ctx, c.B().Get().Key(name).Build()), start, now)
+		rec, err = s.read(ctx, c.Do(ctx, c.B().Get().Key(name).Build()), now)
 	}
 	return rec, err
 }
 
-func (s *Store) read(ctx context.Context, answer rueidis.RedisResult, start, now time.Time) (session.Record, error) {
+func (s *Store) read(ctx context.Context, answer rueidis.RedisResult, now time.Time) (session.Record, error) {
 	b, err := answer.AsBytes()
 	if rueidis.IsRedisNil(err) {
 		if !answer.IsCacheHit() {
-			_ = s.did(ctx, "", start, nil)
+			_ = s.did(ctx, "", nil)
 		}
 		return session.Record{}, session.ErrNotFound
 	}
 	if err != nil {
-		return session.Record{}, s.did(ctx, "read a session", start, err)
+		return session.Record{}, s.did(ctx, "read a session", err)
 	}
 	if !answer.IsCacheHit() {
-		_ = s.did(ctx, "", start, nil)
+		_ = s.did(ctx, "", nil)
 	}
 	return decode(b, now)
 }
@@ -73,10 +72,9 @@ func (s *Store) Put(ctx context.Context, key session.Key, prev uint64, rec sessi
 	if err := s.index(ctx, c, key, rec); err != nil {
 		return err
 	}
-	start := time.Now()
 	ok, err := putScript.Exec(ctx, c, []string{s.keys.record(key)},
 		[]string{versionBytes(prev), encode(rec), strconv.FormatInt(max(rec.Expires.UnixMilli(), 1), 10)}).AsInt64()
-	if err := s.did(ctx, "write a session", start, err); err != nil {
+	if err := s.did(ctx, "write a session", err); err != nil {
 		return err
 	}
 	if ok == 0 {
@@ -99,10 +97,9 @@ func (s *Store) Delete(ctx context.Context, key session.Key) error {
 		return err
 	}
 	defer cancel()
-	start := time.Now()
 	old, err := deleteScript.Exec(ctx, c, []string{s.keys.record(key), s.keys.lease(key)},
 		[]string{versionBytes(deleted), strconv.FormatInt(deletedTime.Milliseconds(), 10)}).AsBytes()
-	if err := s.did(ctx, "delete a session", start, err); err != nil {
+	if err := s.did(ctx, "delete a session", err); err != nil {
 		return err
 	}
 	if rec, err := decode(old, time.Time{}); err == nil {
@@ -140,10 +137,9 @@ func (s *Store) Lease(ctx context.Context, key session.Key, holder session.Holde
 	if err != nil {
 		return session.Leased{}, err
 	}
-	start := time.Now()
 	answer, err := leaseScript.Exec(ctx, c, []string{s.keys.record(key), s.keys.lease(key)},
 		[]string{string(holder[:]), strconv.FormatInt(ttl.Milliseconds(), 10)}).ToArray()
-	if err := s.did(ctx, "lease a session", start, err); err != nil {
+	if err := s.did(ctx, "lease a session", err); err != nil {
 		return session.Leased{}, err
 	}
 	kind, _ := answer[0].AsInt64()
@@ -184,7 +180,6 @@ func (s *Store) Release(ctx context.Context, key session.Key, holder session.Hol
 		return err
 	}
 	defer cancel()
-	start := time.Now()
-	return s.did(ctx, "release a session", start,
+	return s.did(ctx, "release a session",
 		releaseScript.Exec(ctx, c, []string{s.keys.lease(key)}, []string{string(holder[:])}).Error())
 }

@@ -125,10 +125,9 @@ func (s *Store) arm(keys []session.Key) error {
 	if len(reads) == 0 {
 		return nil
 	}
-	start := time.Now()
 	for _, answer := range c.DoMultiCache(ctx, reads...) {
 		if err := answer.Error(); err != nil && !rueidis.IsRedisNil(err) {
-			return s.did(ctx, "watch sessions", start, err)
+			return s.did(ctx, "watch sessions", err)
 		}
 	}
 	return nil
