@@ -15,15 +15,20 @@ import (
 // A tag is a sorted set of session keys by expiry. It lies in another slot than
 // the records, so it may name sessions that are gone: Find asks the records.
 
-// tagScript adds a key to a tag, drops what has expired, and has the tag itself
+// tagText adds a key to a tag, drops what has expired, and has the tag itself
 // expire with the last of them.
-var tagScript = rueidis.NewLuaScript(`
+const tagText = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now))
 redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) - now then redis.call('PEXPIREAT', KEYS[1], ARGV[2]) end
-return 1`)
+return 1`
+
+var tagScript = rueidis.NewLuaScript(tagText)
+
+// scripts are all of them.
+var scripts = []string{putText, deleteText, leaseText, releaseText, tagText}
 
 const (
 	// tagSlack is how much longer than its record a key stays under its tags, so

@@ -16,6 +16,11 @@ import (
 // can be served from memory need not wait for a server that is away.
 const downTime = 500 * time.Millisecond
 
+// awayTime is for how long a server must have given no answer, where the timeout is
+// the default one, to count as having been away. One that is merely slow loses nothing,
+// and a shorter pause outlasts no lease.
+const awayTime = 5 * time.Second
+
 var errDown = errors.New("it did not answer a moment ago")
 
 // begin returns the client for one operation, and what ends it.
@@ -36,6 +41,9 @@ func (s *Store) begin(ctx context.Context) (rueidis.Client, context.Context, con
 func (s *Store) did(ctx context.Context, what string, err error) error {
 	if err != nil && !rueidis.IsRedisNil(err) {
 		s.lost.Store(true)
+		if _, reply := rueidis.IsRedisErr(err); reply {
+			s.broke.Store(true) // it is loading, or no master any more
+		}
 		if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled) {
 			return err // nobody waits for the answer any more
 		}
@@ -44,8 +52,13 @@ func (s *Store) did(ctx context.Context, what string, err error) error {
 		}
 		return s.outage(what, err)
 	}
-	if s.lost.Swap(false) {
+	now := time.Now()
+	before := s.answered.Swap(now.UnixNano())
+	lost, broke := s.lost.Swap(false), s.broke.Swap(false)
+	if broke || lost && now.Sub(time.Unix(0, before)) > awayTime*s.opt.Timeout/defaultTimeout {
 		s.epoch.Add(1)
+	}
+	if broke || lost {
 		s.down.Store(0)
 		s.watches.NotifyAll()
 	}
@@ -93,7 +106,7 @@ func (s *Store) dial(ctx context.Context, address string, d *net.Dialer, cfg *tl
 	if err != nil {
 		return nil, err
 	}
-	return &watchedConn{Conn: conn, broke: func() { s.lost.Store(true) }}, nil
+	return &watchedConn{Conn: conn, broke: func() { s.broke.Store(true) }}, nil
 }
 
 // watchedConn tells when it breaks.

@@ -57,16 +57,19 @@ type Options struct {
 
 // Store implements session.Store. Open makes one.
 type Store struct {
-	opt     Options
-	keys    keys
-	client  atomic.Pointer[rueidis.Client] // nil until the server was reached once
-	clock   clock
-	epoch   atomic.Uint64
-	lost    atomic.Bool  // the server was out of reach since the last answer
-	down    atomic.Int64 // until when reads fail at once, by the wall clock in ns
-	watches session.Watches
-	armed   armory
-	indexed indexed
+	opt      Options
+	keys     keys
+	client   atomic.Pointer[rueidis.Client] // nil until the server was reached once
+	clock    clock
+	epoch    atomic.Uint64
+	lost     atomic.Bool  // an operation has failed since the last answer
+	broke    atomic.Bool  // a connection has broken since then: it may be another server now
+	answered atomic.Int64 // when that was, by the wall clock in ns
+	down     atomic.Int64 // until when reads fail at once, by the wall clock in ns
+	watches  session.Watches
+	armed    armory
+	indexed  indexed
+	wrote    written
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -101,6 +104,7 @@ func Open(opt Options) (*Store, error) {
 	}
 	s := &Store{opt: opt, keys: keys{prefix: opt.Prefix}}
 	s.epoch.Store(1)
+	s.answered.Store(time.Now().UnixNano())
 	s.armed.wake = make(chan struct{}, 1)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.wg.Go(s.run)
@@ -119,6 +123,7 @@ func (s *Store) run() {
 			return
 		}
 	}
+	s.prepare()
 	s.lookAround()
 	s.wg.Go(s.keepArmed)
 	s.keepClock()
@@ -180,6 +185,18 @@ func (s *Store) credentials(rueidis.AuthCredentialsContext) (rueidis.AuthCredent
 	p, err := s.opt.Password()
 	out.Password = p.Reveal()
 	return out, err
+}
+
+// prepare loads the scripts, so that the first use of each costs one round trip. A
+// server that forgets them is sent them again with the use.
+func (s *Store) prepare() {
+	for _, node := range (*s.client.Load()).Nodes() {
+		for _, script := range scripts {
+			ctx, cancel := context.WithTimeout(s.ctx, s.opt.Timeout)
+			_ = node.Do(ctx, node.B().ScriptLoad().Script(script).Build()).Error()
+			cancel()
+		}
+	}
 }
 
 // lookAround warns of a server that may throw sessions away.

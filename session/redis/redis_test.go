@@ -200,6 +200,7 @@ func TestLostServerIsAnOutageAndItsReturnIsNoticed(t *testing.T) {
 		if err == nil || errors.Is(err, session.ErrNotFound) || errors.Is(err, session.ErrConflict) || !strings.Contains(err.Error(), server.Address()) {
 			t.Errorf("%s: got %v, want an outage that names the server", name, err)
 		}
+		time.Sleep(1500 * time.Millisecond) // longer than a slow answer takes
 		for len(told) > 0 {
 			<-told
 		}

@@ -52,11 +52,13 @@ func (s *Store) read(ctx context.Context, answer rueidis.RedisResult, now time.T
 	return decode(b, now)
 }
 
-// putScript stores a record where the version is the one that the writer knew.
-var putScript = rueidis.NewLuaScript(`
+// putText stores a record where the version is the one that the writer knew.
+const putText = `
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
-return 1`)
+return 1`
+
+var putScript = rueidis.NewLuaScript(putText)
 
 // Put implements session.Store. The tags are written first: a record can be found
 // from the moment it is there.
@@ -80,15 +82,20 @@ func (s *Store) Put(ctx context.Context, key session.Key, prev uint64, rec sessi
 	if ok == 0 {
 		return session.ErrConflict
 	}
+	if s.watches.Has(key) {
+		s.wrote.set(key, rec.Version)
+	}
 	return nil
 }
 
-// deleteScript leaves a mark in place of a record, and returns what it was.
-var deleteScript = rueidis.NewLuaScript(`
+// deleteText leaves a mark in place of a record, and returns what it was.
+const deleteText = `
 local old = redis.call('GET', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[2])
-return old`)
+return old`
+
+var deleteScript = rueidis.NewLuaScript(deleteText)
 
 // Delete implements session.Store.
 func (s *Store) Delete(ctx context.Context, key session.Key) error {
@@ -108,9 +115,9 @@ func (s *Store) Delete(ctx context.Context, key session.Key) error {
 	return nil
 }
 
-// leaseScript gives out the lease and the record under it. The number is the
+// leaseText gives out the lease and the record under it. The number is the
 // server's time in microseconds, so that a later holder's is higher.
-var leaseScript = rueidis.NewLuaScript(`
+const leaseText = `
 local rec = redis.call('GET', KEYS[1])
 if not rec or #rec <= 8 then return {0, rec or ''} end
 local held = redis.call('GET', KEYS[2])
@@ -124,7 +131,9 @@ else
 	return {1, redis.call('PTTL', KEYS[2])}
 end
 redis.call('SET', KEYS[2], ARGV[1] .. number, 'PX', ARGV[2])
-return {2, number, rec}`)
+return {2, number, rec}`
+
+var leaseScript = rueidis.NewLuaScript(leaseText)
 
 // Lease implements session.Store.
 func (s *Store) Lease(ctx context.Context, key session.Key, holder session.Holder, ttl time.Duration) (session.Leased, error) {
@@ -168,10 +177,12 @@ func (s *Store) Lease(ctx context.Context, key session.Key, holder session.Holde
 	return session.Leased{Number: n, Record: rec}, err
 }
 
-var releaseScript = rueidis.NewLuaScript(`
+const releaseText = `
 local held = redis.call('GET', KEYS[1])
 if held and string.sub(held, 1, 16) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-return 1`)
+return 1`
+
+var releaseScript = rueidis.NewLuaScript(releaseText)
 
 // Release implements session.Store. Who watches is told by the server.
 func (s *Store) Release(ctx context.Context, key session.Key, holder session.Holder) error {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"encoding/binary"
 	"maps"
 	"slices"
 	"sync"
@@ -93,7 +94,7 @@ func (s *Store) keepArmed() {
 		}
 		what := s.armed.take()
 		keys := slices.Collect(maps.Keys(what))
-		if err := s.arm(keys); err != nil {
+		if err := s.arm(keys, what); err != nil {
 			// Told all the same, and tried again.
 			s.sleep(pollEvery / 2)
 			s.armed.add(false, keys...)
@@ -104,7 +105,8 @@ func (s *Store) keepArmed() {
 	}
 }
 
-func (s *Store) arm(keys []session.Key) error {
+// arm reads keys. What turns out to be this process's own write has not changed for it.
+func (s *Store) arm(keys []session.Key, what map[session.Key]bool) error {
 	if s.opt.NoTracking || len(keys) == 0 {
 		return nil
 	}
@@ -114,21 +116,52 @@ func (s *Store) arm(keys []session.Key) error {
 	}
 	defer cancel()
 	reads := make([]rueidis.CacheableTTL, 0, 2*len(keys))
+	var read []session.Key
 	for _, key := range keys {
 		if !s.watches.Has(key) {
 			continue
 		}
 		for _, name := range []string{s.keys.record(key), s.keys.lease(key)} {
+			read = append(read, key)
 			reads = append(reads, rueidis.CT(c.B().Get().Key(name).Cache(), cacheTime))
 		}
 	}
 	if len(reads) == 0 {
 		return nil
 	}
-	for _, answer := range c.DoMultiCache(ctx, reads...) {
-		if err := answer.Error(); err != nil && !rueidis.IsRedisNil(err) {
+	for i, answer := range c.DoMultiCache(ctx, reads...) {
+		b, err := answer.AsBytes()
+		if err != nil && !rueidis.IsRedisNil(err) {
 			return s.did(ctx, "watch sessions", err)
+		}
+		if i%2 == 0 && len(b) > headSize && s.wrote.is(read[i], binary.BigEndian.Uint64(b)) {
+			what[read[i]] = false
 		}
 	}
 	return nil
+}
+
+// written remembers what this process wrote last of each session that is watched.
+type written struct {
+	mu   sync.Mutex // guards last
+	last map[session.Key]uint64
+}
+
+// maxWritten bounds it. What is forgotten counts as written by another process, and
+// is read again.
+const maxWritten = 100_000
+
+func (w *written) set(key session.Key, version uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last == nil || len(w.last) >= maxWritten {
+		w.last = map[session.Key]uint64{}
+	}
+	w.last[key] = version
+}
+
+func (w *written) is(key session.Key, version uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last[key] == version
 }
