@@ -47,7 +47,6 @@ type simReplica struct {
 	store  *simStore
 	method *simMethod
 	skew   time.Duration
-	dead   bool
 }
 
 func (w *simWorld) random(most time.Duration) time.Duration {
