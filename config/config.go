@@ -92,6 +92,8 @@ type AccessToken struct {
 	RenewBefore RenewBefore `yaml:"renew_before"`
 	// Algorithm is ES256, RS256 or EdDSA.
 	Algorithm string `yaml:"algorithm"`
+	// RotateKeys is how long a key signs before the next one takes over; zero is for ever.
+	RotateKeys time.Duration `yaml:"rotate_keys"`
 	// Audience is the aud claim.
 	Audience string `yaml:"audience"`
 }
@@ -168,7 +170,7 @@ func Default() Config {
 		Log:     Log{Level: slog.LevelInfo, Format: "auto"},
 		Limits: Limits{HeaderBytes: 64 << 10, HeaderTimeout: 10 * time.Second,
 			IdleTimeout: 2 * time.Minute, ShutdownTimeout: 30 * time.Second},
-		AccessToken: AccessToken{TTL: 15 * time.Minute, RenewBefore: RenewBefore{Percent: 20}, Algorithm: "ES256", Audience: "evergate"},
+		AccessToken: AccessToken{TTL: 15 * time.Minute, RenewBefore: RenewBefore{Percent: 20}, Algorithm: "ES256", RotateKeys: 720 * time.Hour, Audience: "evergate"},
 		Session: Session{Store: "bolt", IdleTimeout: 12 * time.Hour, MaxLifetime: 720 * time.Hour,
 			RotationGrace: time.Minute, MaxStale: 10 * time.Minute,
 			Redis: Redis{Addresses: []string{"127.0.0.1:6379"}, KeyPrefix: "evergate:", Timeout: 2 * time.Second}},

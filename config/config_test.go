@@ -97,6 +97,7 @@ func TestDefaults(t *testing.T) {
 		{"access_token.ttl", c.AccessToken.TTL, 15 * time.Minute},
 		{"renew_before of 15m", c.AccessToken.RenewBefore.For(15 * time.Minute), 3 * time.Minute},
 		{"algorithm", c.AccessToken.Algorithm, "ES256"},
+		{"rotate_keys", c.AccessToken.RotateKeys, 720 * time.Hour},
 		{"audience", c.AccessToken.Audience, "evergate"},
 		{"store", c.Session.Store, "bolt"},
 		{"idle_timeout", c.Session.IdleTimeout, 12 * time.Hour},

@@ -90,6 +90,9 @@ func (c *Config) checkFiles() {
 
 func (c *Config) checkTimes() {
 	between(c, "access_token.ttl", c.AccessToken.TTL, 30*time.Second, 24*time.Hour)
+	if c.AccessToken.RotateKeys != 0 {
+		between(c, "access_token.rotate_keys", c.AccessToken.RotateKeys, 2*time.Hour, 10*365*24*time.Hour)
+	}
 	between(c, "session.rotation_grace", c.Session.RotationGrace, time.Second, 10*time.Minute)
 	between(c, "session.idle_timeout", c.Session.IdleTimeout, time.Minute, 10*365*24*time.Hour)
 	between(c, "session.max_lifetime", c.Session.MaxLifetime, time.Minute, 10*365*24*time.Hour)

@@ -88,3 +88,29 @@ func (v Vault) Take(ctx context.Context, name string) ([]byte, error) {
 func (v Vault) Delete(ctx context.Context, name string) error {
 	return v.Store.Delete(ctx, vaultKey(name))
 }
+
+// Reseal seals what is kept under name anew, unless the key that seals now did that.
+// Whoever keeps a thing for longer than keys stay on the ring calls it now and then,
+// before the old key is taken away. Gateways whose rings have another order for a
+// while may undo each other's; that is harmless.
+func (v Vault) Reseal(ctx context.Context, name string) error {
+	key := vaultKey(name)
+	rec, err := v.Store.Get(ctx, key, 0)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	value, current, err := v.Ring.OpenBlob(purposeVault, key[:], rec.Data)
+	if err != nil || current {
+		return err
+	}
+	err = v.Store.Put(ctx, key, rec.Version, Record{
+		Version: rec.Version + 1, Expires: rec.Expires, Data: v.Ring.SealBlob(purposeVault, key[:], value),
+	})
+	if errors.Is(err, ErrConflict) { // whoever was faster has sealed it anew
+		return nil
+	}
+	return err
+}

@@ -84,6 +84,58 @@ func TestVault(t *testing.T) {
 	})
 }
 
+// TestResealedThingOutlivesTheOldKey: a ring that has lost the old key opens it.
+func TestResealedThingOutlivesTheOldKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k1, k2 := session.NewKey(time.Now().Add(-time.Hour)), session.NewKey(time.Now())
+		ring, err := session.NewRing(k1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, ctx := session.Vault{Store: memory.New(), Ring: ring}, t.Context()
+		if err := v.Reseal(ctx, "keys"); err != nil {
+			t.Errorf("nothing: got %v", err)
+		}
+		if err := v.Save(ctx, "keys", 0, []byte("x"), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if err := ring.Replace(k2, k1); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			after time.Duration
+			want  uint64
+		}{{0, 1}, {6 * time.Minute, 2}, {time.Minute, 2}} { // a fresh key does not seal yet
+			time.Sleep(c.after)
+			if err := v.Reseal(ctx, "keys"); err != nil {
+				t.Fatal(err)
+			}
+			if _, version, err := v.Load(ctx, "keys"); version != c.want || err != nil {
+				t.Errorf("%v later: got version %d, %v, want %d", c.after, version, err, c.want)
+			}
+		}
+		if err := ring.Replace(k2); err != nil {
+			t.Fatal(err)
+		}
+		if value, _, err := v.Load(ctx, "keys"); string(value) != "x" || err != nil {
+			t.Errorf("without the old key: got %q, %v", value, err)
+		}
+		time.Sleep(53 * time.Minute)
+		if value, _, err := v.Load(ctx, "keys"); value != nil || err != nil {
+			t.Errorf("after its time: got %q, %v, want nothing", value, err)
+		}
+		if err := v.Save(ctx, "keys", 0, []byte("y"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := ring.Replace(k1); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Reseal(ctx, "keys"); !errors.Is(err, session.ErrUnknownKey) {
+			t.Errorf("under a key that is not on the ring: got %v, want ErrUnknownKey", err)
+		}
+	})
+}
+
 func TestFreshKeySealsFiveMinutesAfterItWasMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old := session.NewKey(time.Now().Add(-time.Hour))

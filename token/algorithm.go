@@ -37,7 +37,11 @@ func generate(algorithm string) (crypto.Signer, error) {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err
 	}
-	return nil, fmt.Errorf("token: unknown algorithm %q, want ES256, RS256 or EdDSA", algorithm)
+	return nil, unknownAlgorithm(algorithm)
+}
+
+func unknownAlgorithm(name string) error {
+	return fmt.Errorf("token: unknown algorithm %q, want ES256, RS256 or EdDSA", name)
 }
 
 // methodOf pins the one algorithm that a key is for.

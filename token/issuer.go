@@ -16,6 +16,10 @@ import (
 // ClientID is the client_id claim of every token: the gateway is the client.
 const ClientID = "evergate"
 
+// MaxTTL bounds the life of a token, and with it how long a key stays published that
+// signs no more, whatever TTL another gateway has or this one had before.
+const MaxTTL = 24 * time.Hour
+
 // Config is what an Issuer is made of.
 type Config struct {
 	// Issuer is the iss claim, public_url/.evergate; metadata and keys are
@@ -24,7 +28,7 @@ type Config struct {
 	// Audience is the aud claim where Mint is not told another.
 	Audience string
 	// TTL is the life of a token, in whole seconds: JWT times have no fractions
-	// that every library reads.
+	// that every library reads. At most MaxTTL.
 	TTL time.Duration
 	// Keys sign.
 	Keys *Keys
@@ -39,8 +43,8 @@ var _ auth.Minter = (*Issuer)(nil)
 
 // NewIssuer returns an Issuer.
 func NewIssuer(cfg Config) (*Issuer, error) {
-	if cfg.Issuer == "" || cfg.Audience == "" || cfg.Keys == nil || cfg.TTL < time.Second {
-		return nil, errors.New("token: an Issuer needs an issuer, an audience, keys, and a ttl of at least a second")
+	if cfg.Issuer == "" || cfg.Audience == "" || cfg.Keys == nil || cfg.TTL < time.Second || cfg.TTL > MaxTTL {
+		return nil, errors.New("token: an Issuer needs an issuer, an audience, keys, and a ttl of a second to a day")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -67,13 +71,18 @@ type Claims struct {
 // being taken for an ID token.
 const headerType = "at+jwt"
 
-// Mint implements auth.Minter.
+// Mint implements auth.Minter. The error is an *auth.Unavailable as long as shared keys
+// were never within reach.
 func (i *Issuer) Mint(_ context.Context, login *auth.Login, audience string) (auth.Token, error) {
 	if audience == "" {
 		audience = i.cfg.Audience
 	}
-	k := i.cfg.Keys.set.Load().current
-	issued := i.cfg.Now().Truncate(time.Second)
+	set, err := i.cfg.Keys.load()
+	if err != nil {
+		return auth.Token{}, err
+	}
+	now := i.cfg.Now()
+	k, issued := set.signing(now), now.Truncate(time.Second)
 	expires := issued.Add(i.cfg.TTL)
 	who := &login.Identity
 	c := Claims{

@@ -2,10 +2,9 @@ package token
 
 import (
 	"cmp"
+	"context"
 	"crypto"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -17,21 +16,30 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/evergate/evergate/auth"
 )
 
-// Keys are the keys that sign access tokens: one that signs now, and others
-// that still verify what they signed. It is safe for concurrent use.
+// Keys are the keys that sign access tokens: one that signs now, others that still
+// verify what they signed, and perhaps one that is published before its time. They lie
+// in memory ([NewKeys]), in a folder ([OpenKeys]), or where gateways share them
+// ([ShareKeys]). It is safe for concurrent use.
 type Keys struct {
-	dir       string // "" keeps them in memory
+	dir       string // "" keeps them elsewhere
 	algorithm string
 
-	mu  sync.Mutex // makes changes one at a time
-	set atomic.Pointer[keySet]
+	mu  sync.Mutex             // makes changes one at a time
+	set atomic.Pointer[keySet] // nil until there are any
+
+	shared *follower // nil where nobody shares them
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
 }
 
 // keySet is swapped, never edited.
 type keySet struct {
-	current *key
+	all     []*key // in the order of their use
+	signers []*key // those of them that sign, each from its time on; not empty
 	byID    map[string]*key
 	jwks    []byte
 }
@@ -41,7 +49,18 @@ type key struct {
 	method jwt.SigningMethod
 	signer crypto.Signer
 	jwk    jwk
-	made   time.Time
+	from   time.Time // when it begins to sign
+}
+
+// signing returns the key that signs at now. By a clock that is before all of them
+// the first signs: a clock may be wrong, and a token signed too early is better than none.
+func (s *keySet) signing(now time.Time) *key {
+	for _, k := range slices.Backward(s.signers) {
+		if !now.Before(k.from) {
+			return k
+		}
+	}
+	return s.signers[0]
 }
 
 // NewKeys makes one key, kept in memory.
@@ -58,69 +77,94 @@ func OpenKeys(dir, algorithm string) (*Keys, error) {
 		return nil, fmt.Errorf("token: make the folder for signing keys: %w", err)
 	}
 	k := &Keys{dir: dir, algorithm: algorithm}
-	files, err := filepath.Glob(filepath.Join(dir, "*.pem"))
+	all, err := readKeys(dir)
 	if err != nil {
-		return nil, fmt.Errorf("token: list signing keys: %w", err)
+		return nil, err
 	}
-	var all []*key
-	for _, file := range files {
-		one, err := readKey(file)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
+	inOrder(all)
+	mine := ofAlgorithm(all, algorithm)
+	if len(mine) == 0 {
+		return k, k.add(all)
 	}
-	slices.SortFunc(all, func(a, b *key) int { return cmp.Or(b.made.Compare(a.made), strings.Compare(a.id, b.id)) })
-	i := slices.IndexFunc(all, func(one *key) bool { return one.method.Alg() == algorithm })
-	if i < 0 {
-		if err := k.swap(all, nil); err != nil {
-			return nil, err
-		}
-		return k, k.Rotate()
-	}
-	return k, k.swap(all, all[i])
+	return k, k.swap(all, mine[len(mine)-1:])
 }
 
 // Rotate makes a new key and signs with it from now on. The old ones stay
-// published, for tokens that they have signed.
+// published, for tokens that they have signed. Keys that are shared have a schedule,
+// and refuse.
 func (k *Keys) Rotate() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	signer, err := generate(k.algorithm)
-	if err != nil {
-		return err
+	if k.shared != nil {
+		return errors.New("token: signing keys that are shared rotate on their schedule")
 	}
-	fresh, err := newKey(signer, time.Now())
+	var all []*key
+	if set := k.set.Load(); set != nil {
+		all = set.all
+	}
+	return k.add(all)
+}
+
+func (k *Keys) add(all []*key) error {
+	fresh, err := makeKey(k.algorithm, time.Now())
 	if err != nil {
 		return err
 	}
 	if k.dir != "" {
-		if err := writeKey(filepath.Join(k.dir, fresh.id+".pem"), signer); err != nil {
+		if err := writeKey(filepath.Join(k.dir, fresh.id+".pem"), fresh.signer); err != nil {
 			return err
 		}
 	}
-	return k.swap(append([]*key{fresh}, k.all()...), fresh)
+	return k.swap(append(slices.Clone(all), fresh), []*key{fresh})
 }
 
-// JWKS is the public half of all keys, as RFC 7517 section 5 writes it.
-func (k *Keys) JWKS() []byte { return k.set.Load().jwks }
+// Close ends what ShareKeys began, and waits for it.
+func (k *Keys) Close() error {
+	if k.stop != nil {
+		k.stop()
+	}
+	k.wg.Wait()
+	return nil
+}
 
-func (k *Keys) all() (all []*key) {
+// JWKS is the public half of all keys, as RFC 7517 section 5 writes it; nil as long as
+// shared keys were never within reach.
+func (k *Keys) JWKS() []byte {
 	if set := k.set.Load(); set != nil {
-		for _, one := range set.byID {
-			all = append(all, one)
+		return set.jwks
+	}
+	return nil
+}
+
+// load returns the keys of now, or says that they are out of reach.
+func (k *Keys) load() (*keySet, error) {
+	if set := k.set.Load(); set != nil {
+		return set, nil
+	}
+	return nil, &auth.Unavailable{What: "what signs access tokens", RetryAfter: lookAgain}
+}
+
+// inOrder sorts keys by when they begin to sign.
+func inOrder(all []*key) {
+	slices.SortFunc(all, func(a, b *key) int { return cmp.Or(a.from.Compare(b.from), strings.Compare(a.id, b.id)) })
+}
+
+func ofAlgorithm(all []*key, algorithm string) (mine []*key) {
+	for _, k := range all {
+		if k.method.Alg() == algorithm {
+			mine = append(mine, k)
 		}
 	}
-	slices.SortFunc(all, func(a, b *key) int { return cmp.Or(b.made.Compare(a.made), strings.Compare(a.id, b.id)) })
-	return all
+	return mine
 }
 
-func (k *Keys) swap(all []*key, current *key) error {
-	set := &keySet{current: current, byID: map[string]*key{}}
+// swap puts other keys into force.
+func (k *Keys) swap(all, signers []*key) error {
+	set := &keySet{all: all, signers: signers, byID: map[string]*key{}}
 	doc := struct {
 		Keys []jwk `json:"keys"`
 	}{[]jwk{}}
-	for _, one := range all {
+	for _, one := range slices.Backward(all) { // the newest first
 		set.byID[one.id] = one
 		doc.Keys = append(doc.Keys, one.jwk)
 	}
@@ -132,7 +176,15 @@ func (k *Keys) swap(all []*key, current *key) error {
 	return nil
 }
 
-func newKey(signer crypto.Signer, made time.Time) (*key, error) {
+func makeKey(algorithm string, from time.Time) (*key, error) {
+	signer, err := generate(algorithm)
+	if err != nil {
+		return nil, err
+	}
+	return newKey(signer, from)
+}
+
+func newKey(signer crypto.Signer, from time.Time) (*key, error) {
 	method, err := methodOf(signer.Public())
 	if err != nil {
 		return nil, err
@@ -141,60 +193,5 @@ func newKey(signer crypto.Signer, made time.Time) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &key{id: j.Kid, method: method, signer: signer, jwk: j, made: made}, nil
-}
-
-func readKey(file string) (*key, error) {
-	fi, err := os.Lstat(file)
-	if err != nil {
-		return nil, fmt.Errorf("token: read a signing key: %w", err)
-	}
-	if !fi.Mode().IsRegular() || fi.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("token: signing key %s has mode %s, want a file that only its owner may read; try: chmod 600 %s", file, fi.Mode(), file)
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("token: read a signing key: %w", err)
-	}
-	block, _ := pem.Decode(b)
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, fmt.Errorf("token: signing key %s is no PEM file with a PRIVATE KEY (PKCS #8)", file)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("token: signing key %s: %w", file, err)
-	}
-	signer, ok := parsed.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("token: signing key %s does not sign", file)
-	}
-	one, err := newKey(signer, fi.ModTime())
-	if err != nil {
-		return nil, fmt.Errorf("token: signing key %s: %w", file, err)
-	}
-	return one, nil
-}
-
-// writeKey puts the whole file in place in one step: a crash leaves it or
-// nothing.
-func writeKey(file string, signer crypto.Signer) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("token: keep a signing key: %w", err)
-		}
-	}()
-	der, err := x509.MarshalPKCS8PrivateKey(signer)
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".key-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, werr := tmp.Write(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	if err := errors.Join(werr, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), file)
+	return &key{id: j.Kid, method: method, signer: signer, jwk: j, from: from}, nil
 }

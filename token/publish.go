@@ -3,7 +3,9 @@ package token
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Handlers are the issuer's public documents, by their path under the issuer:
@@ -33,13 +35,20 @@ func (i *Issuer) metadata() []byte {
 	return b
 }
 
+// document serves a body, or says that there is none yet: who verifies asks again.
 func document(kind string, body func() []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
+		h, b := w.Header(), body()
+		if b == nil {
+			h.Set("Retry-After", strconv.Itoa(int(lookAgain/time.Second)))
+			h.Set("Cache-Control", "no-store")
+			http.Error(w, "the keys are out of reach for the moment", http.StatusServiceUnavailable)
+			return
+		}
 		h.Set("Content-Type", kind)
 		h.Set("Cache-Control", "public, max-age=300")
 		h.Set("Access-Control-Allow-Origin", "*") // public by nature, and read by scripts that verify
 		h.Set("X-Content-Type-Options", "nosniff")
-		_, _ = w.Write(body())
+		_, _ = w.Write(b)
 	})
 }

@@ -20,7 +20,8 @@ var ErrToken = errors.New("token: refused")
 
 // Verify checks a token that this issuer has signed, for audience ("" is the
 // configured one), and returns its claims. The algorithm is the key's, never
-// the token's choice (RFC 8725 section 3.1). The error is an ErrToken.
+// the token's choice (RFC 8725 section 3.1). The error is an ErrToken, or an
+// *auth.Unavailable as long as shared keys were never within reach.
 func (i *Issuer) Verify(_ context.Context, raw, audience string) (*Claims, error) {
 	if audience == "" {
 		audience = i.cfg.Audience
@@ -28,12 +29,16 @@ func (i *Issuer) Verify(_ context.Context, raw, audience string) (*Claims, error
 	if len(raw) > maxToken || strings.Count(raw, ".") != 2 {
 		return nil, fmt.Errorf("%w: it is no compact JWT of at most %d bytes", ErrToken, maxToken)
 	}
+	set, err := i.cfg.Keys.load()
+	if err != nil {
+		return nil, err
+	}
 	var c Claims
-	_, err := jwt.NewParser(
+	_, err = jwt.NewParser(
 		jwt.WithIssuer(i.cfg.Issuer), jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
 		jwt.WithLeeway(leeway), jwt.WithTimeFunc(i.cfg.Now), jwt.WithStrictDecoding(),
 		jwt.WithValidMethods([]string{ES256, RS256, EdDSA}),
-	).ParseWithClaims(raw, &c, i.keyFor)
+	).ParseWithClaims(raw, &c, set.keyFor)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrToken, err)
@@ -45,7 +50,7 @@ func (i *Issuer) Verify(_ context.Context, raw, audience string) (*Claims, error
 
 // keyFor picks the key by kid, and refuses headers that would have a key or a
 // rule brought along.
-func (i *Issuer) keyFor(t *jwt.Token) (any, error) {
+func (s *keySet) keyFor(t *jwt.Token) (any, error) {
 	for _, name := range []string{"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip"} {
 		if _, there := t.Header[name]; there {
 			return nil, fmt.Errorf("its header has %s", name)
@@ -55,7 +60,7 @@ func (i *Issuer) keyFor(t *jwt.Token) (any, error) {
 		return nil, fmt.Errorf("its typ is not %s", headerType)
 	}
 	kid, _ := t.Header["kid"].(string)
-	k, ok := i.cfg.Keys.set.Load().byID[kid]
+	k, ok := s.byID[kid]
 	if !ok {
 		return nil, errors.New("its kid is unknown")
 	}

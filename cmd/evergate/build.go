@@ -74,10 +74,22 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 			return nil, fmt.Errorf("make data_dir: %w", err)
 		}
 	}
-	keys, err := buildKeys(cfg, inMemory)
+	store, err := openStore(cfg, log, in, g)
 	if err != nil {
 		return nil, err
 	}
+	ring, err := buildRing(cfg, inMemory)
+	if err != nil {
+		return nil, err
+	}
+	if files, err := keyFiles(cfg.Keys.Files, cfg.DataDir); !inMemory && err == nil {
+		g.close = append(g.close, watchRing(ring, files, log).Close)
+	}
+	keys, err := buildKeys(cfg, store, ring, log, inMemory)
+	if err != nil {
+		return nil, err
+	}
+	g.close = append(g.close, keys.Close)
 	issuer, err := token.NewIssuer(token.Config{
 		Issuer: cfg.PublicURL.String() + "/.evergate", Audience: cfg.AccessToken.Audience,
 		TTL: cfg.AccessToken.TTL, Keys: keys, Now: in.Now,
@@ -95,17 +107,6 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		methods[people.Name] = people
 	}
 
-	store, err := openStore(cfg, log, in, g)
-	if err != nil {
-		return nil, err
-	}
-	ring, err := buildRing(cfg, inMemory)
-	if err != nil {
-		return nil, err
-	}
-	if files, err := keyFiles(cfg.Keys.Files, cfg.DataDir); !inMemory && err == nil {
-		g.close = append(g.close, watchRing(ring, files, log).Close)
-	}
 	var signedIn sessions
 	once := func(ctx context.Context, name string, until time.Time) (bool, error) {
 		return signedIn.Once(ctx, name, until)

@@ -23,7 +23,6 @@ import (
 	"github.com/evergate/evergate/session/bolt"
 	"github.com/evergate/evergate/session/memory"
 	"github.com/evergate/evergate/session/redis"
-	"github.com/evergate/evergate/token"
 )
 
 // buildStore opens where sessions live.
@@ -184,14 +183,6 @@ func placed(cfg *config.Config, err error) error {
 		}
 	}
 	return faults
-}
-
-// buildKeys reads the keys that sign access tokens, or makes them.
-func buildKeys(cfg *config.Config, inMemory bool) (*token.Keys, error) {
-	if inMemory {
-		return token.NewKeys(cfg.AccessToken.Algorithm)
-	}
-	return token.OpenKeys(filepath.Join(cfg.DataDir, "signing-keys"), cfg.AccessToken.Algorithm)
 }
 
 // hashesAtOnce bounds the memory of sign-ins: each hash takes 64 MiB.
