@@ -50,14 +50,12 @@ func (s *state) merged(o *state) state {
 	return next
 }
 
-// putBack writes what is known here and the store has lost. L is what it has.
+// putBack writes what is known here and the store has lost. L is what it has: where
+// that is not so any more, the error is ErrConflict.
 func (m *Manager) putBack(ctx context.Context, l loaded, at version) (loaded, error) {
 	next := l.state.merged(at.state)
 	l.number = max(l.number, at.number)
 	saved, err := m.save(ctx, l, next)
-	if errors.Is(err, ErrConflict) {
-		return loaded{}, &auth.Unavailable{What: "the session store", RetryAfter: time.Second, Err: err}
-	}
 	if err == nil {
 		m.cfg.Log.InfoContext(ctx, "the store had lost the last writes of a session; they are put back", "event", "session.restored",
 			"session", l.entry.key.Name(), "stored", l.inStore, "known", at.number)
@@ -144,21 +142,16 @@ func (m *Manager) heal(ctx context.Context) {
 
 func (m *Manager) healOne(ctx context.Context, e *entry) error {
 	e.mu.Lock()
-	deleted, at := e.deleted, e.at
+	deleted, known, dk := e.deleted, e.at.state != nil, e.at.dk
 	e.mu.Unlock()
 	switch {
 	case deleted:
 		return m.cfg.Store.Delete(ctx, e.key)
-	case at.state == nil:
+	case !known:
 		return nil
 	}
-	rec, err := m.cfg.Store.Get(ctx, e.key, at.number)
-	if errors.Is(err, ErrNotFound) {
-		_, err = m.absent(ctx, e.key, at.dk, err)
-	} else if err == nil {
-		_, err = m.opened(ctx, at.dk, e.key, rec)
-	}
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSeal) || errors.As(err, new(*auth.Unavailable)) {
+	_, err := m.read(ctx, e.key, dk)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSeal) || errors.Is(err, ErrConflict) {
 		return nil // that one is settled, or another process is at it
 	}
 	return err

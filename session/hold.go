@@ -48,6 +48,9 @@ func (m *Manager) hold(ctx context.Context, e *entry, h handle, need func(*loade
 			return nil, loaded{}, err
 		}
 		l, err := m.opened(ctx, h.key, e.key, leased.Record)
+		if errors.Is(err, ErrConflict) {
+			continue // somebody has written since, and the lease is extended
+		}
 		if err != nil || !need(&l) {
 			m.release(e.key, holder)
 			return nil, l, err
@@ -89,11 +92,16 @@ func (h *hold) keep() {
 
 // look returns the session as the store has it now.
 func (h *hold) look(ctx context.Context, dk DataKey) (loaded, error) {
-	leased, err := h.m.cfg.Store.Lease(ctx, h.key, h.holder, h.m.cfg.Lease)
-	if err != nil {
-		return loaded{}, err
+	for range maxTries {
+		leased, err := h.m.cfg.Store.Lease(ctx, h.key, h.holder, h.m.cfg.Lease)
+		if err != nil {
+			return loaded{}, err
+		}
+		if l, err := h.m.opened(ctx, dk, h.key, leased.Record); !errors.Is(err, ErrConflict) {
+			return l, err
+		}
 	}
-	return h.m.opened(ctx, dk, h.key, leased.Record)
+	return loaded{}, ErrConflict
 }
 
 // end stops extending the lease, and gives it back unless it is to run out.

@@ -91,18 +91,9 @@ func (e *entry) dropUnsaved(unsaved *unsavedLogin) {
 // reload reads an entry's record again with the data key at hand.
 func (m *Manager) reload(ctx context.Context, e *entry) bool {
 	e.mu.Lock()
-	at, atLeast, changes := e.at, max(e.at.number, e.atLeast), e.changes
+	dk := e.at.dk
 	e.mu.Unlock()
-	rec, err := m.cfg.Store.Get(ctx, e.key, atLeast)
-	if err == nil {
-		e.fresh(changes)
-	}
-	switch {
-	case errors.Is(err, ErrNotFound):
-		_, err = m.absent(ctx, e.key, at.dk, err)
-	case err == nil:
-		_, err = m.opened(ctx, at.dk, e.key, rec)
-	}
+	_, err := m.read(ctx, e.key, dk)
 	return err == nil
 }
 

@@ -20,25 +20,34 @@ type loaded struct {
 // load reads the session that h names. The error is ErrNotFound, ErrSeal for a
 // handle whose data key is not the session's, or an outage.
 func (m *Manager) load(ctx context.Context, h handle) (loaded, error) {
-	key := h.session.Key()
-	at, known := m.peek(key)
-	if known.deleted {
-		return loaded{}, ErrDeleted // a copy at hand may still say otherwise
-	}
-	rec, err := m.cfg.Store.Get(ctx, key, max(at.number, known.atLeast))
-	if err == nil {
-		m.entry(key).fresh(known.changes)
-	}
-	if errors.Is(err, ErrNotFound) {
-		return m.absent(ctx, key, h.key, err)
-	}
-	if err != nil {
-		return loaded{}, err
-	}
-	return m.opened(ctx, h.key, key, rec)
+	return m.read(ctx, h.session.Key(), h.key)
 }
 
-// opened is the session in a record, opened with dk or known already.
+// read reads the session under key and opens it with dk. What it read may be old by
+// the time it is looked at, and then it reads again.
+func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err error) {
+	for range maxTries {
+		at, known := m.peek(key)
+		if known.deleted {
+			return loaded{}, ErrDeleted // a copy at hand may still say otherwise
+		}
+		rec, err := m.cfg.Store.Get(ctx, key, max(at.number, known.atLeast))
+		switch {
+		case err == nil:
+			m.entry(key).fresh(known.changes)
+			l, err = m.opened(ctx, dk, key, rec)
+		case errors.Is(err, ErrNotFound):
+			l, err = m.absent(ctx, key, dk, err)
+		}
+		if !errors.Is(err, ErrConflict) {
+			return l, err
+		}
+	}
+	return loaded{}, ErrConflict
+}
+
+// opened is the session in a record, opened with dk or known already. The error is
+// ErrConflict where the record was older than what the store has by now.
 func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record) (loaded, error) {
 	at, _ := m.peek(key)
 	l := loaded{inStore: rec.Version, now: rec.Now, entry: m.entry(key)}

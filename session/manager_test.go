@@ -118,6 +118,7 @@ func token(v string) auth.Token {
 type faulty struct {
 	session.Store
 	read, write atomic.Bool // out of order
+	slow        func()      // called once, when a record was read and is not handed out yet
 }
 
 var errDisk = errors.New("the disk is full")
@@ -126,7 +127,12 @@ func (f *faulty) Get(ctx context.Context, k session.Key, atLeast uint64) (sessio
 	if f.read.Load() {
 		return session.Record{}, errDisk
 	}
-	return f.Store.Get(ctx, k, atLeast)
+	rec, err := f.Store.Get(ctx, k, atLeast)
+	if slow := f.slow; slow != nil {
+		f.slow = nil
+		slow()
+	}
+	return rec, err
 }
 
 func (f *faulty) Lease(ctx context.Context, k session.Key, h session.Holder, ttl time.Duration) (session.Leased, error) {
@@ -315,6 +321,23 @@ func TestRenewalAheadCostsTheRequestNothing(t *testing.T) {
 		if got := b.mustServe(j).AccessToken.Value.Reveal(); got != "token-1" {
 			b.Errorf("after the renewal: got %q, want token-1", got)
 		}
+	})
+}
+
+// TestRecordThatChangesWhileItIsRead: what was read is older than what is known here by
+// then. The store has lost nothing, and the request is served.
+func TestRecordThatChangesWhileItIsRead(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		time.Sleep(life + time.Second) // the next use renews and rotates
+		b.method.slow = time.Second
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		b.store.slow = func() {
+			wg.Go(func() { b.mustServe(j.clone()) })
+			time.Sleep(time.Millisecond) // it has rotated, and has not renewed yet
+		}
+		b.mustServe(j)
 	})
 }
 
