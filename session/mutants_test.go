@@ -100,9 +100,12 @@ var mutants = []mutant{
 		{"heal.go", "v.state.Renewals > o.state.Renewals", "false"}}},
 	{name: "no calm after the store was away", few: 3000, plan: "lossy", changes: []change{
 		{"heal.go", "return max(0, min(calmTime, calmTime-now.Sub(m.since)))", "return 0"}}},
-	{name: "a revoked session is put back", few: 20000, changes: []change{
+	{name: "a revoked session is put back", few: 3000, plan: "lossy sign-out", changes: []change{
 		{"heal.go", "if errors.Is(cause, ErrDeleted) ||", "if false ||"},
-		{"heal.go", "!m.mayBeLost(key)", "false"}, {"load.go", "if known.deleted {", "if false {"}}},
+		{"heal.go", "!m.mayBeLost(key)", "false"}, {"load.go", "if known.deleted {", "if false {"},
+		{"simstore_test.go", "if old.deleted || version != prev", "if version != prev"}}},
+	{name: "a revocation that the store lost is not made again", few: 3000, plan: "lossy sign-out", changes: []change{
+		{"heal.go", "return m.cfg.Store.Delete(ctx, e.key)", "return nil"}, {"load.go", "if known.deleted {", "if false {"}}},
 }
 
 func TestSimulationNotices(t *testing.T) {

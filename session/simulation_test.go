@@ -71,7 +71,7 @@ func planOf(rng *rand.Rand) simPlan {
 func simulate(t *testing.T, seed uint64, change func(*simPlan)) (faults, notes []string, w *simWorld) {
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 42))
-		w = &simWorld{plan: planOf(rng), rng: rng, db: newSimDB(), ring: simRing, start: time.Now()}
+		w = &simWorld{plan: planOf(rng), rng: rng, db: newSimDB(), ring: simRing, start: time.Now(), outages: make(chan struct{}, 1)}
 		if change != nil {
 			change(&w.plan)
 		}
@@ -206,6 +206,10 @@ func (w *simWorld) signOut(b *simBrowser) {
 	}
 	w.note("signed out")
 	time.Sleep(simLag)
+	if w.plan.loses && !w.plan.kills {
+		// Whoever ended it remembers what the store has lost.
+		w.outage(12*time.Second, w.random(5*time.Second))
+	}
 	w.mu.Lock()
 	w.revoked = time.Now()
 	w.mu.Unlock()
@@ -302,6 +306,9 @@ var simChanges = map[string]func(*simPlan){
 	"": nil,
 	"lossy": func(p *simPlan) {
 		*p = simPlan{hours: 1, replicas: 3, outages: true, loses: true, afterGrant: true, busy: true}
+	},
+	"lossy sign-out": func(p *simPlan) {
+		*p = simPlan{hours: 1, replicas: 3, outages: true, loses: true, idle: true, signOut: true}
 	},
 	// Never in Evergate: the cookie of then goes out with the answer of later.
 	"forward-auth": func(p *simPlan) { p.forwardAuth, p.slowApps = true, true },

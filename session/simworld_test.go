@@ -30,6 +30,8 @@ type simWorld struct {
 	db   *simDB
 	op   simProvider
 	wg   sync.WaitGroup
+	// outages holds a place for one at a time.
+	outages chan struct{}
 
 	mu       sync.Mutex // guards all below
 	rng      *rand.Rand
@@ -176,6 +178,8 @@ func (w *simWorld) each() (all []*simReplica) {
 // outage takes the store away for a while. Afterwards the replicas keep house once a
 // second, as they always do.
 func (w *simWorld) outage(most, lose time.Duration) {
+	w.outages <- struct{}{}
+	defer func() { <-w.outages }()
 	replicas := w.each()
 	var stores []*simStore
 	for _, r := range replicas {
