@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -148,7 +149,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if g.Admin, err = buildAdmin(cfg, inMemory, store, signedIn); err != nil {
 		return nil, err
 	}
-	g.Admin.Beside = providerChecks(cfg, providers)
+	maps.Copy(g.Admin.Beside, providerChecks(cfg, providers))
 	return g, nil
 }
 

@@ -64,9 +64,14 @@ func openStore(cfg *config.Config, log *slog.Logger, in parts, g *gateway) (sess
 
 // buildAdmin makes the operator's listener.
 func buildAdmin(cfg *config.Config, inMemory bool, store session.Store, all sessions) (*admin.Handler, error) {
-	h := &admin.Handler{Checks: map[string]admin.Check{}}
+	h := &admin.Handler{Checks: map[string]admin.Check{}, Beside: map[string]admin.Check{}}
 	if store != nil {
 		h.Checks["store"] = func(ctx context.Context) error { return readable(ctx, store) }
+	}
+	// Whoever is signed in is served on while nothing can be written: a gateway that
+	// called itself unready then would turn them away.
+	if s, ok := store.(interface{ Trouble() error }); ok {
+		h.Beside["store writes"] = func(context.Context) error { return s.Trouble() }
 	}
 	if inMemory {
 		return h, nil
