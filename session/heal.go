@@ -24,6 +24,10 @@ const (
 	trustTime = 30 * time.Minute
 )
 
+// errUnrest is the answer about a session that is known neither here nor to a store
+// that was out of reach: another process may know it, and put it back.
+var errUnrest = errors.New("it was out of reach a moment ago and may have lost this session; whoever knows it puts it back")
+
 // ahead reports whether v holds what o lacks.
 func (v *version) ahead(o *version) bool {
 	return v.number > o.number || v.state.Renewals > o.state.Renewals
@@ -67,6 +71,9 @@ func (m *Manager) putBack(ctx context.Context, l loaded, at version) (loaded, er
 // the store has lost it.
 func (m *Manager) absent(ctx context.Context, key Key, dk DataKey, cause error) (loaded, error) {
 	at, _ := m.peek(key)
+	if at.state == nil && !errors.Is(cause, ErrDeleted) && m.unrest() > 0 {
+		return loaded{}, errUnrest
+	}
 	if errors.Is(cause, ErrDeleted) || at.state == nil || at.dk != dk || !m.mayBeLost(key) {
 		m.gone(key, auth.Ended, errors.Is(cause, ErrDeleted))
 		return loaded{}, cause

@@ -106,6 +106,8 @@ var mutants = []mutant{
 		{"simstore_test.go", "if old.deleted || version != prev", "if version != prev"}}},
 	{name: "a revocation that the store lost is not made again", few: 3000, plan: "lossy sign-out", changes: []change{
 		{"heal.go", "return m.cfg.Store.Delete(ctx, e.key)", "return nil"}, {"load.go", "if known.deleted {", "if false {"}}},
+	{name: "a session that the store lost is said to have ended", few: 3000, plan: "lossy sign-out", changes: []change{
+		{"heal.go", "m.unrest() > 0 {\n\t\treturn loaded{}, errUnrest", "false {\n\t\treturn loaded{}, errUnrest"}}},
 }
 
 func TestSimulationNotices(t *testing.T) {

@@ -117,6 +117,13 @@ func (w *simWorld) run() {
 			}
 		})
 	}
+	if w.plan.loses && w.chance(3) {
+		// The sign-in itself is lost.
+		troubles.Go(func() {
+			time.Sleep(w.random(2 * time.Second))
+			w.outage(12*time.Second, 2*time.Second)
+		})
+	}
 	if w.plan.outages {
 		troubles.Go(func() {
 			for time.Sleep(w.random(10 * time.Minute)); time.Now().Before(end); time.Sleep(w.random(20 * time.Minute)) {
