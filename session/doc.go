@@ -78,4 +78,13 @@
 // a goroutine of the [Manager]'s own which no browser can cancel, once for all
 // requests that wait. While the token is valid nobody waits: the request goes
 // up with the token at hand. Only a *auth.Refused ends a session.
+//
+// Several processes on one [Store] renew under its lease, read again under it, and
+// store by compare and set; what the store loses they put back.
+//
+// # With no store
+//
+// A [Stateless] keeps sessions in cookies alone: the refresh token itself, sealed.
+// There is nothing to look a handle up in, so no handle protocol either; the refresh
+// token is what rotates.
 package session
