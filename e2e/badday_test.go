@@ -19,6 +19,7 @@ func TestPanvaStorm(t *testing.T) {
 		last  time.Duration
 	}{{"fast", 0, 5, 60 * time.Second}, {"3s", 3 * time.Second, 5, 40 * time.Second}, {"12s", 12 * time.Second, 5, 40 * time.Second}} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // each has a provider and a gateway of its own
 			app, port := newUpstream(t), freePort(t)
 			p := newPanva(t, "http://127.0.0.1:"+port, c.ttl, nil)
 			g := newGateway(t, port, panvaConfig(p.url, app.URL, "", ""), map[string]string{"secret": "secret of evergate, with a space"})

@@ -105,12 +105,12 @@ func (m *Manager) mayBeLost(key Key) bool {
 	return e.ended == "" && e.checked.Before(since) && m.cfg.Now().Sub(e.checked) < trustTime
 }
 
-// confirmed notes that the store has what is known of the session.
-func (e *entry) confirmed(m *Manager) {
-	now := m.cfg.Now()
+// confirmed notes that the store had what is known of the session when it was asked:
+// by the time of its answer it may be another store, that has lost it.
+func (e *entry) confirmed(asked time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.checked = now
+	e.checked = asked
 }
 
 // unrest returns for how much longer nobody should renew.

@@ -33,6 +33,7 @@ func (m *Manager) hold(ctx context.Context, e *entry, h handle, need func(*loade
 	})
 	defer stop()
 	for {
+		asked := m.cfg.Now()
 		leased, err := m.cfg.Store.Lease(ctx, e.key, holder, m.cfg.Lease)
 		if other, ok := errors.AsType[*HeldError](err); ok {
 			if err := wait(ctx, changed, other.Left); err != nil {
@@ -47,7 +48,7 @@ func (m *Manager) hold(ctx context.Context, e *entry, h handle, need func(*loade
 		if err != nil {
 			return nil, loaded{}, err
 		}
-		l, err := m.opened(ctx, h.key, e.key, leased.Record)
+		l, err := m.opened(ctx, h.key, e.key, leased.Record, asked)
 		if errors.Is(err, ErrConflict) {
 			continue // somebody has written since, and the lease is extended
 		}
@@ -93,11 +94,12 @@ func (h *hold) keep() {
 // look returns the session as the store has it now.
 func (h *hold) look(ctx context.Context, dk DataKey) (loaded, error) {
 	for range maxTries {
+		asked := h.m.cfg.Now()
 		leased, err := h.m.cfg.Store.Lease(ctx, h.key, h.holder, h.m.cfg.Lease)
 		if err != nil {
 			return loaded{}, err
 		}
-		if l, err := h.m.opened(ctx, dk, h.key, leased.Record); !errors.Is(err, ErrConflict) {
+		if l, err := h.m.opened(ctx, dk, h.key, leased.Record, asked); !errors.Is(err, ErrConflict) {
 			return l, err
 		}
 	}

@@ -28,6 +28,7 @@ func (m *Manager) load(ctx context.Context, h handle) (loaded, error) {
 func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err error) {
 	for range maxTries {
 		at, known := m.peek(key)
+		asked := m.cfg.Now()
 		if known.deleted {
 			return loaded{}, ErrDeleted // a copy at hand may still say otherwise
 		}
@@ -35,7 +36,7 @@ func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err 
 		switch {
 		case err == nil:
 			m.entry(key).fresh(known.changes)
-			l, err = m.opened(ctx, dk, key, rec)
+			l, err = m.opened(ctx, dk, key, rec, asked)
 		case errors.Is(err, ErrNotFound):
 			l, err = m.absent(ctx, key, dk, err)
 		}
@@ -46,9 +47,10 @@ func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err 
 	return loaded{}, ErrConflict
 }
 
-// opened is the session in a record, opened with dk or known already. The error is
-// ErrConflict where the record was older than what the store has by now.
-func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record) (loaded, error) {
+// opened is the session in a record that was asked for then, opened with dk or known
+// already. The error is ErrConflict where the record was older than what the store has
+// by now.
+func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record, asked time.Time) (loaded, error) {
 	at, _ := m.peek(key)
 	l := loaded{inStore: rec.Version, now: rec.Now, entry: m.entry(key)}
 	if at.state != nil && at.number == rec.Version && at.mark == markOf(rec.Data) {
@@ -57,7 +59,7 @@ func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record) (
 		}
 		l.version = at
 		l.skew = rec.Now.Sub(m.cfg.Now())
-		l.entry.confirmed(m)
+		l.entry.confirmed(asked)
 		return l, nil
 	}
 	s, err := openState(rec.Data, dk, key, rec.Version)
@@ -69,7 +71,7 @@ func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record) (
 		return m.putBack(ctx, l, at)
 	}
 	l.entry.learn(l.version)
-	l.entry.confirmed(m)
+	l.entry.confirmed(asked)
 	return l, nil
 }
 
@@ -96,6 +98,7 @@ func (m *Manager) save(ctx context.Context, l loaded, next state) (loaded, error
 		return loaded{}, err
 	}
 	rec := Record{Version: number, Expires: m.expires(&next), Tags: m.tags(&next.Login), Meta: next.meta(m.cfg.Ring, l.entry.key), Data: data}
+	asked := m.cfg.Now()
 	if err := m.cfg.Store.Put(ctx, l.entry.key, l.inStore, rec); err != nil {
 		if errors.Is(err, ErrConflict) {
 			l.entry.overtaken(l.inStore)
@@ -104,7 +107,7 @@ func (m *Manager) save(ctx context.Context, l loaded, next state) (loaded, error
 	}
 	l.number, l.inStore, l.mark, l.state = number, number, markOf(data), &next
 	l.entry.learn(l.version)
-	l.entry.confirmed(m)
+	l.entry.confirmed(asked)
 	return l, nil
 }
 

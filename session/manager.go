@@ -196,7 +196,7 @@ type entry struct {
 	mu      sync.Mutex // guards all below
 	at      version    // the newest record seen here
 	atLeast uint64     // the store has had a version as high
-	checked time.Time  // when the store last said so, by the wall clock
+	checked time.Time  // when the store was last asked and said so
 	flight  *flight    // the renewal under way, or nil
 	unsaved *unsavedLogin
 	trouble map[string]trouble // with renewals, by resource

@@ -78,8 +78,8 @@ var mutants = []mutant{
 	{name: "a lease without heartbeat", few: 20000, changes: []change{
 		{"hold.go", "held.done.Go(held.keep)", ""}}},
 	{name: "the record not read again under the lease", few: 3000, changes: []change{
-		{"hold.go", "l, err := m.opened(ctx, h.key, e.key, leased.Record)\n\t\tif errors.Is(err, ErrConflict) {",
-			"l, err := m.opened(ctx, h.key, e.key, leased.Record)\n\t\tif first == nil {\n\t\t\tfirst = &l\n\t\t}\n\t\tl, need = *first, func(*loaded) bool { return true }\n\t\tif errors.Is(err, ErrConflict) {"},
+		{"hold.go", "l, err := m.opened(ctx, h.key, e.key, leased.Record, asked)\n\t\tif errors.Is(err, ErrConflict) {",
+			"l, err := m.opened(ctx, h.key, e.key, leased.Record, asked)\n\t\tif first == nil {\n\t\t\tfirst = &l\n\t\t}\n\t\tl, need = *first, func(*loaded) bool { return true }\n\t\tif errors.Is(err, ErrConflict) {"},
 		{"hold.go", "\tdefer stop()\n\tfor {", "\tdefer stop()\n\tvar first *loaded\n\tif l, err := m.load(ctx, h); err == nil {\n\t\tfirst = &l\n\t}\n\tfor {"}}},
 	{name: "a renewal on the request's context", few: 3000, changes: []change{
 		{"authenticate.go", "\tl.entry.use(l.now)\n\tstored := l.stored()", "\tl.entry.use(l.now)\n\tl.entry.asking = ctx\n\tstored := l.stored()"},

@@ -42,7 +42,7 @@ func (s *Store) did(ctx context.Context, what string, err error) error {
 	if err != nil && !rueidis.IsRedisNil(err) {
 		s.lost.Store(true)
 		if _, reply := rueidis.IsRedisErr(err); reply {
-			s.broke.Store(true) // it is loading, or no master any more
+			s.breaks() // it is loading, or no master any more
 		}
 		if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled) {
 			return err // nobody waits for the answer any more
@@ -106,7 +106,15 @@ func (s *Store) dial(ctx context.Context, address string, d *net.Dialer, cfg *tl
 	if err != nil {
 		return nil, err
 	}
-	return &watchedConn{Conn: conn, broke: func() { s.broke.Store(true) }}, nil
+	return &watchedConn{Conn: conn, broke: s.breaks}, nil
+}
+
+// breaks notes that what answers next may be another server, or one that has lost
+// something. The epoch changes here, before any answer of that one can be there, and
+// once more with the first of them: from then on it is counted how long it is back.
+func (s *Store) breaks() {
+	s.epoch.Add(1)
+	s.broke.Store(true)
 }
 
 // watchedConn tells when it breaks.
