@@ -67,10 +67,13 @@ func (m *Manager) putBack(ctx context.Context, l loaded, at version) (loaded, er
 	return saved, err
 }
 
-// absent is the answer where the store has no record: the session has ended, or
-// the store has lost it.
-func (m *Manager) absent(ctx context.Context, key Key, dk DataKey, cause error) (loaded, error) {
+// absent is the answer where the store, asked then, has no record: the session has
+// ended, or the store has lost it. The error is ErrConflict where it has one by now.
+func (m *Manager) absent(ctx context.Context, key Key, dk DataKey, cause error, asked time.Time) (loaded, error) {
 	at, _ := m.peek(key)
+	if !errors.Is(cause, ErrDeleted) && m.confirmedSince(key, asked) {
+		return loaded{}, ErrConflict // somebody has put it back meanwhile
+	}
 	if at.state == nil && !errors.Is(cause, ErrDeleted) && m.unrest() > 0 {
 		return loaded{}, errUnrest
 	}
@@ -107,10 +110,23 @@ func (m *Manager) mayBeLost(key Key) bool {
 
 // confirmed notes that the store had what is known of the session when it was asked:
 // by the time of its answer it may be another store, that has lost it.
-func (e *entry) confirmed(asked time.Time) {
+func (e *entry) confirmed(asked, answered time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.checked = asked
+	e.checked, e.answered = asked, answered
+}
+
+// confirmedSince reports whether the store has said since then that it had the session.
+func (m *Manager) confirmedSince(key Key, then time.Time) bool {
+	m.mu.Lock()
+	e := m.entries[key]
+	m.mu.Unlock()
+	if e == nil {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.answered.Before(then)
 }
 
 // unrest returns for how much longer nobody should renew.

@@ -38,7 +38,7 @@ func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err 
 			m.entry(key).fresh(known.changes)
 			l, err = m.opened(ctx, dk, key, rec, asked)
 		case errors.Is(err, ErrNotFound):
-			l, err = m.absent(ctx, key, dk, err)
+			l, err = m.absent(ctx, key, dk, err, asked)
 		}
 		if !errors.Is(err, ErrConflict) {
 			return l, err
@@ -59,7 +59,7 @@ func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record, a
 		}
 		l.version = at
 		l.skew = rec.Now.Sub(m.cfg.Now())
-		l.entry.confirmed(asked)
+		l.entry.confirmed(asked, m.cfg.Now())
 		return l, nil
 	}
 	s, err := openState(rec.Data, dk, key, rec.Version)
@@ -71,7 +71,7 @@ func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record, a
 		return m.putBack(ctx, l, at)
 	}
 	l.entry.learn(l.version)
-	l.entry.confirmed(asked)
+	l.entry.confirmed(asked, m.cfg.Now())
 	return l, nil
 }
 
@@ -107,7 +107,7 @@ func (m *Manager) save(ctx context.Context, l loaded, next state) (loaded, error
 	}
 	l.number, l.inStore, l.mark, l.state = number, number, markOf(data), &next
 	l.entry.learn(l.version)
-	l.entry.confirmed(asked)
+	l.entry.confirmed(asked, m.cfg.Now())
 	return l, nil
 }
 

@@ -105,6 +105,8 @@ func (s *simStore) Get(ctx context.Context, key session.Key, atLeast uint64) (se
 	if err := s.reach(ctx, 0); err != nil {
 		return session.Record{}, err
 	}
+	// What is read may be old by the time it arrives.
+	defer func() { time.Sleep(s.random(simOp)) }()
 	defer s.db.mu.Unlock()
 	rec, ok := s.db.records[key]
 	now := time.Now()
