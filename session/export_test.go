@@ -56,3 +56,6 @@ func (s *Stateless) Known() (sessions, hot, heirs int) {
 	}
 	return sessions, hot, heirs
 }
+
+// Merged lets a test merge families.
+func (f Family) Merged(o Family) Family { return f.merged(o) }

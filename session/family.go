@@ -151,7 +151,7 @@ func (f Family) sighted(u Use, now time.Time, rules Rules) (Family, bool, Verdic
 	case Probe:
 		return f, false, Probe
 	case Serve:
-		return Family{Generation: f.Generation, Settled: u.Child, Rotated: f.Rotated}, true, Serve
+		return Family{Generation: f.Generation, Settled: u.Child, MintedAt: f.MintedAt, Rotated: f.Rotated}, true, Serve
 	}
 	if now.Sub(was.Last) <= rules.coarse() {
 		return f, false, Serve

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"maps"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -31,27 +30,6 @@ var errUnrest = errors.New("it was out of reach a moment ago and may have lost t
 // ahead reports whether v holds what o lacks.
 func (v *version) ahead(o *version) bool {
 	return v.number > o.number || v.state.Renewals > o.state.Renewals
-}
-
-// merged is what is known from two branches of one session's history: the later
-// grant, and the further family of each host.
-func (s *state) merged(o *state) state {
-	next := *s
-	if o.Renewals > s.Renewals {
-		next.Renewals, next.Login, next.Until = o.Renewals, o.Login, o.Until
-	}
-	next.Families = maps.Clone(s.Families)
-	for host, f := range o.Families {
-		if f.Generation > next.Families[host].Generation {
-			next.Families[host] = f
-		}
-	}
-	next.Seen = later(s.Seen, o.Seen)
-	next.Retired = s.Retired || o.Retired
-	if len(o.Replaced) > len(s.Replaced) {
-		next.Replaced = o.Replaced
-	}
-	return next
 }
 
 // putBack writes what is known here and the store has lost. L is what it has: where

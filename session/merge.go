@@ -1,0 +1,72 @@
+package session
+
+import (
+	"maps"
+	"slices"
+)
+
+// merged is what is known from two branches of one session's history: the later
+// grant, and the further family of each host.
+func (s *state) merged(o *state) state {
+	next := *s
+	if o.Renewals > s.Renewals {
+		next.Renewals, next.Login, next.Until = o.Renewals, o.Login, o.Until
+	}
+	next.Families = maps.Clone(s.Families)
+	for host, f := range o.Families {
+		next.Families[host] = next.Families[host].merged(f)
+	}
+	next.Seen = later(s.Seen, o.Seen)
+	next.Retired = s.Retired || o.Retired
+	if len(o.Replaced) > len(s.Replaced) {
+		next.Replaced = o.Replaced
+	}
+	return next
+}
+
+// merged is what is known from two branches of a family's history, where a store has
+// lost the end of one: the further generation, and within one whatever either knows.
+func (f Family) merged(o Family) Family {
+	switch {
+	case f.Generation != o.Generation:
+		if o.Generation > f.Generation {
+			return o
+		}
+		return f
+	case f.open() && o.open():
+		return f.joined(o)
+	case f.open():
+		return o.unless(f)
+	case o.open():
+		return f.unless(o)
+	}
+	return f
+}
+
+// unless is the settled f, or the same generation open where a child was handed out
+// there since: the jar may hold that one.
+func (f Family) unless(open Family) Family {
+	if open.MintedAt.After(f.MintedAt) {
+		return open
+	}
+	return f
+}
+
+// joined is what two open families of one generation know.
+func (f Family) joined(o Family) Family {
+	if f.Minted > 0 && o.Minted > 0 && !f.MintedAt.Equal(o.MintedAt) {
+		f.Minted = 2
+	}
+	f.Minted, f.MintedAt = max(f.Minted, o.Minted), later(f.MintedAt, o.MintedAt)
+	f.Children = slices.Clone(f.Children)
+	for _, s := range o.Children {
+		i := slices.IndexFunc(f.Children, func(c Sight) bool { return c.Child == s.Child })
+		switch {
+		case i >= 0:
+			f.Children[i].First, f.Children[i].Last = earlier(f.Children[i].First, s.First), later(f.Children[i].Last, s.Last)
+		case len(f.Children) < MaxChildren:
+			f.Children = append(f.Children, s)
+		}
+	}
+	return f
+}
