@@ -195,7 +195,7 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 			return l, false, err
 		}
 		return l, false, &auth.Detour{Cookies: []*http.Cookie{probe}}
-	case !changed || l.state.Retired:
+	case !changed || l.state.Retired || m.unrest() > 0:
 		return l, false, nil
 	}
 	saved, err := m.save(ctx, l, l.state.withFamily(host, moved))

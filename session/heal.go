@@ -12,10 +12,11 @@ import (
 // heard of it, an append-only file is cut short. The processes that use the
 // store remember more, and put it back: at the next request, or within a second
 // of the store's return. Until then nobody renews, since the refresh token that
-// the store has may be a spent one.
+// the store has may be a spent one, and nobody settles, rotates or delivers, since
+// that would begin another branch of the session's history.
 
 const (
-	// calmTime is for how long nobody renews after the store was out of reach.
+	// calmTime is for how long nobody renews or rotates after the store was out of reach.
 	calmTime = 2 * time.Second
 	// trustTime is for how long what a process knows of a record is good for
 	// putting it back where the store has none. It is shorter than a store that
@@ -27,9 +28,9 @@ const (
 // that was out of reach: another process may know it, and put it back.
 var errUnrest = errors.New("it was out of reach a moment ago and may have lost this session; whoever knows it puts it back")
 
-// ahead reports whether v holds what o lacks.
+// ahead reports whether v may hold what o lacks: it is newer, or of another branch.
 func (v *version) ahead(o *version) bool {
-	return v.number > o.number || v.state.Renewals > o.state.Renewals
+	return v.number > o.number || v.number == o.number && v.mark != o.mark || v.state.Renewals > o.state.Renewals
 }
 
 // putBack writes what is known here and the store has lost. L is what it has: where
@@ -107,7 +108,7 @@ func (m *Manager) confirmedSince(key Key, then time.Time) bool {
 	return !e.answered.Before(then)
 }
 
-// unrest returns for how much longer nobody should renew.
+// unrest returns for how much longer nobody should renew or rotate.
 func (m *Manager) unrest() time.Duration {
 	epoch, now := m.cfg.Store.Epoch(), m.cfg.Now()
 	m.mu.Lock()

@@ -36,12 +36,13 @@ func (m *Manager) tidy() {
 }
 
 // writeBehind stores what entries know beyond their records: a last use that
-// is newer by more than coarse, and tokens that are not saved yet.
+// is newer by more than coarse, which can wait, and tokens that are not saved yet.
 func (m *Manager) writeBehind(ctx context.Context, coarse time.Duration) {
+	calm := m.unrest() > 0
 	for _, e := range m.snapshot() {
 		e.mu.Lock()
 		due := e.at.state != nil && e.ended == "" && !e.at.state.Retired &&
-			(e.unsaved != nil || e.seen.Sub(e.at.state.Seen) > coarse)
+			(e.unsaved != nil || !calm && e.seen.Sub(e.at.state.Seen) > coarse)
 		e.mu.Unlock()
 		if due && ctx.Err() == nil {
 			m.writeEntry(ctx, e)

@@ -48,7 +48,7 @@ func (s *live) Deliver(ctx context.Context, header http.Header) {
 	defer cancel()
 	for range maxTries {
 		l, err := s.m.load(ctx, s.h)
-		if err != nil || l.state.Retired {
+		if err != nil || l.state.Retired || s.m.unrest() > 0 {
 			return // ended, replaced by a newer sign-in, or not now: the parent goes on working
 		}
 		fam, changed, ok := l.state.Families[s.host].Deliver(use, l.now, s.m.rules(l.state))

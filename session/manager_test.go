@@ -119,7 +119,10 @@ type faulty struct {
 	session.Store
 	read, write atomic.Bool // out of order
 	slow        func()      // called once, when a record was read and is not handed out yet
+	epoch       atomic.Uint64
 }
+
+func (f *faulty) Epoch() uint64 { return f.epoch.Load() }
 
 var errDisk = errors.New("the disk is full")
 
@@ -338,6 +341,27 @@ func TestRecordThatChangesWhileItIsRead(t *testing.T) {
 			time.Sleep(time.Millisecond) // it has rotated, and has not renewed yet
 		}
 		b.mustServe(j)
+	})
+}
+
+// TestNothingRotatesWhileOthersPutBack: another gateway may know of a child that the
+// store has lost.
+func TestNothingRotatesWhileOthersPutBack(t *testing.T) {
+	run(t, func(b *bed) {
+		b.store.epoch.Store(1)
+		j := b.signIn()
+		first := j["__Host-Http-evergate"]
+		time.Sleep(life - time.Minute) // the next use rotates
+		b.store.epoch.Store(2)         // the store was away
+		b.mustServe(j)
+		if j["__Host-Http-evergate"] != first {
+			b.Error("a handle was handed out at once")
+		}
+		time.Sleep(3 * time.Second)
+		b.mustServe(j)
+		if j["__Host-Http-evergate"] == first {
+			b.Error("no handle was handed out afterwards")
+		}
 	})
 }
 

@@ -314,6 +314,9 @@ var simChanges = map[string]func(*simPlan){
 	"lossy": func(p *simPlan) {
 		*p = simPlan{hours: 1, replicas: 3, outages: true, loses: true, afterGrant: true, busy: true}
 	},
+	"lossy and late": func(p *simPlan) {
+		*p = simPlan{hours: 1, replicas: p.replicas, outages: true, loses: true, afterGrant: p.afterGrant, late: true, slowApps: true, losesCookies: true, hangUps: true}
+	},
 	"lossy sign-out": func(p *simPlan) {
 		*p = simPlan{hours: 1, replicas: 3, outages: true, loses: true, idle: true, signOut: true}
 	},
