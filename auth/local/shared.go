@@ -13,7 +13,8 @@ import (
 )
 
 // SharedThrottle is a Throttle whose counts lie on a Shelf, so that gateways count
-// together and a restart forgets nothing. The rules are the same.
+// together and a restart forgets nothing. The rules are the same. What a gateway was
+// looking at when it was killed stays counted as a failure.
 //
 // An attempt that is looked at costs two writes, and three more if it was right; one
 // that has to wait costs none. Since each one that is looked at takes a hash as well,
