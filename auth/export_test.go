@@ -3,29 +3,57 @@ package auth
 import (
 	"net/netip"
 	"testing"
+	"time"
 )
 
-// KeepForm keeps a form for addr.
-func KeepForm(t *testing.T, f *Forms, addr string) {
-	t.Helper()
-	if _, _, err := f.keep(netip.MustParseAddr(addr), form{target: "/", body: []byte("a=1")}); err != nil {
-		t.Fatal(err)
-	}
+// NewShelf returns a Shelf in memory.
+func NewShelf(now func() time.Time) Shelf { return newMemoryShelf(now) }
+
+// Form is a kept form and the key that the browser has.
+type Form struct {
+	id  string
+	key []byte
 }
 
-// KeptForms counts what is in memory, and checks that the books agree.
+// Keep keeps a form.
+func Keep(t *testing.T, f *Forms) Form {
+	t.Helper()
+	id, key, err := f.keep(t.Context(), netip.MustParseAddr("192.0.2.1"), form{target: "/", body: []byte("a=1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Form{id, key}
+}
+
+// Open offers the form to owner.
+func (k Form) Open(t *testing.T, f *Forms, owner string) error {
+	t.Helper()
+	_, err := f.open(t.Context(), k.id, k.key, owner)
+	return err
+}
+
+// KeptForms counts what is kept, and checks that the books agree with themselves and
+// with what is in memory.
 func KeptForms(f *Forms) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	b := f.books
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	var from, bytes int
-	for _, theirs := range f.from {
+	for _, theirs := range b.from {
 		from += len(theirs)
 	}
-	for _, k := range f.byID {
-		bytes += k.size()
+	for _, e := range b.byID {
+		bytes += e.size
 	}
-	if from != len(f.byID) || f.order.Len() != len(f.byID) || bytes != f.bytes {
+	if from != len(b.byID) || b.order.Len() != len(b.byID) || bytes != b.bytes {
 		return -1
 	}
-	return len(f.byID)
+	if s, ok := f.shelf.(*memoryShelf); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.kept) != len(b.byID) {
+			return -1
+		}
+	}
+	return len(b.byID)
 }

@@ -2,54 +2,45 @@ package auth
 
 import (
 	"bytes"
-	"container/list"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
-	"sync"
 	"time"
 )
 
 const (
-	formTTL      = 10 * time.Minute
-	maxForm      = 64 << 10 // one form
-	maxForms     = 64 << 20 // all forms
-	maxFormsFrom = 16       // forms of one client address
-	formOverhead = 512      // what keeping a form costs beyond its bytes, roughly
-	maxFormMeta  = 8 << 10  // target and content type of one form
+	formTTL     = 10 * time.Minute
+	maxForm     = 64 << 10 // one form
+	maxFormMeta = 8 << 10  // target and content type of one form
+	// formTries bounds how often a change is tried anew. Somebody else's got in each
+	// time, and a form changes twice: it gets an owner, and it is sent.
+	formTries = 10
+	// formTakeTime bounds taking a form, whose sender may not be waiting any more.
+	formTakeTime = 5 * time.Second
 )
 
 // Forms keeps what people were sending when it turned out that they have to
-// sign in first: for 10 minutes, at most 64 KiB each and 64 MiB in all; the
-// oldest go first. Each is sealed with a key of its own that only the browser's
-// cookie holds, so the memory of the gateway shows nobody's typing.
+// sign in first: for 10 minutes, at most 64 KiB each, 16 for each client address
+// and 64 MiB in all; the oldest go first. Each is sealed with a key of its own that
+// only the browser's cookie holds, so neither the memory of the gateway nor a shelf,
+// opened with all of the gateway's keys, shows anybody's typing.
+//
+// Gateways with one shelf share their forms: what one keeps another gives back, and
+// one alone. The limits count what each gateway has kept itself, so that the shelf
+// holds as many times 64 MiB as there are gateways: a count for all would be one more
+// thing to write, and to wait for, at each form.
 //
 // It is safe for concurrent use and outlives a reload of the config. Close it
 // when the gateway ends.
 type Forms struct {
-	now func() time.Time
-
-	mu    sync.Mutex // guards all below
-	byID  map[string]*keptForm
-	order *list.List // of *keptForm, by expiry, which is by arrival
-	from  map[netip.Prefix][]*keptForm
-	bytes int
-	sweep *time.Timer // pending while anything is kept
-	over  bool        // after Close
-}
-
-// keptForm is a form as the memory sees it.
-type keptForm struct {
-	id     string
-	from   netip.Prefix
-	until  time.Time
-	sealed []byte // nil once it was sent
-	owner  string // who signed in and was offered it; "" until then
-	place  *list.Element
+	shelf Shelf
+	books *formBooks
 }
 
 // form is a form in the clear.
@@ -66,34 +57,37 @@ var (
 	errFormSent = errors.New("the form was sent already")
 	// errFormElsewhere reports a form that was going to another address.
 	errFormElsewhere = errors.New("the form was going elsewhere")
+	// errFormLarge reports a form that is too large to be kept.
+	errFormLarge = errors.New("the form is too large to be kept")
 )
 
-// NewForms returns an empty Forms. Now is its clock; nil means time.Now.
+// NewForms returns an empty Forms in memory. Now is its clock; nil means time.Now.
 func NewForms(now func() time.Time) *Forms {
 	if now == nil {
 		now = time.Now
 	}
-	return &Forms{now: now, byID: map[string]*keptForm{}, order: list.New(), from: map[netip.Prefix][]*keptForm{}}
+	shelf := newMemoryShelf(now)
+	return &Forms{shelf: shelf, books: newFormBooks(now, func(id string) { shelf.forget(formName(id)) })}
 }
 
-// Close forgets all forms. Nothing is kept afterwards.
+// ShareForms returns the Forms of a shelf, which sees to it itself that what is over
+// goes.
+func ShareForms(shelf Shelf) *Forms {
+	return &Forms{shelf: shelf, books: newFormBooks(time.Now, func(string) {})}
+}
+
+// Close forgets the forms in memory; those on a shelf are there for other gateways.
+// Nothing is kept afterwards.
 func (f *Forms) Close() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.over = true
-	for f.oldest() != nil {
-		f.forget(f.oldest())
-	}
-	if f.sweep != nil {
-		f.sweep.Stop()
-	}
+	f.books.close()
 	return nil
 }
 
-// keep keeps a form for the client at addr. The key opens it; nobody else has it.
-func (f *Forms) keep(addr netip.Addr, in form) (id string, key []byte, err error) {
+// keep keeps a form for the client at addr. The key opens it; nobody else has it. The
+// error is errFormLarge or a *Unavailable.
+func (f *Forms) keep(ctx context.Context, addr netip.Addr, in form) (id string, key []byte, err error) {
 	if len(in.body) > maxForm || len(in.target)+len(in.contentType) > maxFormMeta {
-		return "", nil, errors.New("keep a form: it is too large")
+		return "", nil, errFormLarge
 	}
 	key = make([]byte, 32)
 	_, _ = rand.Read(key) // never fails (crypto/rand)
@@ -101,59 +95,169 @@ func (f *Forms) keep(addr netip.Addr, in form) (id string, key []byte, err error
 	if err != nil {
 		return "", nil, err
 	}
+	now, err := f.shelf.Now(ctx)
+	if err != nil {
+		return "", nil, formsAway("keep a form", err)
+	}
 	plain := bytes.Join([][]byte{[]byte(in.target), []byte(in.contentType), in.body}, []byte{0})
-
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.over {
-		return "", nil, errors.New("keep a form: the gateway is ending")
+	for range formTries {
+		id = newHelperID()
+		k := keptForm{until: now.Add(formTTL), sealed: aead.Seal(nil, nil, plain, []byte(id))}
+		evicted, err := f.books.enter(id, addr, len(k.sealed))
+		for _, other := range evicted {
+			f.remove(ctx, other)
+		}
+		if err != nil {
+			return "", nil, formsAway("keep a form", err)
+		}
+		ok, err := f.shelf.Save(ctx, formName(id), 0, k.encode(), formTTL)
+		if ok && err == nil {
+			return id, key, nil
+		}
+		f.books.remove(id)
+		if err != nil {
+			return "", nil, formsAway("keep a form", err)
+		}
 	}
-	f.dropOver()
-	id = f.freshID()
-	k := &keptForm{id: id, from: network(addr), until: f.now().Add(formTTL), sealed: aead.Seal(nil, nil, plain, []byte(id))}
-	if theirs := f.from[k.from]; len(theirs) >= maxFormsFrom {
-		f.forget(theirs[0])
-	}
-	for f.bytes+k.size() > maxForms && f.oldest() != nil {
-		f.forget(f.oldest())
-	}
-	f.byID[id], k.place = k, f.order.PushBack(k)
-	f.from[k.from] = append(f.from[k.from], k)
-	f.bytes += k.size()
-	f.schedule()
-	return id, key, nil
+	return "", nil, formsAway("keep a form", errors.New("every id is taken"))
 }
 
 // open returns a form that owner may see, and makes it owner's: whoever signs
 // in next in the browser that holds the key is who was typing. An owner of ""
-// only looks. The error is errFormGone or errFormSent.
-func (f *Forms) open(id string, key []byte, owner string) (form, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.unseal(id, key, owner, "")
+// only looks. The error is errFormGone, errFormSent or a *Unavailable.
+func (f *Forms) open(ctx context.Context, id string, key []byte, owner string) (form, error) {
+	return f.claim(ctx, id, key, owner, func(form) (bool, error) { return false, nil })
 }
 
 // take returns a form that was sent to target, once. The error is errFormGone,
-// errFormSent or errFormElsewhere.
-func (f *Forms) take(id string, key []byte, owner, target string) (form, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out, err := f.unseal(id, key, owner, target)
-	if err != nil {
-		return form{}, err
+// errFormSent, errFormElsewhere or a *Unavailable: then the form was not taken, as far
+// as can be told, and is not to be sent.
+func (f *Forms) take(ctx context.Context, id string, key []byte, owner, target string) (form, error) {
+	// Browsers give up the first click for the second. What it began is brought to an
+	// end, or the second would be told that the form was sent when nobody knows.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), formTakeTime)
+	defer cancel()
+	out, err := f.claim(ctx, id, key, owner, func(in form) (bool, error) {
+		if in.target != target {
+			return false, errFormElsewhere
+		}
+		return true, nil
+	})
+	if err == nil {
+		f.books.emptied(id)
 	}
-	k := f.byID[id]
-	f.bytes -= len(k.sealed)
-	k.sealed = nil // the rest stays, to know a second click for what it is
-	return out, nil
+	return out, err
 }
 
-func (f *Forms) unseal(id string, key []byte, owner, target string) (form, error) {
-	k := f.byID[id]
-	if k == nil || !f.now().Before(k.until) || owner != "" && k.owner != "" && k.owner != owner {
+// claim makes a form owner's, and takes it where wanted says so. Whoever writes the
+// next version has it.
+func (f *Forms) claim(ctx context.Context, id string, key []byte, owner string, wanted func(form) (bool, error)) (form, error) {
+	for atLeast, n := uint64(0), 0; n < formTries; n++ {
+		k, version, err := f.load(ctx, id, atLeast)
+		if err != nil {
+			return form{}, err
+		}
+		out, err := k.unseal(id, key, owner)
+		if err != nil {
+			return form{}, err
+		}
+		send, err := wanted(out)
+		if err != nil {
+			return form{}, err
+		}
+		if !send && (owner == "" || k.owner == digestOwner(owner)) {
+			return out, nil
+		}
+		now, err := f.shelf.Now(ctx)
+		if err != nil {
+			return form{}, formsAway("take a kept form", err)
+		}
+		left := k.until.Sub(now)
+		if left <= 0 {
+			return form{}, errFormGone
+		}
+		k.owner = digestOwner(owner)
+		if send {
+			k.sealed = nil // the rest stays, to know a second click for what it is
+		}
+		ok, err := f.shelf.Save(ctx, formName(id), version, k.encode(), left)
+		if err != nil {
+			return form{}, formsAway("take a kept form", err)
+		}
+		if ok {
+			return out, nil
+		}
+		atLeast = version + 1
+	}
+	return form{}, formsAway("take a kept form", errors.New("others changed it again and again"))
+}
+
+func (f *Forms) load(ctx context.Context, id string, atLeast uint64) (keptForm, uint64, error) {
+	value, version, err := f.shelf.Load(ctx, formName(id), atLeast)
+	if err != nil {
+		return keptForm{}, 0, formsAway("read a kept form", err)
+	}
+	if value == nil {
+		return keptForm{}, 0, errFormGone
+	}
+	k, err := decodeKept(value)
+	if err != nil {
+		return keptForm{}, 0, formsAway("read a kept form", err)
+	}
+	return k, version, nil
+}
+
+// drop forgets a form.
+func (f *Forms) drop(ctx context.Context, id string) {
+	f.books.remove(id)
+	f.remove(ctx, id)
+}
+
+// remove takes a form off the shelf. If it stays, because the shelf is away, it goes
+// when its time is over.
+func (f *Forms) remove(ctx context.Context, id string) {
+	for atLeast, n := uint64(0), 0; n < formTries; n++ {
+		value, version, err := f.shelf.Load(ctx, formName(id), atLeast)
+		if err != nil || value == nil {
+			return
+		}
+		if ok, err := f.shelf.Save(ctx, formName(id), version, nil, 0); ok || err != nil {
+			return
+		}
+		atLeast = version + 1
+	}
+}
+
+// keptForm is a form as it is kept.
+type keptForm struct {
+	until  time.Time // by the shelf's clock
+	owner  [sha256.Size]byte
+	sealed []byte // empty once it was sent
+}
+
+// keptHead is what stands before what is sealed: until, in ms, and the owner.
+const keptHead = 8 + sha256.Size
+
+func (k keptForm) encode() []byte {
+	b := make([]byte, 0, keptHead+len(k.sealed))
+	b = binary.BigEndian.AppendUint64(b, uint64(k.until.UnixMilli()))
+	b = append(b, k.owner[:]...)
+	return append(b, k.sealed...)
+}
+
+func decodeKept(b []byte) (keptForm, error) {
+	if len(b) < keptHead {
+		return keptForm{}, fmt.Errorf("it has %d bytes, want %d and more", len(b), keptHead)
+	}
+	return keptForm{until: time.UnixMilli(int64(binary.BigEndian.Uint64(b))), owner: [sha256.Size]byte(b[8:keptHead]), sealed: b[keptHead:]}, nil
+}
+
+// unseal opens a form for owner, unless it is somebody else's.
+func (k keptForm) unseal(id string, key []byte, owner string) (form, error) {
+	if owner != "" && k.owner != [sha256.Size]byte{} && k.owner != digestOwner(owner) {
 		return form{}, errFormGone
 	}
-	if k.sealed == nil {
+	if len(k.sealed) == 0 {
 		return form{}, errFormSent
 	}
 	aead, err := formSeal(key)
@@ -165,77 +269,20 @@ func (f *Forms) unseal(id string, key []byte, owner, target string) (form, error
 		return form{}, errFormGone
 	}
 	parts := bytes.SplitN(plain, []byte{0}, 3)
-	out := form{target: string(parts[0]), contentType: string(parts[1]), body: parts[2]}
-	if target != "" && target != out.target {
-		return form{}, errFormElsewhere
-	}
-	if owner != "" {
-		k.owner = owner
-	}
-	return out, nil
+	return form{target: string(parts[0]), contentType: string(parts[1]), body: parts[2]}, nil
 }
 
-// drop forgets a form.
-func (f *Forms) drop(id string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.forget(f.byID[id])
+// digestOwner stands for who signed in and was offered a form.
+func digestOwner(owner string) [sha256.Size]byte {
+	return sha256.Sum256([]byte("evergate form owner\x00" + owner))
 }
 
-// forget takes k out of the books.
-func (f *Forms) forget(k *keptForm) {
-	if k == nil {
-		return
-	}
-	f.bytes -= k.size()
-	k.sealed = nil
-	delete(f.byID, k.id)
-	f.order.Remove(k.place)
-	theirs := slices.DeleteFunc(f.from[k.from], func(other *keptForm) bool { return other == k })
-	if f.from[k.from] = theirs; len(theirs) == 0 {
-		delete(f.from, k.from)
-	}
-}
+// formName is what a form is called on the shelf.
+func formName(id string) string { return "form " + id }
 
-func (f *Forms) oldest() *keptForm {
-	if e := f.order.Front(); e != nil {
-		return e.Value.(*keptForm)
-	}
-	return nil
+func formsAway(doing string, err error) error {
+	return &Unavailable{What: "the store of kept forms", Err: fmt.Errorf("%s: %w", doing, err)}
 }
-
-// dropOver forgets what is over.
-func (f *Forms) dropOver() {
-	for k := f.oldest(); k != nil && !f.now().Before(k.until); k = f.oldest() {
-		f.forget(k)
-	}
-}
-
-// schedule sees to it that forms go when they are over, even if nobody comes.
-// The timer runs only while something is kept.
-func (f *Forms) schedule() {
-	next := f.oldest()
-	if f.sweep != nil || next == nil || f.over {
-		return
-	}
-	f.sweep = time.AfterFunc(max(next.until.Sub(f.now()), time.Second), func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.sweep = nil
-		f.dropOver()
-		f.schedule()
-	})
-}
-
-func (f *Forms) freshID() string {
-	for {
-		if id := newHelperID(); f.byID[id] == nil {
-			return id
-		}
-	}
-}
-
-func (k *keptForm) size() int { return len(k.sealed) + formOverhead }
 
 func formSeal(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
@@ -243,16 +290,4 @@ func formSeal(key []byte) (cipher.AEAD, error) {
 		return nil, fmt.Errorf("seal a form: %w", err)
 	}
 	return cipher.NewGCMWithRandomNonce(block)
-}
-
-// network is who counts as one client: an IPv4 address, or the /64 that one
-// subscriber of IPv6 has to themselves.
-func network(a netip.Addr) netip.Prefix {
-	a = a.Unmap()
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	p, _ := a.Prefix(bits) // the zero Prefix where the address is unknown
-	return p
 }

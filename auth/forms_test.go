@@ -387,7 +387,7 @@ func TestFormsGoByThemselves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		forms := auth.NewForms(nil)
 		for range 3 {
-			auth.KeepForm(t, forms, "192.0.2.1")
+			auth.Keep(t, forms)
 			time.Sleep(time.Minute)
 		}
 		if got := auth.KeptForms(forms); got != 3 {
@@ -403,7 +403,7 @@ func TestFormsGoByThemselves(t *testing.T) {
 		if got := auth.KeptForms(forms); got != 0 {
 			t.Errorf("got %d forms after 13 minutes, want none", got)
 		}
-		auth.KeepForm(t, forms, "192.0.2.1")
+		auth.Keep(t, forms)
 		if err := forms.Close(); err != nil || auth.KeptForms(forms) != 0 {
 			t.Errorf("Close: got %v and %d forms, want none", err, auth.KeptForms(forms))
 		}

@@ -48,7 +48,8 @@ type HandlerConfig struct {
 	// on a loopback name.
 	Secure bool
 	// Forms keeps what was being sent when somebody had to sign in. Nil means
-	// one of the Handler's own; pass one where the Handler is made anew on reload.
+	// one of the Handler's own, in memory; pass one where gateways share theirs, or
+	// the Handler is made anew on reload.
 	Forms *Forms
 	// Extra are further handlers, by path below /.evergate/: "jwks.json". They
 	// answer for their own methods and headers.

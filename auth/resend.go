@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"html"
@@ -38,12 +39,14 @@ const (
 	lostKind  = "kind"
 	lostLarge = "large"
 	lostOver  = "over"
+	lostAway  = "away"
 )
 
 var losses = map[string]string{
 	lostKind:  "What you were sending could not be kept.",
 	lostLarge: "What you were sending could not be kept: it is larger than 64 KiB.",
 	lostOver:  "What you were sending is not kept any more.",
+	lostAway:  "What you were sending could not be kept: the store of kept forms is out of order for the moment.",
 }
 
 // keepForm keeps the form that r posts and gives the browser the key. Only what
@@ -60,16 +63,21 @@ func (h *Handler) keepForm(w http.ResponseWriter, r *http.Request) (id, lost str
 	if lost != "" {
 		return "", lost
 	}
-	id, key, err := h.cfg.Forms.keep(web.NoteOf(r.Context()).Client,
+	note := web.NoteOf(r.Context())
+	id, key, err := h.cfg.Forms.keep(r.Context(), note.Client,
 		form{target: target(r), contentType: r.Header.Get("Content-Type"), body: body})
-	if err != nil {
+	if errors.Is(err, errFormLarge) {
 		return "", lostLarge
+	}
+	if err != nil {
+		h.cfg.Log.WarnContext(r.Context(), "a form could not be kept", "request_id", note.ID, "err", err)
+		return "", lostAway
 	}
 	rawID, _ := hex.DecodeString(id) // it is hexadecimal: Forms made it
 	value, err := h.cfg.Sealer.Seal(formPurpose, hostOf(r), append(rawID, key...), formTTL)
 	if err != nil {
-		h.cfg.Forms.drop(id)
-		h.cfg.Log.WarnContext(r.Context(), "a form could not be kept", "request_id", web.NoteOf(r.Context()).ID, "err", err)
+		h.cfg.Forms.drop(r.Context(), id)
+		h.cfg.Log.WarnContext(r.Context(), "a form could not be kept", "request_id", note.ID, "err", err)
 		return "", lostKind
 	}
 	h.pruneForms(w, r)
@@ -128,8 +136,8 @@ func target(r *http.Request) string {
 // Restore puts a kept form back. If r was sent from the resend page, by the
 // person who was offered the form and to where the form was going, its body and
 // Content-Type become those of the form, byte for byte, once. A second click
-// gets a *web.Error that says so. Every other request is left as it is, its body
-// readable in full.
+// gets a *web.Error that says so, and so does everybody while the shelf of the forms
+// is out of order. Every other request is left as it is, its body readable in full.
 //
 // It edits r: pass a copy. Login is who is signed in; nil restores nothing.
 func (h *Handler) Restore(r *http.Request, login *Login) error {
@@ -140,13 +148,16 @@ func (h *Handler) Restore(r *http.Request, login *Login) error {
 	if id == "" {
 		return nil
 	}
-	kept, err := h.cfg.Forms.take(id, h.formKey(r, id), ownerOf(login), target(r))
+	kept, err := h.cfg.Forms.take(r.Context(), id, h.formKey(r, id), ownerOf(login), target(r))
+	if u, ok := errors.AsType[*Unavailable](err); ok {
+		return formAway(u, here(r), id)
+	}
 	switch {
 	case errors.Is(err, errFormElsewhere):
 		return nil
 	case errors.Is(err, errFormSent):
 		return &web.Error{Status: http.StatusConflict, Code: "form_sent", Title: "This form was sent already",
-			Detail: "It went out once, with the first click, and was not sent again.",
+			Detail: "It went out once, with the first click, and was not sent again. If that click ended in an error, look whether it arrived.",
 			Links:  []web.Link{{Text: "Go to the page", URL: here(r)}}, Err: err}
 	case err != nil:
 		return formGone(here(r), err)
@@ -160,6 +171,13 @@ func formGone(rd string, err error) error {
 	return &web.Error{Status: http.StatusGone, Code: "form_gone", Title: "This form is not kept any more",
 		Detail: "What you typed was kept for 10 minutes, for the person who signed in, and is gone now. It was not sent.",
 		Links:  []web.Link{{Text: "Go to the page", URL: rd}}, Err: err}
+}
+
+// formAway is the answer while it cannot be told whether a form is kept.
+func formAway(u *Unavailable, rd, id string) error {
+	e := unavailable(u, "Your form was not sent.")
+	e.Links = []web.Link{{Text: "Try again", URL: own("resend", "form", id, "rd", rd)}}
+	return e
 }
 
 func setBody(r *http.Request, body []byte) {
@@ -225,7 +243,10 @@ func (h *Handler) resendPage(w http.ResponseWriter, r *http.Request) error {
 	if key == nil {
 		return formGone(rd, errFormGone)
 	}
-	kept, err := h.cfg.Forms.open(id, key, ownerOf(login))
+	kept, err := h.cfg.Forms.open(r.Context(), id, key, ownerOf(login))
+	if u, ok := errors.AsType[*Unavailable](err); ok {
+		return formAway(u, rd, id)
+	}
 	if errors.Is(err, errFormSent) {
 		return redirect(w, http.StatusSeeOther, rd) // the Back button, or a tab restored
 	}
@@ -289,20 +310,29 @@ func (h *Handler) pruneForms(w http.ResponseWriter, r *http.Request) {
 	for i, id := range ids {
 		key := h.formKey(r, id)
 		if key != nil {
-			if _, err := h.cfg.Forms.open(id, key, ""); err == nil && len(ids)-i < maxFormCookies {
+			if h.isKept(r.Context(), id, key) && len(ids)-i < maxFormCookies {
 				continue
 			}
-			h.cfg.Forms.drop(id)
+			h.cfg.Forms.drop(r.Context(), id)
 		}
 		h.clearHelper(w, formKind, id)
 	}
 }
 
-// clearForms forgets all kept forms of this browser.
+// isKept reports whether a form can be offered. While that cannot be told it may be
+// kept, and is not called gone.
+func (h *Handler) isKept(ctx context.Context, id string, key []byte) bool {
+	_, err := h.cfg.Forms.open(ctx, id, key, "")
+	_, unknown := errors.AsType[*Unavailable](err)
+	return err == nil || unknown
+}
+
+// clearForms forgets all kept forms of this browser. One that cannot be taken off a
+// shelf is forgotten all the same: its key lies in the cookie alone.
 func (h *Handler) clearForms(w http.ResponseWriter, r *http.Request) {
 	for _, id := range h.formCookies(r) {
 		if h.formKey(r, id) != nil {
-			h.cfg.Forms.drop(id)
+			h.cfg.Forms.drop(r.Context(), id)
 		}
 		h.clearHelper(w, formKind, id)
 	}

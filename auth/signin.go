@@ -144,10 +144,8 @@ func (h *Handler) loginView(r *http.Request, rd, form string) loginView {
 	if path, _, _ := strings.Cut(v.RD, "?"); path != "/" {
 		v.Path = path
 	}
-	if key := h.formKey(r, form); key != nil {
-		if _, err := h.cfg.Forms.open(form, key, ""); err == nil {
-			v.Form = form
-		}
+	if key := h.formKey(r, form); key != nil && h.isKept(r.Context(), form, key) {
+		v.Form = form
 	}
 	if form != "" && v.Form == "" {
 		v.Lost = losses[lostOver]

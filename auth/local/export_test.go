@@ -1,6 +1,42 @@
 package local
 
-import "sync/atomic"
+import (
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Outcome is how an attempt goes.
+type Outcome = outcome
+
+// Failed, Succeeded and Unjudged are the outcomes there are.
+const (
+	Failed    = failed
+	Succeeded = succeeded
+	Unjudged  = unjudged
+)
+
+// Attempt makes one that goes as how says, unless it has to wait.
+func Attempt(t *testing.T, g Guard, account string, addr netip.Addr, how Outcome) (time.Duration, error) {
+	t.Helper()
+	wait, done, err := g.attempt(t.Context(), account, addr)
+	if wait > 0 || err != nil {
+		return wait, err
+	}
+	return 0, done(how)
+}
+
+// AttemptMeanwhile makes one during which something happens.
+func AttemptMeanwhile(t *testing.T, g Guard, account string, addr netip.Addr, how Outcome, happens func()) error {
+	t.Helper()
+	wait, done, err := g.attempt(t.Context(), account, addr)
+	if wait > 0 || err != nil {
+		t.Fatalf("got a wait of %v, %v", wait, err)
+	}
+	happens()
+	return done(how)
+}
 
 // CountingHasher counts the hashes it makes. A guess is only counted: hashing
 // it would take the time of the tests.

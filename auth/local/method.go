@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -25,7 +26,7 @@ type Method struct {
 	// Hasher checks passwords.
 	Hasher *Hasher
 	// Throttle slows down guessing.
-	Throttle *Throttle
+	Throttle Guard
 	// Minter signs access tokens.
 	Minter auth.Minter
 	// Now is the clock; nil means time.Now.
@@ -46,7 +47,10 @@ func (m *Method) Login(ctx context.Context, addr netip.Addr, user, password stri
 	if len(password) > maxPassword || len(user) > 256 || !utf8.ValidString(user) || !utf8.ValidString(password) {
 		return nil, &auth.Refused{Reason: "the user name or password is too long or no text"}
 	}
-	wait, done := m.Throttle.attempt(canonical(user), addr)
+	wait, done, err := m.Throttle.attempt(ctx, canonical(user), addr)
+	if err != nil {
+		return nil, &auth.Unavailable{What: "sign-in", Err: fmt.Errorf("count the attempt: %w", err)}
+	}
 	if wait > 0 {
 		return nil, &auth.Throttled{RetryAfter: wait}
 	}
@@ -56,16 +60,21 @@ func (m *Method) Login(ctx context.Context, addr netip.Addr, user, password stri
 		hash = &u.hash
 	}
 	ok, err := m.Hasher.verify(ctx, hash, m.Users.decoy(strings.TrimSpace(user)), password)
-	if err != nil {
-		done(unjudged) // nothing was looked at, so nothing failed
-		return nil, err
+	how := failed
+	switch {
+	case err != nil:
+		how = unjudged // nothing was looked at, so nothing failed
+	case ok:
+		how = succeeded
 	}
-	if !ok {
-		done(failed)
+	if undone := done(how); undone != nil && m.Log != nil {
+		m.Log.WarnContext(ctx, "an attempt to sign in counts as failed, and was not", "event", "login.miscounted", "err", undone)
+	}
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case ok:
-		done(succeeded)
 		return m.login(ctx, u, m.now())
 	case u == nil:
 		err = &auth.Refused{Reason: "no such user"}

@@ -1,9 +1,25 @@
 package local
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"time"
+)
+
+// Guard decides whether an attempt to sign in is looked at. There are two: a Throttle,
+// and a SharedThrottle for gateways that count together.
+type Guard interface {
+	// attempt reserves an attempt. It returns how long to wait before one is looked at,
+	// or zero, and then done must be told how it went. The reservation counts as a
+	// failure until then, so that parallel guesses do not slip past. An error is an
+	// outage: nothing is to be looked at.
+	attempt(ctx context.Context, account string, addr netip.Addr) (wait time.Duration, done func(outcome) error, err error)
+}
+
+var (
+	_ Guard = (*Throttle)(nil)
+	_ Guard = (*SharedThrottle)(nil)
 )
 
 // Throttle slows down guessing: after a few free failures, an account or a
@@ -60,10 +76,8 @@ func NewThrottle(now func() time.Time) *Throttle {
 	return &Throttle{now: now, accounts: map[string]*failures{}, sources: map[netip.Prefix]*failures{}, friends: map[friend]time.Time{}}
 }
 
-// attempt reserves an attempt. It returns how long to wait before one is
-// looked at, or zero, and then done must be told how it went. The reservation
-// counts as a failure until then, so that parallel guesses do not slip past.
-func (t *Throttle) attempt(account string, addr netip.Addr) (wait time.Duration, done func(outcome)) {
+// attempt implements Guard.
+func (t *Throttle) attempt(_ context.Context, account string, addr netip.Addr) (wait time.Duration, done func(outcome) error, err error) {
 	source := sourceOf(addr)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,14 +89,14 @@ func (t *Throttle) attempt(account string, addr netip.Addr) (wait time.Duration,
 		wait = max(wait, a.until.Sub(now))
 	}
 	if wait > 0 {
-		return wait, nil
+		return wait, nil, nil
 	}
 	before, beforeAccount := *s, *a
 	a.fail(now, freeFailures)
 	s.fail(now, freeFailures*sourceAllowance)
-	return 0, func(o outcome) {
+	return 0, func(o outcome) error {
 		if o == failed {
-			return
+			return nil
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -91,17 +105,11 @@ func (t *Throttle) attempt(account string, addr netip.Addr) (wait time.Duration,
 			t.friends[friend{account, source}] = t.now()
 			delete(t.accounts, account)
 		} else {
-			a.count, a.until = max(a.count-1, 0), beforeAccount.until
+			a.takeBack(beforeAccount)
 		}
-		// Only this attempt is taken back: a source that also guesses elsewhere
-		// does not wash itself clean with an account of its own.
-		if s.count > 0 {
-			s.count--
-		}
-		if s.count <= before.count {
-			s.until = before.until
-		}
-	}
+		s.takeBack(before)
+		return nil
+	}, nil
 }
 
 func (f *failures) fail(now time.Time, free int) {
@@ -112,10 +120,23 @@ func (f *failures) fail(now time.Time, free int) {
 	}
 }
 
+// takeBack takes one attempt back, and no more: a source that also guesses elsewhere
+// does not wash itself clean with an account of its own. Before is what there was
+// before the attempt.
+func (f *failures) takeBack(before failures) {
+	f.count = max(f.count-1, 0)
+	if f.count <= before.count {
+		f.until = before.until
+	}
+}
+
+// over reports whether the last failure was so long ago that none counts any more.
+func (f *failures) over(now time.Time) bool { return now.Sub(f.last) > forgetFailures }
+
 // track finds the failures of k, forgetting old ones.
 func track[K comparable](m map[K]*failures, k K, now time.Time) *failures {
 	f := m[k]
-	if f == nil || now.Sub(f.last) > forgetFailures {
+	if f == nil || f.over(now) {
 		f = &failures{}
 		bound(m)
 		m[k] = f

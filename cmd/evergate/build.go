@@ -98,7 +98,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if err != nil {
 		return nil, err
 	}
-	people, err := buildLocal(cfg, log, in, issuer)
+	people, err := buildLocal(cfg, log, in, buildThrottle(in, store, ring), issuer)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +127,10 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	g.close = append(g.close, signedIn.Close)
 	extra := issuer.Handlers()
 	clientKeys(cfg, providers, extra)
+	forms := buildForms(in, store, ring)
+	g.close = append(g.close, forms.Close)
 	pageConfig := auth.HandlerConfig{
-		Sessions: signedIn, Providers: signInAt(cfg, providers), Once: signedIn.Once, Sealer: ring, PublicURL: cfg.PublicURL,
+		Sessions: signedIn, Providers: signInAt(cfg, providers), Once: signedIn.Once, Sealer: ring, Forms: forms, PublicURL: cfg.PublicURL,
 		CookiePrefix: cookie, Secure: secure, Log: log, Extra: extra,
 	}
 	if people != nil {

@@ -189,7 +189,7 @@ func placed(cfg *config.Config, err error) error {
 const hashesAtOnce = 4
 
 // buildLocal opens the users that are kept here; nil where there are none.
-func buildLocal(cfg *config.Config, log *slog.Logger, in parts, minter auth.Minter) (*local.Method, error) {
+func buildLocal(cfg *config.Config, log *slog.Logger, in parts, throttle local.Guard, minter auth.Minter) (*local.Method, error) {
 	o := local.DirectoryOptions{Log: log, Load: func() ([]local.User, error) { return in.Users, nil }}
 	if in.Users == nil {
 		file := ""
@@ -209,7 +209,7 @@ func buildLocal(cfg *config.Config, log *slog.Logger, in parts, minter auth.Mint
 		return nil, err
 	}
 	return &local.Method{
-		Name: "local", Prefix: cfg.Prefix("local"), Users: users, Hasher: local.NewHasher(hashesAtOnce), Throttle: local.NewThrottle(nil),
+		Name: "local", Prefix: cfg.Prefix("local"), Users: users, Hasher: local.NewHasher(hashesAtOnce), Throttle: throttle,
 		Minter: minter, Log: log,
 	}, nil
 }

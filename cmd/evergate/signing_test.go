@@ -28,6 +28,13 @@ type awayStore struct {
 
 var errStoreAway = errors.New("the store is away")
 
+func (s awayStore) Put(ctx context.Context, k session.Key, prev uint64, rec session.Record) error {
+	if s.away.Load() {
+		return errStoreAway
+	}
+	return s.Store.Put(ctx, k, prev, rec)
+}
+
 func (s awayStore) Get(ctx context.Context, k session.Key, atLeast uint64) (session.Record, error) {
 	if s.away.Load() {
 		return session.Record{}, errStoreAway
@@ -36,7 +43,7 @@ func (s awayStore) Get(ctx context.Context, k session.Key, atLeast uint64) (sess
 }
 
 // replica builds a gateway of its own data_dir over a store that it shares.
-func replica(t *testing.T, store session.Store, dir, keyFile string, log *slog.Logger) *gateway {
+func replica(t *testing.T, store session.Store, dir, keyFile string, log *slog.Logger, edit ...func(*config.Config)) *gateway {
 	t.Helper()
 	cfg := config.Default()
 	cfg.DataDir, cfg.Keys.Files = dir, []string{keyFile}
@@ -48,6 +55,9 @@ func replica(t *testing.T, store session.Store, dir, keyFile string, log *slog.L
 	cfg.Identity = []config.Identity{{Local: &config.Local{UsersFile: users}}}
 	target, _ := url.Parse("http://127.0.0.1:1")
 	cfg.Routes = []config.Route{{Name: "app", Upstream: target}}
+	for _, e := range edit {
+		e(&cfg)
+	}
 	g, err := build(&cfg, log, parts{Wrap: func(session.Store) session.Store { return store }})
 	if err != nil {
 		t.Fatal(err)
