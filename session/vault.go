@@ -63,32 +63,6 @@ func (v Vault) Save(ctx context.Context, name string, prev uint64, value []byte,
 	})
 }
 
-// Take returns what is kept under name and removes it: of many who take it one gets
-// it, the others nothing.
-func (v Vault) Take(ctx context.Context, name string) ([]byte, error) {
-	for range maxTries {
-		value, version, err := v.Load(ctx, name)
-		if err != nil || version == 0 {
-			return nil, err
-		}
-		// Whoever writes the next version has it.
-		err = v.Save(ctx, name, version, nil, time.Minute)
-		if errors.Is(err, ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		return value, v.Store.Delete(ctx, vaultKey(name))
-	}
-	return nil, ErrConflict
-}
-
-// Delete forgets what is kept under name.
-func (v Vault) Delete(ctx context.Context, name string) error {
-	return v.Store.Delete(ctx, vaultKey(name))
-}
-
 // Reseal seals what is kept under name anew, unless the key that seals now did that.
 // Whoever keeps a thing for longer than keys stay on the ring calls it now and then,
 // before the old key is taken away. Gateways whose rings have another order for a

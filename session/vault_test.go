@@ -1,11 +1,8 @@
 package session_test
 
 import (
-	"bytes"
 	"errors"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,26 +57,6 @@ func TestVault(t *testing.T) {
 		time.Sleep(time.Minute)
 		if value, _, err := v.Load(ctx, "form"); value != nil || err != nil {
 			t.Errorf("after its time: got %q, %v, want nothing", value, err)
-		}
-		if err := v.Save(ctx, "form", 0, []byte("typed"), time.Minute); err != nil {
-			t.Fatal(err)
-		}
-		var got atomic.Int32
-		var wg sync.WaitGroup
-		for range 20 {
-			wg.Go(func() {
-				value, err := v.Take(ctx, "form")
-				if err != nil {
-					t.Error(err)
-				}
-				if bytes.Equal(value, []byte("typed")) {
-					got.Add(1)
-				}
-			})
-		}
-		wg.Wait()
-		if got.Load() != 1 {
-			t.Errorf("of twenty who took it %d got it, want 1", got.Load())
 		}
 	})
 }
