@@ -74,7 +74,7 @@ func (p *process) stop(t *testing.T) {
 // awaitHTTP waits until url answers at all.
 func (p *process) awaitHTTP(t *testing.T, url string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -83,7 +83,7 @@ var mutants = []mutant{
 		{"hold.go", "\tdefer stop()\n\tfor {", "\tdefer stop()\n\tvar first *loaded\n\tif l, err := m.load(ctx, h); err == nil {\n\t\tfirst = &l\n\t}\n\tfor {"}}},
 	{name: "a renewal on the request's context", few: 3000, changes: []change{
 		{"authenticate.go", "\tl.entry.use(l.now)\n\tstored := l.stored()", "\tl.entry.use(l.now)\n\tl.entry.asking = ctx\n\tstored := l.stored()"},
-		{"manager.go", "\tmu      sync.Mutex // guards all below\n\tat ", "\tasking context.Context\n\tmu      sync.Mutex // guards all below\n\tat "},
+		{"manager.go", "type entry struct {\n", "type entry struct {\n\tasking context.Context\n"},
 		{"renew.go", "m.runRenewal(m.grants,", "m.runRenewal(e.asking,"}}},
 	{name: "a reply before it is persisted", few: 20000, changes: []change{
 		{"renew.go", "\treturn m.commit(ctx, l, h, stored, storeLogin(fresh), resource)", `	next := storeLogin(fresh)
