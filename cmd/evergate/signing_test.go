@@ -47,7 +47,7 @@ func replica(t *testing.T, store session.Store, dir, keyFile string, log *slog.L
 	}
 	cfg.Identity = []config.Identity{{Local: &config.Local{UsersFile: users}}}
 	target, _ := url.Parse("http://127.0.0.1:1")
-	cfg.Routes = []config.Route{{Name: "app", Upstream: target}}
+	cfg.Routes = []config.Route{{Name: "app", Upstream: config.NewUpstream(target)}}
 	g, err := build(&cfg, log, parts{Wrap: func(session.Store) session.Store { return store }})
 	if err != nil {
 		t.Fatal(err)
