@@ -91,11 +91,11 @@ func (u *Upstream) setHealth(t *target, sick error) {
 	t.sick = sick
 	switch {
 	case was == nil && sick != nil:
-		u.log.Warn("a target fails its health checks and gets no requests", "upstream", t.name, "err", sick)
+		u.log.Warn("a target fails its health checks", "upstream", t.name, "err", sick)
 	case was != nil && sick == nil:
 		t.fails.Store(0)
 		u.comeBack(t, time.Now())
-		u.log.Info("a target passes its health checks again and gets requests", "upstream", t.name)
+		u.log.Info("a target passes its health checks again", "upstream", t.name)
 	}
 }
 

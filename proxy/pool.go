@@ -37,7 +37,7 @@ func (u *Upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 			return nil, err
 		}
-		c.slot = t
+		c.slot, c.note.Target = t, t.name
 		out, try := req, (*attempt)(nil)
 		if len(tried) < u.options.Retries && len(tried)+1 < len(u.targets) {
 			try = &attempt{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"reflect"
 
@@ -65,12 +66,13 @@ func upstreamOptions(r *config.Route, log *slog.Logger) (proxy.UpstreamOptions, 
 		o.Health = &proxy.HealthOptions{Path: h.Path, Interval: h.Interval, Timeout: h.Timeout,
 			UnhealthyAfter: h.UnhealthyAfter, HealthyAfter: h.HealthyAfter}
 	}
-	if t := u.TLS; t != nil && log != nil {
+	if t := u.TLS; t != nil {
 		var err error
-		if o.TLS, err = clientTLS(t.ServerName, t.CAFile, t.CertFile, t.KeyFile); err != nil {
+		if o.TLS, err = clientTLS(t.ServerName, t.CAFile, t.CertFile, t.KeyFile); err == nil {
+			o.TLS.InsecureSkipVerify = t.InsecureSkipVerify
+		} else if log != nil || !errors.Is(err, fs.ErrNotExist) {
 			return o, fmt.Errorf("tls.%w", err)
 		}
-		o.TLS.InsecureSkipVerify = t.InsecureSkipVerify
 	}
 	return o, nil
 }
