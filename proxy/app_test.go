@@ -21,6 +21,8 @@ type app struct {
 	addr    string
 	handler http.Handler
 	served  atomic.Int64
+	open    atomic.Int64 // connections
+	most    atomic.Int64 // of them at a time
 
 	mu     sync.Mutex // guards server
 	server *http.Server
@@ -52,7 +54,14 @@ func (a *app) start() {
 		a.t.Fatal(err)
 	}
 	a.addr = l.Addr().String()
-	server := &http.Server{Handler: a.handler}
+	server := &http.Server{Handler: a.handler, ConnState: func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateNew:
+			a.most.Store(max(a.most.Load(), a.open.Add(1))) // one goroutine accepts
+		case http.StateClosed:
+			a.open.Add(-1)
+		}
+	}}
 	a.mu.Lock()
 	a.server = server
 	a.mu.Unlock()

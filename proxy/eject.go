@@ -55,11 +55,15 @@ func (u *Upstream) judge(ctx context.Context, t *target, c *carriage, res *http.
 		}
 		return
 	}
-	cause := err // a copy for the heap, which answers do without
+	u.failed(t, err)
+}
+
+// failed notes a failure of t.
+func (u *Upstream) failed(t *target, cause error) {
 	t.cause.Store(&cause)
-	fails := t.fails.Add(1)
-	if u.options.EjectAfter > 0 && int(fails) >= u.options.EjectAfter && len(u.targets) > 1 {
-		u.eject(t, int(fails), err)
+	fails := int(t.fails.Add(1))
+	if u.options.EjectAfter > 0 && fails >= u.options.EjectAfter && len(u.targets) > 1 {
+		u.eject(t, fails, cause)
 	}
 }
 

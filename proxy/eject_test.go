@@ -138,7 +138,7 @@ func noKey(int) string { return "" }
 func TestTargetsComeBackSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		both := []proxy.TargetOptions{{URL: "http://one.test"}, {URL: "http://two.test"}}
-		way, err := proxy.NewUpstream(proxy.UpstreamOptions{Targets: both, EjectAfter: 1, EjectFor: 10 * time.Second, SlowStart: slowReturn})
+		way, err := proxy.NewUpstream(proxy.UpstreamOptions{Targets: both, EjectAfter: 3, EjectFor: 10 * time.Second, SlowStart: slowReturn})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,6 +151,9 @@ func TestTargetsComeBackSlowly(t *testing.T) {
 		keys := func(i int) string { return fmt.Sprint("session-", i) }
 		expect("at first", .5, noKey)
 		expect("sessions at first", .5, keys)
+		way.Fail(0)
+		way.Fail(0)
+		expect("when it failed twice", .5, noKey)
 		way.Fail(0)
 		expect("while it is out", 0, noKey)
 		expect("sessions while it is out", 0, keys)
@@ -172,7 +175,9 @@ func TestTargetsComeBackSlowly(t *testing.T) {
 		time.Sleep(slowReturn)
 		expect("when it is well for long", .5, noKey)
 
-		way.Fail(0)
+		for range 3 {
+			way.Fail(0)
+		}
 		time.Sleep(10 * time.Second)
 		expect("when it is back for the second time", .1/1.1, noKey)
 		way.Fail(0) // one failure is enough now

@@ -18,11 +18,7 @@ func (u *Upstream) Choose(key string) string {
 }
 
 // Fail is a failure of the target of that number.
-func (u *Upstream) Fail(i int) {
-	err := errors.New("it broke")
-	u.targets[i].cause.Store(&err)
-	u.eject(u.targets[i], int(u.targets[i].fails.Add(1)), err)
-}
+func (u *Upstream) Fail(i int) { u.failed(u.targets[i], errors.New("it broke")) }
 
 // SetHealth is what its health checks would say.
 func (u *Upstream) SetHealth(i int, sick error) { u.setHealth(u.targets[i], sick) }

@@ -68,7 +68,9 @@ func TestHealthChecks(t *testing.T) {
 // sign-in page or so is none.
 func TestHealthChecksAnswerInTime(t *testing.T) {
 	hangs := newApp(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	redirects := newApp(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", 302) })
+	redirects := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+	})
 	_, way, _ := pool(t, alice(nil), proxy.UpstreamOptions{Targets: targets(hangs, redirects),
 		Health: &proxy.HealthOptions{Path: "/", Interval: 20 * time.Millisecond, Timeout: 30 * time.Millisecond, UnhealthyAfter: 1}})
 	until(t, "the one that hangs is out", func() bool { return way.States()[0].Err != nil })

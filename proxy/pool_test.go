@@ -178,7 +178,7 @@ func TestSessionsStick(t *testing.T) {
 // busyApp counts the requests that it has at a time. Each waits until release.
 type busyApp struct {
 	*app
-	now, most atomic.Int64
+	now, peak atomic.Int64
 	release   chan struct{}
 }
 
@@ -187,7 +187,7 @@ func newBusyApp(t *testing.T) *busyApp {
 	b.app = newApp(t, func(w http.ResponseWriter, r *http.Request) {
 		n := b.now.Add(1)
 		defer b.now.Add(-1)
-		for m := b.most.Load(); n > m && !b.most.CompareAndSwap(m, n); m = b.most.Load() {
+		for m := b.peak.Load(); n > m && !b.peak.CompareAndSwap(m, n); m = b.peak.Load() {
 		}
 		if r.Header.Get("Upgrade") != "" {
 			echo(w, r)
@@ -218,8 +218,10 @@ func TestConnectionLimit(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	if one.most.Load() > 3 || two.most.Load() > 3 {
-		t.Errorf("got %d and %d requests at a time, want 3 at most", one.most.Load(), two.most.Load())
+	for _, b := range []*busyApp{one, two} {
+		if b.peak.Load() > 3 || b.most.Load() > 3 {
+			t.Errorf("got %d requests on %d connections at a time, want 3 at most", b.peak.Load(), b.most.Load())
+		}
 	}
 }
 
@@ -243,6 +245,28 @@ func TestConnectionLimitOfOneTarget(t *testing.T) {
 	until(t, "its place is taken", func() bool { return a.now.Load() == 2 })
 	close(a.release)
 	wg.Wait()
+}
+
+// TestSessionsWaitForTheirTarget rather than go to another one that has room.
+func TestSessionsWaitForTheirTarget(t *testing.T) {
+	one, two := newBusyApp(t), newBusyApp(t)
+	gw, _, _ := pool(t, authFunc(byHeader), proxy.UpstreamOptions{Targets: targets(one.app, two.app), Sticky: true, Connections: 1, QueueTime: 2 * time.Second})
+	var wg sync.WaitGroup
+	bodies := make(chan string, 2)
+	for range 2 {
+		wg.Go(func() { bodies <- gw.fetch(t, "GET", "/", nil, "Who", "somebody").body })
+	}
+	until(t, "one of the two is under way", func() bool { return one.now.Load()+two.now.Load() == 1 })
+	time.Sleep(100 * time.Millisecond)
+	if one.now.Load()+two.now.Load() != 1 {
+		t.Error("the second request did not wait")
+	}
+	close(one.release)
+	close(two.release)
+	wg.Wait()
+	if a, b := <-bodies, <-bodies; a != b || a == "" {
+		t.Errorf("got answers of %q and %q, want the same target", a, b)
+	}
 }
 
 // TestWhoLeavesTheQueueLeavesNothingBehind: clients that give up while they wait
@@ -270,7 +294,7 @@ func TestWhoLeavesTheQueueLeavesNothingBehind(t *testing.T) {
 			t.Fatalf("got %d, want the place free again", got.StatusCode)
 		}
 	}
-	if got := a.most.Load(); got != 1 {
+	if got := a.peak.Load(); got != 1 {
 		t.Errorf("got %d at a time, want 1", got)
 	}
 }

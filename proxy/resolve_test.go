@@ -83,7 +83,18 @@ func (s *nameServer) answer(query []byte) []byte {
 }
 
 func TestMovedNamesAreNoticed(t *testing.T) {
-	old := newApp(t, nil)
+	next := make(chan struct{})
+	var old *app
+	old = newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, old.addr)
+		for range 2 {
+			if r.URL.Path == "/stream" {
+				_ = http.NewResponseController(w).Flush()
+				<-next
+				fmt.Fprint(w, ".")
+			}
+		}
+	})
 	_, port, err := net.SplitHostPort(old.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +115,10 @@ func TestMovedNamesAreNoticed(t *testing.T) {
 	gw := newGateway(t, &proxy.Gate{Auth: alice(nil), Router: newRouter(t, &proxy.Route{Upstream: way})})
 	where := func() string { return gw.fetch(t, "GET", "/", nil).body }
 
-	if got := where(); got != old.addr {
+	long := make(chan answer, 1)
+	go func() { long <- gw.fetch(t, "GET", "/stream", nil) }()
+	next <- struct{}{}
+	if got := where(); got != old.addr { // on a second connection, which is idle from now on
 		t.Fatalf("got %q, want the first address", got)
 	}
 	seen := names.asked.Load()
@@ -119,6 +133,10 @@ func TestMovedNamesAreNoticed(t *testing.T) {
 	until(t, "requests go to the new address", func() bool { return where() == "moved" })
 	if n := strings.Count(log.String(), "means other addresses now"); n != 1 {
 		t.Errorf("got %d lines of it in the log, want one:\n%s", n, log)
+	}
+	next <- struct{}{}
+	if got := <-long; got.body != old.addr+".." || got.err != nil {
+		t.Errorf("what was under way ended as %q, %v", got.body, got.err)
 	}
 	way.Close()
 	seen = names.asked.Load()

@@ -48,19 +48,12 @@ func again(req *http.Request) *http.Request {
 	if req.Body == nil || req.Body == http.NoBody {
 		return req
 	}
-	next := *req
-	switch body, ok := req.Body.(*upload); {
-	case ok && body.revoke():
-		next.Body = &upload{ReadCloser: body.ReadCloser, c: body.c, out: body.out}
-	case req.GetBody != nil:
-		fresh, err := req.GetBody()
-		if err != nil {
-			return nil
-		}
-		next.Body = fresh
-	default:
+	body, ok := req.Body.(*upload)
+	if !ok || !body.revoke() {
 		return nil
 	}
+	next := *req
+	next.Body = &upload{ReadCloser: body.ReadCloser, c: body.c, out: body.out}
 	return &next
 }
 

@@ -127,12 +127,15 @@ func TestRetriesAreCounted(t *testing.T) {
 func TestSlowAnswersAreNotAskedForTwice(t *testing.T) {
 	slow := newApp(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	quick := newApp(t, nil)
-	gw, _, _ := pool(t, alice(nil), proxy.UpstreamOptions{Targets: targets(slow, quick), Balance: proxy.RoundRobin, Retries: 1, Timeout: 50 * time.Millisecond})
+	gw, way, _ := pool(t, alice(nil), proxy.UpstreamOptions{Targets: targets(slow, quick), Balance: proxy.RoundRobin, Retries: 1, Timeout: 50 * time.Millisecond, EjectAfter: 1})
 	if got := gw.fetch(t, "GET", "/", nil); got.StatusCode != 504 {
 		t.Errorf("got %d, want 504", got.StatusCode)
 	}
 	if quick.served.Load() != 0 {
 		t.Error("it went to the other target as well")
+	}
+	if way.States()[0].Err == nil {
+		t.Error("it is not held against the target")
 	}
 }
 
