@@ -20,12 +20,14 @@ type app struct {
 	t       testing.TB
 	addr    string
 	handler http.Handler
+	h2c     bool // from its next start on
 	served  atomic.Int64
 	open    atomic.Int64 // connections
 	most    atomic.Int64 // of them at a time
 
-	mu     sync.Mutex // guards server
+	mu     sync.Mutex // guards what follows
 	server *http.Server
+	socket net.Listener
 	wg     sync.WaitGroup
 }
 
@@ -62,8 +64,12 @@ func (a *app) start() {
 			a.open.Add(-1)
 		}
 	}}
+	if a.h2c {
+		server.Protocols = &http.Protocols{}
+		server.Protocols.SetUnencryptedHTTP2(true)
+	}
 	a.mu.Lock()
-	a.server = server
+	a.server, a.socket = server, l
 	a.mu.Unlock()
 	a.wg.Go(func() { _ = server.Serve(l) })
 }
@@ -72,6 +78,7 @@ func (a *app) start() {
 func (a *app) kill() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	_ = a.socket.Close() // the server may not have taken it yet
 	_ = a.server.Close()
 }
 

@@ -40,12 +40,23 @@ func TestProtocols(t *testing.T) {
 	secure.StartTLS()
 	defer secure.Close()
 	plain := h2cApp(t, proto)
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := &http.Server{Handler: http.HandlerFunc(proto), Protocols: &http.Protocols{}}
+	local.Protocols.SetHTTP1(true)
+	local.Protocols.SetUnencryptedHTTP2(true)
+	go func() { _ = local.Serve(l) }()
+	defer local.Close()
 	for _, tt := range []struct {
 		target   string
 		protocol proxy.Protocol
 		want     string
 	}{
 		{plain, proxy.Auto, "HTTP/1.1"}, {plain, proxy.HTTP1, "HTTP/1.1"}, {plain, proxy.H2C, "HTTP/2.0"},
+		{"unix://" + socket, proxy.Auto, "HTTP/1.1"}, {"unix://" + socket, proxy.H2C, "HTTP/2.0"},
 		{secure.URL, proxy.Auto, "HTTP/2.0"}, {secure.URL, proxy.HTTP1, "HTTP/1.1"}, {secure.URL, proxy.H2, "HTTP/2.0"},
 	} {
 		gw, _, _ := pool(t, alice(nil), proxy.UpstreamOptions{Target: tt.target, Protocol: tt.protocol,
