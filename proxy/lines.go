@@ -28,22 +28,29 @@ func (p Protocol) set() *http.Protocols {
 	return &all
 }
 
-// lines are the connections to one target. They are three, of which two or all
-// are mostly the same: a transport has one bound for the response header and one
-// set of protocols.
+// An HTTP/2 connection that has gone dead takes every later request with it, and is
+// found out by pings. gRPC servers end connections, and the streams on them, whose
+// client pings more often than every five minutes.
+const (
+	pingEvery        = 30 * time.Second
+	pingStreamsEvery = 6 * time.Minute
+	pingTimeout      = 15 * time.Second
+)
+
+// lines are the connections to one target. They are three, for a transport has
+// one bound for the response header and one set of protocols.
 type lines struct {
 	plain    *http.Transport
 	streams  *http.Transport // without a bound for the response header
-	upgrades *http.Transport // HTTP/1.1, which alone can change to WebSocket
+	upgrades *http.Transport // HTTP/1.1, which alone can change to WebSocket; plain, if that can
 }
 
 func newLines(o *UpstreamOptions, t *target) *lines {
-	plain := newTransport(o, t)
-	l := &lines{plain, plain, plain}
-	if plain.ResponseHeaderTimeout > 0 {
-		l.streams = newTransport(o, t)
-		l.streams.ResponseHeaderTimeout = 0
-	}
+	plain, streams := newTransport(o, t), newTransport(o, t)
+	plain.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingEvery, PingTimeout: pingTimeout}
+	streams.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingStreamsEvery, PingTimeout: pingTimeout}
+	streams.ResponseHeaderTimeout = 0
+	l := &lines{plain, streams, plain}
 	if o.Protocol == H2 || o.Protocol == H2C {
 		l.upgrades = newTransport(o, t)
 		l.upgrades.Protocols = HTTP1.set()
@@ -74,8 +81,6 @@ func newTransport(o *UpstreamOptions, t *target) *http.Transport {
 		ResponseHeaderTimeout:  header,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
-		// An HTTP/2 connection that has gone dead would take every later request with it.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
 }
 
@@ -84,7 +89,7 @@ func (l *lines) of(req *http.Request, c *carriage) *http.Transport {
 	switch {
 	case c.websocket:
 		return l.upgrades
-	case l.streams != l.plain && isStream(req.Header):
+	case isStream(req.Header):
 		return l.streams
 	}
 	return l.plain
