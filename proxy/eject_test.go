@@ -59,6 +59,12 @@ func TestClientsThatHangUpAreNoFailures(t *testing.T) {
 			res.Body.Close()
 		}
 	}
+	for range 2 { // one at each target
+		broken := strings.Replace(get("/", "Transfer-Encoding: chunked"), "GET", "POST", 1) + "zz\n"
+		if got := gw.send(t, broken); got.StatusCode != 400 {
+			t.Errorf("a body that cannot be read: got %d, want 400", got.StatusCode)
+		}
+	}
 	if err := way.States()[0].Err; err != nil || a.served.Load() == 0 {
 		t.Errorf("got %v after %d requests, want the target in order", err, a.served.Load())
 	}
