@@ -124,8 +124,8 @@ type Route struct {
 	// Public needs no sign-in; identity is passed on when there is one.
 	Public bool `yaml:"public"`
 	// Providers are the ways of signing in that count; nil is all of them.
-	Providers []string `yaml:"providers"`
-	Upstream  *url.URL `yaml:"upstream"`
+	Providers []string  `yaml:"providers"`
+	Upstream  *Upstream `yaml:"upstream"`
 	// Token is what goes up behind Bearer.
 	Token Token `yaml:"token"`
 	// Bearer takes a client's own token in place of a session.
@@ -157,8 +157,11 @@ type Rule struct {
 
 // Timeouts bound the wait for an upstream; there is none for bodies and streams.
 type Timeouts struct {
-	Connect        time.Duration `yaml:"connect"`
+	Connect time.Duration `yaml:"connect"`
+	// ResponseHeader of zero does not bound.
 	ResponseHeader time.Duration `yaml:"response_header"`
+	// Idle is how long an unused connection is kept.
+	Idle time.Duration `yaml:"idle"`
 }
 
 // Default returns a Config with every default set, and no provider or route.
@@ -178,4 +181,4 @@ func Default() Config {
 }
 
 // DefaultTimeouts are those of a route that sets none.
-var DefaultTimeouts = Timeouts{Connect: 5 * time.Second, ResponseHeader: 60 * time.Second}
+var DefaultTimeouts = Timeouts{Connect: 5 * time.Second, ResponseHeader: 60 * time.Second, Idle: 90 * time.Second}

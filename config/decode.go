@@ -39,6 +39,21 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	case time.Duration, slog.Level, netip.Prefix, *url.URL, secret.Text:
 		d.scalar(n, v, path)
 		return
+	case Upstream:
+		v.Addr().Interface().(*Upstream).setDefaults()
+		if n.Kind == yaml.ScalarNode { // one target, in short
+			v.FieldByName("Targets").Set(reflect.ValueOf(make([]Target, 1)))
+			d.decode(n, v.FieldByName("Targets").Index(0), path)
+			return
+		}
+	case Target:
+		v.Addr().Interface().(*Target).setDefaults()
+		if n.Kind == yaml.ScalarNode {
+			d.scalar(n, v.FieldByName("URL"), path)
+			return
+		}
+	case Health:
+		v.Addr().Interface().(*Health).setDefaults()
 	case Paths:
 		if n.Kind == yaml.ScalarNode && !isNull(n) {
 			v.Set(reflect.ValueOf(make(Paths, 1)))

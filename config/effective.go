@@ -51,6 +51,11 @@ func show(v reflect.Value) *yaml.Node {
 			return nil
 		}
 		return text(x.String())
+	case *Upstream:
+		if x.isShort() {
+			return plainText(x.String())
+		}
+		return showStruct(v.Elem())
 	case fmt.Stringer:
 		return plainText(x.String())
 	}
@@ -87,9 +92,6 @@ func show(v reflect.Value) *yaml.Node {
 		}
 		return plainText("true")
 	case reflect.Int:
-		if v.Int() == 0 {
-			return nil
-		}
 		return plainText(strconv.FormatInt(v.Int(), 10))
 	}
 	if v.String() == "" {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -41,11 +42,14 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 	}
 	for i := range c.Routes {
 		r := &c.Routes[i]
-		if r.Timeouts.Connect == 0 {
-			r.Timeouts.Connect = DefaultTimeouts.Connect
-		}
-		if r.Timeouts.ResponseHeader == 0 {
-			r.Timeouts.ResponseHeader = DefaultTimeouts.ResponseHeader
+		for key, t := range map[string]struct{ set, to *time.Duration }{
+			"connect":         {&r.Timeouts.Connect, &DefaultTimeouts.Connect},
+			"response_header": {&r.Timeouts.ResponseHeader, &DefaultTimeouts.ResponseHeader},
+			"idle":            {&r.Timeouts.Idle, &DefaultTimeouts.Idle},
+		} {
+			if !c.given(fmt.Sprintf("routes[%d].timeouts.%s", i, key)) {
+				*t.set = *t.to
+			}
 		}
 		r.Match.Host = strings.ToLower(r.Match.Host)
 	}
@@ -68,6 +72,13 @@ func (c *Config) resolve(dir string) {
 	in(&c.TLS.KeyFile)
 	for i := range c.Keys.Files {
 		in(&c.Keys.Files[i])
+	}
+	for _, r := range c.Routes {
+		if r.Upstream != nil && r.Upstream.TLS != nil {
+			in(&r.Upstream.TLS.CAFile)
+			in(&r.Upstream.TLS.CertFile)
+			in(&r.Upstream.TLS.KeyFile)
+		}
 	}
 	for i := range c.Identity {
 		if c.Identity[i].Local != nil {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 func (c *Config) checkRoutes() {
@@ -25,8 +26,8 @@ func (c *Config) checkRoute(r *Route, path string) {
 		if !c.given(path + ".upstream") {
 			c.wrong("add a line such as upstream: http://127.0.0.1:3000", path, "upstream is missing")
 		}
-	} else if msg := validUpstream(r.Upstream); msg != "" {
-		c.wrong("write it as http://10.0.0.5:8080", path+".upstream", "%s", msg)
+	} else {
+		c.checkUpstream(r.Upstream, path+".upstream")
 	}
 	if r.Public && c.given(path+".allow") {
 		c.wrong("keep one of the two", path+".allow", "a public route lets everybody pass")
@@ -50,9 +51,9 @@ func (c *Config) checkRoute(r *Route, path string) {
 			c.wrong("write it as https://app.example.com", fmt.Sprintf("%s.origins[%d]", path, i), "%q is no origin", o)
 		}
 	}
-	if r.Timeouts.Connect < 0 || r.Timeouts.ResponseHeader < 0 {
-		c.wrong("", path+".timeouts", "a timeout is not below zero")
-	}
+	between(c, path+".timeouts.connect", r.Timeouts.Connect, 10*time.Millisecond, 10*time.Minute)
+	between(c, path+".timeouts.response_header", r.Timeouts.ResponseHeader, 0, 24*time.Hour)
+	between(c, path+".timeouts.idle", r.Timeouts.Idle, 10*time.Millisecond, 24*time.Hour)
 }
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

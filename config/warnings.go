@@ -23,8 +23,8 @@ func (c *Config) Warnings() []*Fault {
 			"which find nobody; a sign-out is forgotten at a restart, unless the provider revokes refresh tokens")
 	}
 	for i, r := range c.Routes {
-		if r.Upstream != nil && r.Upstream.Scheme == "http" && !IsLoopback(r.Upstream.Hostname()) {
-			warn(fmt.Sprintf("routes[%d].upstream", i), "tokens travel to %s in the clear", r.Upstream.Host)
+		if r.Upstream != nil {
+			c.warnUpstream(r.Upstream, fmt.Sprintf("routes[%d].upstream", i), warn)
 		}
 	}
 	for path, file := range map[string]string{"tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile} {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +33,8 @@ type carriage struct {
 	start  time.Time
 	cancel context.CancelFunc // ends the request upstream
 	writer *writer
+	to     *target // where it went last
+	slot   *target // the one that counts it among its requests; nil is none
 
 	delivered bool
 	cookies   http.Header // what Deliver gave
@@ -59,6 +60,7 @@ func (c *carriage) carry(w http.ResponseWriter) {
 	defer web.TakeBody(ctx)()
 	defer cancel()
 	defer c.end()
+	defer c.leave()
 	c.writer = &writer{ResponseWriter: w, c: c}
 	if c.in.ContentLength != 0 && c.in.ProtoMajor == 1 {
 		// An upstream may answer while the body still comes. Without this, net/http
@@ -83,12 +85,18 @@ func (c *carriage) end() {
 	c.ending.Wait()
 }
 
-// rewrite makes the request upstream. Hop-by-hop headers and whatever the client
+// leave tells the target that it has one request less.
+func (c *carriage) leave() {
+	if c.slot != nil {
+		c.route.Upstream.release(c.slot)
+		c.slot = nil
+	}
+}
+
+// rewrite makes the request upstream; its URL is made once a target is chosen. Hop-by-hop headers and whatever the client
 // named in Connection are gone when it runs, so nothing set here can be lost.
 func (c *carriage) rewrite(u *Upstream, p *httputil.ProxyRequest) {
 	out := p.Out
-	out.URL = &url.URL{Scheme: u.target.Scheme, Host: u.target.Host}
-	c.target.setURL(out.URL, u.base)
 	if out.Host = u.host; out.Host == "" {
 		out.Host = c.host
 	}
@@ -130,11 +138,34 @@ func (c *carriage) announceTrailers(out *http.Request) {
 // upload is the body of a request on its way up.
 type upload struct {
 	io.ReadCloser
-	c   *carriage
-	out *http.Request
+	c     *carriage
+	out   *http.Request
+	state atomic.Int32 // uploadFresh, uploadBegun or uploadRevoked
+}
+
+const (
+	uploadFresh   = iota
+	uploadBegun   // somebody has read of it, so nobody else gets it whole
+	uploadRevoked // it goes up by another way
+)
+
+// revoke takes the body back, to send it by another way. It fails if anything
+// was read.
+func (b *upload) revoke() bool { return b.state.CompareAndSwap(uploadFresh, uploadRevoked) }
+
+// Close implements io.Closer. A transport that cannot connect closes the body,
+// which is still good for another one.
+func (b *upload) Close() error {
+	if b.state.Load() != uploadBegun {
+		return nil
+	}
+	return b.ReadCloser.Close()
 }
 
 func (b *upload) Read(p []byte) (int, error) {
+	if !b.state.CompareAndSwap(uploadFresh, uploadBegun) && b.state.Load() == uploadRevoked {
+		return 0, errors.New("this body goes up by another way")
+	}
 	n, err := b.ReadCloser.Read(p)
 	switch err {
 	case nil:

@@ -1,6 +1,27 @@
 package proxy
 
-import "net/url"
+import (
+	"errors"
+	"net/url"
+	"time"
+)
 
 // SetURL is the door to what goes onto the wire.
 func SetURL(t *Target, u *url.URL, base string) { t.setURL(u, base) }
+
+// Choose is the choice among targets, without a request.
+func (u *Upstream) Choose(key string) string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	t, _ := u.choose(time.Now(), key, nil)
+	return t.name
+}
+
+// Fail is a failure of the target of that number.
+func (u *Upstream) Fail(i int) { u.failed(u.targets[i], errors.New("it broke")) }
+
+// SetHealth is what its health checks would say.
+func (u *Upstream) SetHealth(i int, sick error) { u.setHealth(u.targets[i], sick) }
+
+// ResolveEvery sets how often host names are looked up. It comes before Start.
+func (u *Upstream) ResolveEvery(d time.Duration) { u.resolveEvery = d }

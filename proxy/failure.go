@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -45,14 +44,18 @@ func (c *carriage) failure(u *Upstream, err error) error {
 			Detail: "The body of the request could not be read to its end.", Err: *b}
 	}
 	var e *web.Error
-	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+	if isTimeout(err) {
 		e = &web.Error{Status: http.StatusGatewayTimeout, Code: "upstream_timeout", Title: "The app takes too long to answer",
 			Detail: "The app behind this address did not answer in time. It may be busy: try again in a moment."}
 	} else {
 		e = badGateway("upstream_down", "The app behind this address cannot be reached or broke off. Try again in a moment.", nil)
 	}
 	e.Links = tryAgain(c.in, &c.target)
-	e.Err = &url.Error{Op: "upstream", URL: u.String(), Err: err}
+	name := u.String()
+	if c.to != nil {
+		name, err = c.to.name, c.to.explain(err)
+	}
+	e.Err = &url.Error{Op: "upstream", URL: name, Err: err}
 	return e
 }
 

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -17,119 +16,143 @@ import (
 
 // UpstreamOptions say where requests go and how.
 type UpstreamOptions struct {
-	// Target is "http://host:port", "https://host" or "unix:///path/to/socket".
-	// A path is put before every request's own; a query is refused.
+	// Target is the only target, short for Targets with one. A target is
+	// "http://host:port", "https://host" or "unix:///path/to/socket". A path is put
+	// before every request's own; a query is refused.
 	Target string
+	// Targets are several of them, which serve the same.
+	Targets []TargetOptions
+	// Balance is how one of several is chosen. The zero value is LeastRequests.
+	Balance Balance
+	// Sticky sends a session to the same target for as long as that is in use.
+	Sticky bool
+	// Health asks each target how it is. Nil asks none.
+	Health *HealthOptions
+	// EjectAfter takes a target out after so many failures in a row, for EjectFor
+	// (zero means 30 s). Zero takes none out.
+	EjectAfter int
+	EjectFor   time.Duration
+	// SlowStart is how long it takes a target that comes back to get its whole share
+	// again. Zero gives it back at once.
+	SlowStart time.Duration
+	// Retries is to how many more targets a request may go; see retry.go for which.
+	Retries int
+	// Connections is how many requests each target has at a time at most, each on a
+	// connection of its own where that speaks HTTP/1.1. Zero means no limit.
+	Connections int
+	// QueueTime is how long a request waits where that many are under way. Zero
+	// means 5 s.
+	QueueTime time.Duration
+	// Protocol is what is spoken. The zero value is Auto.
+	Protocol Protocol
 	// Host is the Host header sent. "" is the one that the browser sent, which is
 	// what most apps want: they build links from it and compare Origin with it.
 	Host string
 	// ConnectTimeout bounds the connection, TLS included. Zero means 10 s.
 	ConnectTimeout time.Duration
 	// Timeout bounds the wait for the response header, counted from the end of
-	// the request. Zero means 60 s. Bodies may take as long as they like.
+	// the request. Zero means 60 s, below zero is no bound. Bodies may take as long
+	// as they like, and event streams and gRPC calls are not bound at all.
 	Timeout time.Duration
-	// IdleConns is how many idle connections are kept. Zero means 256.
+	// IdleTimeout is how long an unused connection is kept. Zero means 90 s.
+	IdleTimeout time.Duration
+	// IdleConns is how many idle connections are kept to each target. Zero means 256.
 	IdleConns int
 	// TLS is for https targets; nil means the system's roots and no client
 	// certificate.
 	TLS *tls.Config
-	// Log hears of what the transport and the proxy remark. Nil means nobody.
+	// Resolver looks up host names. Nil means net.DefaultResolver.
+	Resolver *net.Resolver
+	// Log hears of what the transport and the proxy remark, and of targets that go
+	// and come. Nil means nobody.
 	Log *slog.Logger
 }
 
-// Upstream is the way out: one target and the connections to it.
+// Upstream is the way out: its targets and the connections to them.
 type Upstream struct {
-	target    *url.URL // scheme and host
-	base      string   // canonical, without trailing slash
-	host      string
-	transport *http.Transport
-	proxy     *httputil.ReverseProxy
+	targets []*target
+	direct  bool   // one target without limit: there is nothing to choose or to wait for
+	host    string // Host header; "" is the browser's
+	options UpstreamOptions
+	proxy   *httputil.ReverseProxy
+	log     *slog.Logger
+
+	resolveEvery time.Duration
+
+	mu      sync.Mutex // guards what follows, and the state of each target
+	waiters []*waiter
+	allOut  bool // no target is in order, so all are used
+
+	stop    context.CancelFunc // ends the watchers; nil before Start
+	watches sync.WaitGroup
 }
 
 // NewUpstream makes an Upstream. It opens no connection.
 func NewUpstream(o UpstreamOptions) (*Upstream, error) {
-	target, socket, err := parseTarget(o.Target)
-	if err != nil {
-		return nil, err
+	if o.Target != "" {
+		o.Targets = append([]TargetOptions{{URL: o.Target}}, o.Targets...)
 	}
-	base, ok := canonicalPath(target.EscapedPath())
-	if marks, why := examine(base); !ok || why != "" || marks.chars != 0 {
-		return nil, fmt.Errorf("target %q: its path can be read in more than one way", o.Target)
+	if len(o.Targets) == 0 {
+		return nil, errors.New("target: there is none; want http://host:port, https://host or unix:///path/to/socket")
 	}
 	if _, _, ok := cleanHost(o.Host); !ok {
 		return nil, fmt.Errorf("host %q is no host name", o.Host)
 	}
-	u := &Upstream{
-		target: &url.URL{Scheme: target.Scheme, Host: target.Host},
-		base:   strings.TrimSuffix(base, "/"),
-		host:   o.Host,
+	u := &Upstream{host: o.Host, options: o, log: orDiscard(o.Log), resolveEvery: resolveEvery}
+	for _, one := range o.Targets {
+		t, err := newTarget(&u.options, one)
+		if err != nil {
+			return nil, err
+		}
+		u.targets = append(u.targets, t)
 	}
-	u.transport = newTransport(o, socket)
+	u.direct = len(u.targets) == 1 && o.Connections == 0
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite:        func(p *httputil.ProxyRequest) { carriageOf(p.In).rewrite(u, p) },
 		ModifyResponse: func(res *http.Response) error { return carriageOf(res.Request).modify(res) },
 		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { carriageOf(r).fail(u, w, err) },
-		Transport:      replay{u.transport},
+		Transport:      replay{u},
 		BufferPool:     buffers{},
-		ErrorLog:       slog.NewLogLogger(orDiscard(o.Log).Handler(), slog.LevelWarn),
+		ErrorLog:       slog.NewLogLogger(u.log.Handler(), slog.LevelWarn),
 	}
 	return u, nil
 }
 
-func parseTarget(s string) (target *url.URL, socket string, err error) {
-	target, err = url.Parse(s)
-	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err // without the text, which may hold a password
+// Start begins what goes on beside requests: health checks, and a look at
+// whether host names still mean the same. Close ends it.
+func (u *Upstream) Start() {
+	ctx, stop := context.WithCancel(context.Background())
+	u.stop = stop
+	for _, t := range u.targets {
+		if u.options.Health != nil {
+			u.watches.Go(func() { u.watchHealth(ctx, t) })
 		}
-		return nil, "", fmt.Errorf("target: %w; want http://host:port, https://host or unix:///path/to/socket", err)
-	}
-	switch {
-	case target.User != nil:
-		return nil, "", errors.New("target: user and password have no place in it")
-	case target.RawQuery != "" || target.ForceQuery || target.Fragment != "":
-		return nil, "", fmt.Errorf("target %q: write it without query and fragment", s)
-	case target.Scheme == "unix" && target.Host == "" && strings.HasPrefix(target.Path, "/"):
-		return &url.URL{Scheme: "http", Host: "localhost"}, target.Path, nil
-	case (target.Scheme == "http" || target.Scheme == "https") && target.Hostname() != "":
-		return target, "", nil
-	}
-	return nil, "", fmt.Errorf("target %q: want http://host:port, https://host or unix:///path/to/socket", s)
-}
-
-func newTransport(o UpstreamOptions, socket string) *http.Transport {
-	dialer := &net.Dialer{Timeout: orDefault(o.ConnectTimeout, 10*time.Second), KeepAlive: 30 * time.Second}
-	dial := dialer.DialContext
-	if socket != "" {
-		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", socket)
+		if t.hasName() {
+			u.watches.Go(func() { u.watchAddresses(ctx, t) })
 		}
-	}
-	idle := o.IdleConns
-	if idle <= 0 {
-		idle = 256
-	}
-	return &http.Transport{
-		Proxy:                  nil, // what the environment says is not for the way inside
-		DialContext:            dial,
-		TLSClientConfig:        o.TLS,
-		TLSHandshakeTimeout:    orDefault(o.ConnectTimeout, 10*time.Second),
-		ForceAttemptHTTP2:      strings.HasPrefix(o.Target, "https:"),
-		DisableCompression:     true, // what the browser asked for is what it gets
-		MaxIdleConns:           idle,
-		MaxIdleConnsPerHost:    idle,
-		IdleConnTimeout:        90 * time.Second,
-		ResponseHeaderTimeout:  orDefault(o.Timeout, 60*time.Second),
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 256 << 10,
 	}
 }
 
-// Close closes the connections that nobody uses. Requests under way go on.
-func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
+// Close ends what Start began, waits for it, and closes the connections that
+// nobody uses. Requests under way go on.
+func (u *Upstream) Close() {
+	if u.stop != nil {
+		u.stop()
+		u.watches.Wait()
+	}
+	for _, t := range u.targets {
+		t.lines.Load().closeIdle()
+	}
+}
 
-// String returns the target, for logs.
-func (u *Upstream) String() string { return u.target.String() + u.base }
+// String returns the targets, for logs.
+func (u *Upstream) String() string {
+	names := make([]string, len(u.targets))
+	for i, t := range u.targets {
+		names[i] = t.name
+	}
+	return strings.Join(names, ", ")
+}
 
 func orDefault(d, or time.Duration) time.Duration {
 	if d > 0 {

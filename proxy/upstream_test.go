@@ -157,14 +157,22 @@ func BenchmarkProxy(b *testing.B) {
 		Rewrite:   func(p *httputil.ProxyRequest) { p.SetURL(target); p.SetXForwarded() },
 		Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
 	}
-	gate := &proxy.Gate{Auth: alice(newSession()), Router: newRouter(b, rules(way)...), OwnCookie: ownCookie}
+	several, err := proxy.NewUpstream(proxy.UpstreamOptions{Targets: targets(newApp(b, app.Config.Handler.ServeHTTP),
+		newApp(b, app.Config.Handler.ServeHTTP), newApp(b, app.Config.Handler.ServeHTTP)), Sticky: true, EjectAfter: 5, Retries: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	gate := func(way *proxy.Upstream) http.Handler {
+		gate := &proxy.Gate{Auth: alice(newSession()), Router: newRouter(b, rules(way)...), OwnCookie: ownCookie}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			note := &web.Note{ID: "REQUEST-ID", Client: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Scheme: "https"}
+			gate.ServeHTTP(w, r.WithContext(web.WithNote(r.Context(), note)))
+		})
+	}
 	for _, tt := range []struct {
 		name    string
 		handler http.Handler
-	}{{"bare", bare}, {"gate", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		note := &web.Note{ID: "REQUEST-ID", Client: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Scheme: "https"}
-		gate.ServeHTTP(w, r.WithContext(web.WithNote(r.Context(), note)))
-	})}} {
+	}{{"bare", bare}, {"gate", gate(way)}, {"pool", gate(several)}} {
 		b.Run(tt.name, func(b *testing.B) {
 			server := httptest.NewServer(tt.handler)
 			defer server.Close()

@@ -66,10 +66,12 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		cookie = session.CookieName(secure, port(cfg.PublicURL))
 	}
 
-	router, err := buildRouter(cfg, log)
+	router, ways, err := buildRouter(cfg, log)
 	if err != nil {
 		return nil, err
 	}
+	ways.Start()
+	g.close = append(g.close, ways.Close)
 	if !inMemory {
 		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 			return nil, fmt.Errorf("make data_dir: %w", err)
@@ -152,6 +154,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		return nil, err
 	}
 	maps.Copy(g.Admin.Beside, providerChecks(cfg, providers))
+	maps.Copy(g.Admin.Beside, ways.checks())
 	return g, nil
 }
 

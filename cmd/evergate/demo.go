@@ -125,7 +125,7 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 	cfg.Listen, cfg.Admin.Listen = front.Addr().String(), back.Addr().String()
 	cfg.PublicURL = publicURL(pr.address, front)
 	cfg.Log.Level = slog.LevelWarn
-	cfg.Routes = []config.Route{{Name: "app", Upstream: pr.upstream}}
+	cfg.Routes = []config.Route{{Name: "app", Upstream: config.NewUpstream(pr.upstream), Timeouts: config.DefaultTimeouts}}
 	password := newPassword()
 	users, err := oneUser(ctx, pr, password)
 	if err != nil {

@@ -111,6 +111,28 @@ func TestRedisGuide(t *testing.T) {
 	}
 }
 
+// TestUpstreamGuide: its configs are sound.
+func TestUpstreamGuide(t *testing.T) {
+	b, err := os.ReadFile("../../docs/upstreams.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(b), -1)
+	if len(blocks) != 3 {
+		t.Errorf("got %d configs, want 3: several targets, gRPC, and TLS", len(blocks))
+	}
+	const rest = "public_url: https://apps.example.com\nidentity: [{ local: { users_file: users.yaml } }]\n"
+	for _, block := range blocks {
+		cfg, err := config.Parse("upstreams.md", []byte(rest+block[1]), func(string) (string, bool) { return "", false })
+		if err == nil {
+			err = check(cfg)
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+	}
+}
+
 // TestExampleConfigIsSound: `evergate check` has nothing to say against it.
 func TestExampleConfigIsSound(t *testing.T) {
 	var out strings.Builder

@@ -52,26 +52,36 @@ func buildRedis(r *config.Redis, log *slog.Logger) (session.Store, error) {
 		*s.to = func() (secret.Text, error) { return config.ReadSecret(s.file) }
 	}
 	if r.TLS != nil {
-		o.TLS = &tls.Config{ServerName: r.TLS.ServerName, MinVersion: tls.VersionTLS12}
-		if r.TLS.CAFile != "" {
-			pem, err := os.ReadFile(r.TLS.CAFile)
-			if err != nil {
-				return nil, fmt.Errorf("session.redis.tls.ca_file: %w", err)
-			}
-			o.TLS.RootCAs = x509.NewCertPool()
-			if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("session.redis.tls.ca_file: there is no certificate (PEM) in %s", r.TLS.CAFile)
-			}
-		}
-		if r.TLS.CertFile != "" {
-			pair, err := tls.LoadX509KeyPair(r.TLS.CertFile, r.TLS.KeyFile)
-			if err != nil {
-				return nil, fmt.Errorf("session.redis.tls: %w", err)
-			}
-			o.TLS.Certificates = []tls.Certificate{pair}
+		var err error
+		if o.TLS, err = clientTLS(r.TLS.ServerName, r.TLS.CAFile, r.TLS.CertFile, r.TLS.KeyFile); err != nil {
+			return nil, fmt.Errorf("session.redis.tls.%w", err)
 		}
 	}
 	return redis.Open(o)
+}
+
+// clientTLS is how to connect to a server by TLS; what is "" is the system's, or
+// none. The error begins with the key that it is about.
+func clientTLS(name, caFile, certFile, keyFile string) (*tls.Config, error) {
+	c := &tls.Config{ServerName: name, MinVersion: tls.VersionTLS12}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file: there is no certificate (PEM) in %s", caFile)
+		}
+	}
+	if certFile != "" {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("cert_file: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
 }
 
 // readable asks the store for a session that nobody has.
@@ -101,49 +111,46 @@ func port(u *url.URL) string {
 	return "80"
 }
 
-// buildRouter turns routes into a Router. A nil log is for checking alone.
-func buildRouter(cfg *config.Config, log *slog.Logger) (*proxy.Router, error) {
+// buildRouter turns routes into a Router, and returns the upstreams of these. A
+// nil log is for checking alone.
+func buildRouter(cfg *config.Config, log *slog.Logger) (*proxy.Router, waysOut, error) {
 	var routes []*proxy.Route
+	var ways waysOut
 	var faults config.Faults
 	for i := range cfg.Routes {
-		r, err := buildRoute(&cfg.Routes[i], log)
+		r := &cfg.Routes[i]
+		way, err := ways.of(r, log)
 		if err != nil {
-			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d]", i), err.Error()))
+			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].upstream", i), err.Error()))
 			continue
 		}
-		routes = append(routes, r)
+		routes = append(routes, buildRoute(r, way))
 	}
 	if len(faults) > 0 {
-		return nil, faults
+		return nil, nil, faults
 	}
 	router, err := proxy.NewRouter(routes)
 	if err != nil {
-		return nil, placed(cfg, err)
+		return nil, nil, placed(cfg, err)
 	}
-	return router, nil
+	return router, ways, nil
 }
 
 var pathChars = map[string]proxy.PathChars{
 	"encoded_slash": proxy.EncodedSlash, "semicolon": proxy.Semicolon, "double_slash": proxy.DoubleSlash,
 }
 
-func buildRoute(r *config.Route, log *slog.Logger) (*proxy.Route, error) {
-	upstream, err := proxy.NewUpstream(proxy.UpstreamOptions{
-		Target: r.Upstream.String(), ConnectTimeout: r.Timeouts.Connect, Timeout: r.Timeouts.ResponseHeader, Log: log,
-	})
-	if err != nil {
-		return nil, err
-	}
+func buildRoute(r *config.Route, way *proxy.Upstream) *proxy.Route {
 	out := &proxy.Route{
 		Name: r.Name, Host: r.Match.Host, Path: r.Match.Path, Methods: r.Match.Methods,
 		Policy: auth.Policy{Public: r.Public, Rules: rules(r.Allow), Providers: r.Providers},
 		Token:  wanted(&r.Token), Bearer: r.Bearer,
-		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, Upstream: upstream,
+		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, Upstream: way,
 	}
 	for _, name := range r.PathChars {
 		out.PathChars |= pathChars[name]
 	}
-	return out, nil
+	return out
 }
 
 var tokenKinds = map[string]auth.TokenKind{"": auth.AccessToken, "access": auth.AccessToken, "id": auth.IDToken,

@@ -105,7 +105,7 @@ func withAlice(t *testing.T) func(*config.Config) {
 	target, _ := url.Parse(app.URL)
 	return func(cfg *config.Config) {
 		cfg.Identity = []config.Identity{{Local: &config.Local{UsersFile: users}}}
-		cfg.Routes = []config.Route{{Name: "app", Upstream: target}}
+		cfg.Routes = []config.Route{{Name: "app", Upstream: config.NewUpstream(target)}}
 	}
 }
 

@@ -54,7 +54,7 @@ func replica(t *testing.T, store session.Store, dir, keyFile string, log *slog.L
 	}
 	cfg.Identity = []config.Identity{{Local: &config.Local{UsersFile: users}}}
 	target, _ := url.Parse("http://127.0.0.1:1")
-	cfg.Routes = []config.Route{{Name: "app", Upstream: target}}
+	cfg.Routes = []config.Route{{Name: "app", Upstream: config.NewUpstream(target)}}
 	for _, e := range edit {
 		e(&cfg)
 	}

@@ -106,7 +106,7 @@ func testGateway(t *testing.T, clock *shifted) (base string, log *events) {
 	cfg := config.Default()
 	cfg.DataDir, cfg.PublicURL = filepath.Join(dir, "data"), public
 	cfg.Identity = []config.Identity{{Local: &config.Local{UsersFile: users}}}
-	cfg.Routes = []config.Route{{Name: "app", Upstream: target}}
+	cfg.Routes = []config.Route{{Name: "app", Upstream: config.NewUpstream(target)}}
 	log = &events{counts: map[string]int{}}
 	g, err := build(&cfg, slog.New(log), parts{
 		Now:  clock.now,

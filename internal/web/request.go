@@ -29,6 +29,8 @@ type Note struct {
 	Session string
 	// Decision is one word: "allowed", "public", "login", "denied", "refused", …
 	Decision string
+	// Target is where the request went, of several that it could go to.
+	Target string
 	// Upstream is the time spent waiting for the upstream's response header.
 	Upstream time.Duration
 	// Ended says that the session ended under a response that was still running,

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/evergate/evergate/config"
+)
+
+// TestReadyzShowsTargets: each with what is wrong with it, and none makes the
+// gateway unready. Routes with the same upstream share it and its health checks.
+func TestReadyzShowsTargets(t *testing.T) {
+	var checks atomic.Int64
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			checks.Add(1)
+		}
+	}))
+	defer app.Close()
+	dead := httptest.NewServer(nil)
+	dead.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "evergate.yaml")
+	way := fmt.Sprintf("{ targets: [%q, %q], health: { path: /healthz, interval: 1h, unhealthy_after: 1 } }", app.URL, dead.URL)
+	text := fmt.Sprintf(`public_url: http://localhost:8080
+identity: [ local: { users_file: users.yaml } ]
+routes:
+  - { public: true, match: { path: /a/ }, upstream: %s }
+  - { public: true, match: { path: /b/ }, upstream: %s }
+  - { public: true, match: { path: /c/ }, upstream: %s, timeouts: { idle: 5s } }
+  - upstream: %s
+`, way, way, strings.Replace(way, "1h", "30m", 1), dead.URL)
+	for name, text := range map[string]string{file: text, filepath.Join(dir, "users.yaml"): "users: {}\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := build(cfg, slog.New(slog.DiscardHandler), parts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	type part struct {
+		OK     bool
+		Reason string
+	}
+	ask := func() map[string]part {
+		rec := httptest.NewRecorder()
+		req := httptest.NewRequest(http.MethodGet, "/readyz", nil)
+		req.Host = "localhost"
+		g.Admin.ServeHTTP(rec, req)
+		var answer struct {
+			Ready bool
+			Parts map[string]part
+		}
+		if err := json.Unmarshal(rec.Body.Bytes(), &answer); err != nil || !answer.Ready || rec.Code != 200 {
+			t.Fatalf("got %d %s, want a gateway that is ready", rec.Code, rec.Body)
+		}
+		return answer.Parts
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for (ask()["upstream "+dead.URL].OK || checks.Load() < 2) && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	got := ask()
+	if p := got["upstream "+dead.URL]; p.OK || !strings.Contains(p.Reason, "its health checks fail") || !strings.Contains(p.Reason, "refused") {
+		t.Errorf("the dead target: got %+v", p)
+	}
+	if p := got["upstream "+app.URL]; !p.OK {
+		t.Errorf("the target that is well: got %+v", p)
+	}
+	rec := httptest.NewRecorder()
+	req := httptest.NewRequest(http.MethodGet, "/b/", nil)
+	req.Host = "localhost"
+	if g.Public.ServeHTTP(rec, req); rec.Code != 200 {
+		t.Errorf("got %d of the target that is well", rec.Code)
+	}
+	if n := checks.Load(); n != 2 {
+		t.Errorf("got %d first health checks of two upstreams on three routes, want 2", n)
+	}
+}

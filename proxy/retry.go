@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+)
+
+// A request goes to another target where nobody can have acted on it: there was
+// no connection, and nobody has read of its body. Where there was one and it
+// closed before the first byte of an answer, nobody knows; a request is then sent
+// again only if doing it twice is doing it once (RFC 9110 section 9.2.2).
+
+// attempt follows one request at one target.
+type attempt struct {
+	connected atomic.Bool // it was handed a connection
+	answered  atomic.Bool // a byte of the answer came
+}
+
+// follow returns req with a watch on it.
+func (a *attempt) follow(req *http.Request) *http.Request {
+	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		// The transport itself tries again where an idle connection turns out to be
+		// closed and nothing was lost; what counts is how the last of these ended.
+		GetConn:              func(string) { a.connected.Store(false) },
+		GotConn:              func(httptrace.GotConnInfo) { a.connected.Store(true) },
+		GotFirstResponseByte: func() { a.answered.Store(true) },
+	}))
+}
+
+// mayGoOn reports whether a request that ended in err may go to another target,
+// as far as its method and its answer tell.
+func (a *attempt) mayGoOn(req *http.Request, c *carriage, err error) bool {
+	switch {
+	case req.Context().Err() != nil, c.bodyErr.Load() != nil, a.answered.Load():
+		return false
+	case !a.connected.Load():
+		return true
+	}
+	return isIdempotent(req.Method) && !isTimeout(err)
+}
+
+// again returns req for another target, or nil if its body is not whole any more.
+func again(req *http.Request) *http.Request {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req
+	}
+	body, ok := req.Body.(*upload)
+	if !ok || !body.revoke() {
+		return nil
+	}
+	next := *req
+	next.Body = &upload{ReadCloser: body.ReadCloser, c: body.c, out: body.out}
+	return &next
+}
+
+// isIdempotent reports whether a method may be sent twice, of those that are
+// carried.
+func isIdempotent(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "QUERY", "PUT", "DELETE", "PROPFIND", "PROPPATCH", "REPORT", "SEARCH":
+		return true
+	}
+	return false
+}
+
+func isTimeout(err error) bool {
+	n, ok := errors.AsType[net.Error](err)
+	return ok && n.Timeout() || errors.Is(err, context.DeadlineExceeded)
+}
