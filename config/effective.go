@@ -87,9 +87,6 @@ func show(v reflect.Value) *yaml.Node {
 		}
 		return plainText("true")
 	case reflect.Int:
-		if v.Int() == 0 {
-			return nil
-		}
 		return plainText(strconv.FormatInt(v.Int(), 10))
 	}
 	if v.String() == "" {
