@@ -158,7 +158,8 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		return nil, err
 	}
 	maps.Copy(g.Admin.Beside, providerChecks(cfg, providers))
-	g.Known = func(host string) bool { return host == cfg.Hosts()[0] || router.KnowsHost(host) }
+	home := cfg.Hosts()[0]
+	g.Known = func(host string) bool { return strings.Trim(host, "[]") == home || router.KnowsHost(host) }
 	if g.Certificates, err = buildCertificates(cfg, log); err != nil {
 		return nil, err
 	}

@@ -128,6 +128,9 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	}
 	alive()
 
+	// Written one after the other: the certificate is there first, then its key.
+	v.set(chain, wrong)
+	within(t, 5*time.Second, "the torn pair is told", func() bool { return strings.Contains(fmt.Sprint(f.Trouble()), "private key does not match") })
 	v.set(chain, key)
 	within(t, 5*time.Second, "the good one", func() bool { return serial(t, a, s.front) == 3 && f.Trouble() == nil })
 	alive()

@@ -132,7 +132,7 @@ func TestProxyProtocolBeforeTLS(t *testing.T) {
 // TestSlowProxyHeader: it is read where the connection is served, so nobody waits for it,
 // and it has a deadline of its own.
 func TestSlowProxyHeader(t *testing.T) {
-	s := serve(t, behindProxy(door.Limits{HeaderTimeout: 300 * time.Millisecond}))
+	s := serve(t, behindProxy(door.Limits{HeaderTimeout: time.Second}))
 	var slow []net.Conn
 	for range 20 {
 		c := dialFrom(t, proxyAddress, s.front)
@@ -145,7 +145,7 @@ func TestSlowProxyHeader(t *testing.T) {
 			t.Fatalf("beside slow ones: got %d, %s", status, body)
 		}
 	}
-	if took := time.Since(start); took > 250*time.Millisecond {
+	if took := time.Since(start); took > 900*time.Millisecond {
 		t.Errorf("20 requests beside slow headers took %v: they wait for them", took)
 	}
 	for _, c := range slow {
@@ -153,8 +153,8 @@ func TestSlowProxyHeader(t *testing.T) {
 			t.Fatal("a header that does not come is waited for without end")
 		}
 	}
-	if took := time.Since(start); took < 250*time.Millisecond || took > 2*time.Second {
-		t.Errorf("half a header was waited for %v, want 300ms", took)
+	if took := time.Since(start); took < 900*time.Millisecond || took > 4*time.Second {
+		t.Errorf("half a header was waited for %v, want 1s", took)
 	}
 }
 
