@@ -65,6 +65,7 @@ fuzz:
 	$(GO) test -run xxx -fuzz FuzzTokenAnswer -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
 	$(GO) test -run xxx -fuzz FuzzIDToken -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
 	$(GO) test -run xxx -fuzz FuzzUsers -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config
+	$(GO) test -run xxx -fuzz FuzzForwarded -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./internal/web
 
 # What a million sessions cost, beside a thousand: some minutes and 4 GB of disk,
 # most of it for filling. Writes the tables of docs/performance.md.

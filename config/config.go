@@ -18,13 +18,17 @@ type Config struct {
 	DataDir string `yaml:"data_dir"`
 	// TLS makes the gateway serve https itself.
 	TLS TLS `yaml:"tls"`
-	// TrustedProxies are whose X-Forwarded-* are believed.
+	// TrustedProxies are whose word about the client is believed.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
-	Admin          Admin          `yaml:"admin"`
-	Log            Log            `yaml:"log"`
-	Keys           Keys           `yaml:"keys"`
-	Limits         Limits         `yaml:"limits"`
-	ForwardAuth    notYet         `yaml:"forward_auth"`
+	// ForwardedHeader is in which header they give it: X-Forwarded-For or Forwarded.
+	ForwardedHeader string `yaml:"forwarded_header"`
+	// ProxyProtocol says that their connections begin with a PROXY header.
+	ProxyProtocol bool   `yaml:"proxy_protocol"`
+	Admin         Admin  `yaml:"admin"`
+	Log           Log    `yaml:"log"`
+	Keys          Keys   `yaml:"keys"`
+	Limits        Limits `yaml:"limits"`
+	ForwardAuth   notYet `yaml:"forward_auth"`
 	// Identity are the ways to sign in.
 	Identity    []Identity  `yaml:"identity"`
 	AccessToken AccessToken `yaml:"access_token"`
@@ -33,13 +37,6 @@ type Config struct {
 	Routes []Route `yaml:"routes"`
 
 	doc *document // where everything stands; nil for a Config made in code
-}
-
-// TLS names the certificate chain and key (PEM). Empty leaves TLS to a front proxy.
-type TLS struct {
-	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
-	ACME     notYet `yaml:"acme"`
 }
 
 // Admin is the operator's listener.
@@ -57,20 +54,6 @@ type Log struct {
 // Keys is the key ring that seals cookies: the first seals, all open.
 type Keys struct {
 	Files []string `yaml:"files"`
-}
-
-// Limits bound what one client can take.
-type Limits struct {
-	// HeaderBytes bounds the header of a request.
-	HeaderBytes Size `yaml:"header_bytes"`
-	// BodyBytes bounds its body; zero is no limit.
-	BodyBytes Size `yaml:"body_bytes"`
-	// HeaderTimeout is how long a client may take to send a header.
-	HeaderTimeout time.Duration `yaml:"header_timeout"`
-	// IdleTimeout is how long an unused connection is kept.
-	IdleTimeout time.Duration `yaml:"idle_timeout"`
-	// ShutdownTimeout is how long requests may go on after a signal to stop.
-	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 }
 
 // Identity is one way to sign in; exactly one of its fields is set.
@@ -167,13 +150,13 @@ type Timeouts struct {
 // Default returns a Config with every default set, and no provider or route.
 func Default() Config {
 	return Config{
-		Listen:  "127.0.0.1:8080",
-		DataDir: "evergate-data",
-		Admin:   Admin{Listen: "127.0.0.1:9180"},
-		Log:     Log{Level: slog.LevelInfo, Format: "auto"},
-		Limits: Limits{HeaderBytes: 64 << 10, HeaderTimeout: 10 * time.Second,
-			IdleTimeout: 2 * time.Minute, ShutdownTimeout: 30 * time.Second},
-		AccessToken: AccessToken{TTL: 15 * time.Minute, RenewBefore: RenewBefore{Percent: 20}, Algorithm: "ES256", RotateKeys: 720 * time.Hour, Audience: "evergate"},
+		Listen:          "127.0.0.1:8080",
+		DataDir:         "evergate-data",
+		ForwardedHeader: "X-Forwarded-For",
+		Admin:           Admin{Listen: "127.0.0.1:9180"},
+		Log:             Log{Level: slog.LevelInfo, Format: "auto"},
+		Limits:          defaultLimits,
+		AccessToken:     AccessToken{TTL: 15 * time.Minute, RenewBefore: RenewBefore{Percent: 20}, Algorithm: "ES256", RotateKeys: 720 * time.Hour, Audience: "evergate"},
 		Session: Session{Store: "bolt", IdleTimeout: 12 * time.Hour, MaxLifetime: 720 * time.Hour,
 			RotationGrace: time.Minute, MaxStale: 10 * time.Minute,
 			Redis: Redis{Addresses: []string{"127.0.0.1:6379"}, KeyPrefix: "evergate:", Timeout: 2 * time.Second}},

@@ -105,6 +105,14 @@ func TestDefaults(t *testing.T) {
 		{"rotation_grace", c.Session.RotationGrace, time.Minute},
 		{"max_stale", c.Session.MaxStale, 10 * time.Minute},
 		{"header_bytes", c.Limits.HeaderBytes, config.Size(64 << 10)},
+		{"headers", c.Limits.Headers, 100},
+		{"request_timeout", c.Limits.RequestTimeout, time.Duration(0)},
+		{"connections_per_address", c.Limits.ConnectionsPerAddress, 1024},
+		{"streams", c.Limits.Streams, 100},
+		{"forwarded_header", c.ForwardedHeader, "X-Forwarded-For"},
+		{"proxy_protocol", c.ProxyProtocol, false},
+		{"hsts", c.TLS.HSTS, time.Duration(0)},
+		{"no acme", c.TLS.ACME == nil, true},
 		{"public", c.Routes[0].Public, false},
 		{"no allow is nil: anyone signed in", c.Routes[0].Allow == nil, true},
 	} {
@@ -203,15 +211,41 @@ func TestPathsAreOfTheFilesFolder(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	c, err := config.Parse("x", []byte(strings.ReplaceAll(small, "127.0.0.1", "10.0.0.5")+"trusted_proxies: [0.0.0.0/0]\n"), noEnv)
+	c, err := config.Parse("x", []byte(strings.ReplaceAll(small, "127.0.0.1", "10.0.0.5")+"trusted_proxies: [0.0.0.0/0]\nkeys: { files: [none.key] }\nsession: { store: redis }\ntls: { acme: { ca_file: none.pem } }\n"), noEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := config.Faults(c.Warnings()).Error()
-	for _, want := range []string{"everybody is believed", "tokens travel to 10.0.0.5:9000 in the clear"} {
+	for _, want := range []string{"tls.acme: warning: each gateway gets certificates of its own", "tls.acme.ca_file: warning: it cannot be read here", "everybody is believed", "tokens travel to 10.0.0.5:9000 in the clear"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("got %q, want %q in it", all, want)
 		}
+	}
+}
+
+// TestACMEIsForTheHostsThatAreKnown: public_url's and those of routes, once each.
+func TestACMEIsForTheHostsThatAreKnown(t *testing.T) {
+	c, err := config.Parse("x", []byte(strings.Replace(small, "routes:", `tls: { acme: {} }
+limits: { connections_per_address: 0 }
+routes:
+  - match: { host: Wiki.example.com }
+    upstream: http://127.0.0.1:9001
+  - match: { host: wiki.example.com, path: /x }
+    upstream: http://127.0.0.1:9001
+  - match: { host: apps.example.com }
+    upstream: http://127.0.0.1:9001`, 1)), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Hosts(), []string{"apps.example.com", "wiki.example.com"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := c.TLS.ACME.Directory.String(); got != "https://acme-v02.api.letsencrypt.org/directory" {
+		t.Errorf("got the directory %s, want Let's Encrypt's", got)
+	}
+	var shown strings.Builder
+	if err := c.WriteEffective(&shown); err != nil || !strings.Contains(shown.String(), "connections_per_address: 0") {
+		t.Errorf("got %v and\n%s\nwant the zero that lifts the limit shown", err, &shown)
 	}
 }
 

@@ -37,6 +37,7 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 	c.doc = doc
 	d := &decoder{document: doc, getenv: getenv}
 	d.decode(doc.root, reflect.ValueOf(&c).Elem(), "")
+	c.TLS.fill()
 	for _, o := range c.Providers() {
 		o.fill()
 	}
@@ -70,6 +71,9 @@ func (c *Config) resolve(dir string) {
 	in(&c.DataDir)
 	in(&c.TLS.CertFile)
 	in(&c.TLS.KeyFile)
+	if c.TLS.ACME != nil {
+		in(&c.TLS.ACME.CAFile)
+	}
 	for i := range c.Keys.Files {
 		in(&c.Keys.Files[i])
 	}

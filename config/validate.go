@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -15,6 +14,7 @@ func (c *Config) validate() {
 	c.checkAddresses()
 	c.checkPublicURL()
 	c.checkFiles()
+	c.checkFront()
 	c.checkTimes()
 	c.checkIdentity()
 	c.checkRoutes()
@@ -29,17 +29,6 @@ func (c *Config) validate() {
 		c.wrong("", "session.cookie.name", "%q is no name for a cookie", name)
 	} else if secure := c.PublicURL != nil && c.PublicURL.Scheme == "https"; strings.HasPrefix(name, "__") && !secure {
 		c.wrong("leave the name out", "session.cookie.name", "browsers refuse the prefix of %q on plain http", name)
-	}
-}
-
-func (c *Config) checkAddresses() {
-	for path, address := range map[string]string{"listen": c.Listen, "admin.listen": c.Admin.Listen} {
-		if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
-			c.wrong("write it as 127.0.0.1:8080 or :8080", path, "%q is no address to listen on", address)
-		}
-	}
-	if c.Listen == c.Admin.Listen && !strings.HasSuffix(c.Listen, ":0") {
-		c.wrong("", "admin.listen", "it is the same address as listen: the operator's pages would be public")
 	}
 }
 
@@ -80,12 +69,6 @@ func (c *Config) checkFiles() {
 	if c.DataDir == "" {
 		c.wrong("", "data_dir", "it is empty")
 	}
-	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		c.wrong("name both cert_file and key_file", "tls", "a certificate needs its key, and the other way round")
-	}
-	if c.TLS.CertFile != "" && c.PublicURL != nil && c.PublicURL.Scheme == "http" {
-		c.wrong("write https:// in public_url, or remove tls", "tls", "public_url says http")
-	}
 }
 
 func (c *Config) checkTimes() {
@@ -97,17 +80,11 @@ func (c *Config) checkTimes() {
 	between(c, "session.idle_timeout", c.Session.IdleTimeout, time.Minute, 10*365*24*time.Hour)
 	between(c, "session.max_lifetime", c.Session.MaxLifetime, time.Minute, 10*365*24*time.Hour)
 	between(c, "session.max_stale", c.Session.MaxStale, 0, 24*time.Hour)
-	between(c, "limits.header_timeout", c.Limits.HeaderTimeout, time.Second, 10*time.Minute)
-	between(c, "limits.idle_timeout", c.Limits.IdleTimeout, time.Second, time.Hour)
-	between(c, "limits.shutdown_timeout", c.Limits.ShutdownTimeout, time.Second, time.Hour)
 	if c.Session.IdleTimeout > c.Session.MaxLifetime {
 		c.wrong("", "session.idle_timeout", "it is longer than max_lifetime, %s, and would never end a session", showDuration(c.Session.MaxLifetime))
 	}
 	if c.AccessToken.RenewBefore.Time >= c.AccessToken.TTL && c.AccessToken.TTL > 0 {
 		c.wrong("", "access_token.renew_before", "it is not shorter than ttl, %s: every request would renew", showDuration(c.AccessToken.TTL))
-	}
-	if c.Limits.HeaderBytes < 4<<10 || c.Limits.HeaderBytes > 1<<20 {
-		c.wrong("", "limits.header_bytes", "want 4KiB to 1MiB, got %s", c.Limits.HeaderBytes)
 	}
 }
 

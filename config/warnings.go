@@ -18,6 +18,9 @@ func (c *Config) Warnings() []*Fault {
 			warn(fmt.Sprintf("trusted_proxies[%d]", i), "everybody is believed, so everybody chooses their own address")
 		}
 	}
+	if c.TLS.ACME != nil && c.Session.Store == "redis" {
+		warn("tls.acme", "each gateway gets certificates of its own, and answers the authority for its own orders: several behind one address need cert_file and key_file")
+	}
 	if c.Session.Store == "cookie" {
 		warn("session.store", "sessions lie in cookies alone: run one gateway, and register no back-channel or front-channel logout, "+
 			"which find nobody; a sign-out is forgotten at a restart, unless the provider revokes refresh tokens")
@@ -27,7 +30,11 @@ func (c *Config) Warnings() []*Fault {
 			c.warnUpstream(r.Upstream, fmt.Sprintf("routes[%d].upstream", i), warn)
 		}
 	}
-	for path, file := range map[string]string{"tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile} {
+	files := map[string]string{"tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile}
+	if c.TLS.ACME != nil {
+		files["tls.acme.ca_file"] = c.TLS.ACME.CAFile
+	}
+	for path, file := range files {
 		if _, err := os.Stat(file); file != "" && err != nil {
 			warn(path, "it cannot be read here, and the gateway does not start without it: %v", err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/auth/oidc"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
+	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/web"
 	"github.com/evergate/evergate/proxy"
@@ -27,7 +28,11 @@ import (
 type gateway struct {
 	Public http.Handler
 	Admin  *admin.Handler
-	close  []func() error // in the order of building
+	// Certificates are those of the public side; nil leaves TLS to a front proxy.
+	Certificates door.Certificates
+	// Known reports whether a host is served here.
+	Known func(host string) bool
+	close []func() error // in the order of building
 }
 
 // Close ends what the gateway runs, the last built first.
@@ -149,12 +154,24 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		PublicHost: cfg.PublicURL.Hostname(),
 		OwnCookie:  func(name string) bool { return isOwnCookie(name, cookie) },
 	}
-	g.Public = web.Serve(web.LimitBody(gate, int64(cfg.Limits.BodyBytes)), web.Options{Log: log, TrustedProxies: cfg.TrustedProxies})
+	g.Public = web.Serve(web.LimitHeaders(web.LimitBody(gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{
+		Log: log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
+		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout,
+	})
 	if g.Admin, err = buildAdmin(cfg, inMemory, store, signedIn); err != nil {
 		return nil, err
 	}
 	maps.Copy(g.Admin.Beside, providerChecks(cfg, providers))
 	maps.Copy(g.Admin.Beside, ways.checks())
+	home := cfg.Hosts()[0]
+	g.Known = func(host string) bool { return strings.Trim(host, "[]") == home || router.KnowsHost(host) }
+	if g.Certificates, err = buildCertificates(cfg, log); err != nil {
+		return nil, err
+	}
+	if g.Certificates != nil {
+		g.close = append(g.close, g.Certificates.Close)
+		g.Admin.Beside["certificate"] = func(context.Context) error { return g.Certificates.Trouble() }
+	}
 	return g, nil
 }
 

@@ -153,7 +153,7 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 		fmt.Fprintln(p.err, "  - "+line)
 	}
 	fmt.Fprintln(p.err, "Plain http on a loopback name: the cookie is not Secure, so that every browser keeps it. Ctrl-C ends it.")
-	return runServers(ctx, g, cfg, log, front, back)
+	return runServers(ctx, g, cfg, log, &listeners{front: front, back: back})
 }
 
 func oneUser(ctx context.Context, pr protection, password secret.Text) ([]local.User, error) {

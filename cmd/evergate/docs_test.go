@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
 )
 
@@ -133,6 +134,49 @@ func TestUpstreamGuide(t *testing.T) {
 	}
 }
 
+// TestFrontDoorGuide: its configs are sound, and the events that it names are told.
+func TestFrontDoorGuide(t *testing.T) {
+	b, err := os.ReadFile("../../docs/front-door.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	const rest = "public_url: https://apps.example.com\nidentity: [{ local: { users_file: users.yaml } }]\nroutes: [{ upstream: \"http://127.0.0.1:9000\" }]\n"
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(blocks) != 5 {
+		t.Errorf("got %d configs, want 5", len(blocks))
+	}
+	for _, block := range blocks {
+		if _, err := config.Parse("front-door.md", []byte(rest+block[1]), func(string) (string, bool) { return "", false }); err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+	}
+	var code strings.Builder
+	files, err := filepath.Glob("internal/door/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code.Write(b)
+	}
+	events := regexp.MustCompile("`((?:tls|acme|door)\\.[a-z_]+)`").FindAllStringSubmatch(text, -1)
+	told := 0
+	for _, e := range events {
+		if strings.Contains(code.String(), `"event", "`+e[1]+`"`) {
+			told++
+		} else if e[1] != "tls.redirect_http" {
+			t.Errorf("no line of the log has the event %s", e[1])
+		}
+	}
+	if told < 6 {
+		t.Errorf("got %d events in the guide, want 6", told)
+	}
+}
+
 // TestExampleConfigIsSound: `evergate check` has nothing to say against it.
 func TestExampleConfigIsSound(t *testing.T) {
 	var out strings.Builder
@@ -174,7 +218,23 @@ func TestSystemdUnit(t *testing.T) {
 	if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"verify", unit}, {"security", "--offline=true", "--threshold=20", unit}} {
+	verify := []string{"verify", unit}
+	for _, socket := range []string{"evergate.socket", "evergate-redirect.socket"} {
+		text, err := os.ReadFile("../../deploy/systemd/" + socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := regexp.MustCompile(`FileDescriptorName=(.*)`).FindStringSubmatch(string(text))
+		if name == nil || name[1] != door.Public && name[1] != door.Redirect {
+			t.Errorf("%s: got the name %v, want one that the gateway knows", socket, name)
+		}
+		file := filepath.Join(filepath.Dir(unit), socket)
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		verify = append(verify, file)
+	}
+	for _, args := range [][]string{verify, {"security", "--offline=true", "--threshold=20", unit}} {
 		if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil {
 			t.Errorf("systemd-analyze %v: %v\n%s", args, err, out)
 		}

@@ -8,15 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"os/signal"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
 )
 
@@ -49,29 +47,24 @@ func (p *program) serve(ctx context.Context, cfg *config.Config, file string) er
 	for _, w := range cfg.Warnings() {
 		log.Warn("config", "at", w.Error())
 	}
-	ignoreHangup(ctx, log)
 	g, err := build(cfg, log, parts{})
 	if err != nil {
 		return err
 	}
 	defer func() { closeLogged(log, g) }()
-	front, err := listen(cfg.Listen, "listen")
+	onHangup(ctx, log, g.Certificates)
+	ls, err := openListeners(cfg)
 	if err != nil {
 		return err
 	}
-	defer front.Close()
-	back, err := listen(cfg.Admin.Listen, "admin.listen")
-	if err != nil {
-		return err
-	}
-	defer back.Close()
-	p.announce(cfg, file)
-	return runServers(ctx, g, cfg, log, front, back)
+	defer ls.Close()
+	p.announce(cfg, file, ls.front.Addr())
+	return runServers(ctx, g, cfg, log, ls)
 }
 
 // announce says what is protected, how to sign in and what to type next.
-func (p *program) announce(cfg *config.Config, file string) {
-	fmt.Fprintf(p.err, "Evergate protects %s at %s (listening on %s).\n", upstreams(cfg), cfg.PublicURL, cfg.Listen)
+func (p *program) announce(cfg *config.Config, file string, on net.Addr) {
+	fmt.Fprintf(p.err, "Evergate protects %s at %s (listening on %s).\n", upstreams(cfg), cfg.PublicURL, on)
 	for _, id := range cfg.Identity {
 		switch {
 		case id.Local != nil:
@@ -108,24 +101,21 @@ func listen(address, key string) (net.Listener, error) {
 }
 
 // runServers serves until ctx ends, then lets requests finish.
-func runServers(ctx context.Context, g *gateway, cfg *config.Config, log *slog.Logger, front, back net.Listener) error {
+func runServers(ctx context.Context, g *gateway, cfg *config.Config, log *slog.Logger, ls *listeners) error {
 	var draining atomic.Bool
 	g.Admin.Draining = draining.Load
 	// Streams and upgraded connections have no end of their own; they are told
 	// through the context of their requests.
 	requests, endRequests := context.WithCancel(context.Background())
 	defer endRequests()
-	public := &http.Server{
-		Handler: g.Public, MaxHeaderBytes: int(cfg.Limits.HeaderBytes), DisableGeneralOptionsHandler: true,
-		ReadHeaderTimeout: cfg.Limits.HeaderTimeout, IdleTimeout: cfg.Limits.IdleTimeout,
-		BaseContext: func(net.Listener) context.Context { return requests },
-		ErrorLog:    slog.NewLogLogger(debugOnly{log.Handler()}, slog.LevelDebug),
-	}
-	private := &http.Server{Handler: g.Admin, ReadHeaderTimeout: 5 * time.Second, ErrorLog: public.ErrorLog}
+	public := newDoor(requests, g, cfg, log)
+	private := &http.Server{Handler: g.Admin, ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog: slog.NewLogLogger(debugOnly{log.Handler()}, slog.LevelDebug)}
 	failed := make(chan error, 2)
-	go func() { failed <- serveOn(public, front, cfg.TLS) }()
-	go func() { failed <- serveOn(private, back, config.TLS{}) }()
-	log.Info("evergate is up", "listen", front.Addr().String(), "admin", back.Addr().String(), "version", version)
+	go func() { failed <- public.Serve(ls.front, ls.redirect) }()
+	go func() { failed <- serveOn(private, ls.back) }()
+	log.Info("evergate is up", "listen", ls.front.Addr().String(), "admin", ls.back.Addr().String(), "version", version)
+	notify(log, door.Ready)
 
 	running := 2
 	var first error
@@ -136,6 +126,7 @@ func runServers(ctx context.Context, g *gateway, cfg *config.Config, log *slog.L
 		running--
 	}
 	draining.Store(true)
+	notify(log, door.Stopping)
 	shut, cancel := context.WithTimeout(context.Background(), cfg.Limits.ShutdownTimeout)
 	defer cancel()
 	context.AfterFunc(shut, endRequests)
@@ -160,37 +151,15 @@ func ignoreDeadline(err error) error {
 	return err
 }
 
-func serveOn(s *http.Server, l net.Listener, tls config.TLS) error {
-	var err error
-	if tls.CertFile != "" {
-		err = s.ServeTLS(l, tls.CertFile, tls.KeyFile)
-	} else {
-		err = s.Serve(l)
+func serveOn(s *http.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	return nil
 }
 
 func closeLogged(log *slog.Logger, c io.Closer) {
 	if err := c.Close(); err != nil {
 		log.Error("closing", "err", err)
 	}
-}
-
-// ignoreHangup keeps a closed terminal or a habit from other servers from
-// ending the gateway.
-func ignoreHangup(ctx context.Context, log *slog.Logger) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	context.AfterFunc(ctx, func() {
-		signal.Stop(hup)
-		close(hup)
-	})
-	go func() {
-		for range hup {
-			log.Warn("SIGHUP: the config is not read again while the gateway runs; restart it to change settings. The users file is.")
-		}
-	}()
 }

@@ -6,12 +6,13 @@ import (
 	"strings"
 )
 
-// maxForwarded bounds how much of X-Forwarded-For is looked at.
+// maxForwarded bounds how much of X-Forwarded-For or Forwarded is looked at.
 const maxForwarded = 2048
 
 // origin returns the address of the client and the scheme it used. They are
-// the peer's own unless the peer is a trusted proxy that says otherwise.
-func origin(r *http.Request, trusted []netip.Prefix) (netip.Addr, string) {
+// the peer's own unless the peer is a trusted proxy that says otherwise, in the
+// one header that is believed: the other may be the client's own.
+func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (netip.Addr, string) {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
@@ -22,6 +23,9 @@ func origin(r *http.Request, trusted []netip.Prefix) (netip.Addr, string) {
 	}
 	if !contains(trusted, peer) {
 		return peer, scheme
+	}
+	if rfc7239 {
+		return forwarded(r.Header, peer, scheme, trusted)
 	}
 	if proto := r.Header.Values("X-Forwarded-Proto"); len(proto) == 1 {
 		switch strings.ToLower(strings.TrimSpace(proto[0])) {

@@ -2,8 +2,10 @@ package web
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,9 +27,12 @@ const (
 type incoming struct {
 	io.ReadCloser
 	conn  *http.ResponseController
-	whole bool        // the connection is this request's alone: HTTP/1
-	ended atomic.Bool // it was read to its end
-	taken bool        // somebody reads it for as long as it comes
+	whole bool          // the connection is this request's alone: HTTP/1
+	ended atomic.Bool   // it was read to its end
+	late  atomic.Bool   // it did not arrive in time
+	taken bool          // somebody reads it for as long as it comes
+	most  time.Duration // …but no longer than this, from its start; zero is no limit
+	start time.Time
 
 	mu   sync.Mutex // held while reading
 	over bool       // nothing is read any more
@@ -35,13 +40,17 @@ type incoming struct {
 
 // watchBody puts an incoming in the place of the body of r, if it has one that
 // can be cut short.
-func watchBody(w http.ResponseWriter, r *http.Request) *incoming {
+func watchBody(w http.ResponseWriter, r *http.Request, most time.Duration) *incoming {
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	in := &incoming{ReadCloser: r.Body, conn: http.NewResponseController(w), whole: r.ProtoMajor == 1}
+	in := &incoming{ReadCloser: r.Body, conn: http.NewResponseController(w), whole: r.ProtoMajor == 1, most: most, start: time.Now()}
 	r.Body = in
-	in.deadline(time.Now().Add(bodyTime))
+	own := bodyTime
+	if most > 0 {
+		own = min(own, most)
+	}
+	in.deadline(in.start.Add(own))
 	return in
 }
 
@@ -60,6 +69,9 @@ func (in *incoming) Read(p []byte) (int, error) {
 		// From here on net/http itself reads, to see the client go away.
 		in.deadline(time.Time{})
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && in.most > 0 && time.Since(in.start) >= in.most {
+		in.late.Store(true)
+	}
 	return n, err
 }
 
@@ -76,8 +88,8 @@ func (in *incoming) answering(h http.Header) {
 	}
 }
 
-// TakeBody lets the body of a request come for as long as the client sends it.
-// Done ends that: when it returns, nobody reads the body any more. The context is
+// TakeBody lets the body of a request come for as long as the client sends it, or
+// for as long as Options.RequestTimeout lets it. Done ends that: when it returns, nobody reads the body any more. The context is
 // that of the request.
 func TakeBody(ctx context.Context) (done func()) {
 	in := NoteOf(ctx).body
@@ -85,7 +97,11 @@ func TakeBody(ctx context.Context) (done func()) {
 		return func() {}
 	}
 	in.taken = true
-	in.deadline(time.Time{})
+	if in.most > 0 {
+		in.deadline(in.start.Add(in.most))
+	} else {
+		in.deadline(time.Time{})
+	}
 	return func() {
 		if in.ended.Load() {
 			return
@@ -95,4 +111,13 @@ func TakeBody(ctx context.Context) (done func()) {
 		defer in.mu.Unlock()
 		in.over = true
 	}
+}
+
+// tooLate reports whether the body did not arrive in time. A transport tells that as
+// a failure of the upstream.
+func (in *incoming) tooLate() bool { return in != nil && in.late.Load() && in.taken }
+
+func tooSlow(err error) *Error {
+	return &Error{Status: http.StatusRequestTimeout, Code: "request_too_slow", Title: "That took too long to arrive",
+		Detail: "What was sent did not arrive within the time that this gateway waits. Nothing is lost on your side: try again, over a better connection if there is one.", Err: err}
 }

@@ -15,7 +15,8 @@ type recorder struct {
 	http.ResponseWriter
 	ctx  context.Context
 	id   string
-	head bool // a HEAD request: its answer has no body
+	head bool   // a HEAD request: its answer has no body
+	hsts string // Strict-Transport-Security, or ""
 
 	body *incoming // of the request, or nil
 
@@ -39,6 +40,9 @@ func (w *recorder) WriteHeader(status int) {
 		w.late = w.ctx.Err() != nil
 		// An upstream may have answered with an id of its own; the one in our log counts.
 		w.Header().Set("X-Request-Id", w.id)
+		if w.hsts != "" { // an upstream's own would stand beside it, and the first one counts
+			w.Header().Set("Strict-Transport-Security", w.hsts)
+		}
 		if status != http.StatusSwitchingProtocols {
 			w.body.answering(w.Header())
 		}

@@ -16,8 +16,8 @@ import (
 type Note struct {
 	// ID is the request id, also sent as X-Request-Id up and down.
 	ID string
-	// Client is the address of the browser, taken from X-Forwarded-For only
-	// where the peer is a trusted proxy.
+	// Client is the address of the browser, taken from a header only where the
+	// peer is a trusted proxy.
 	Client netip.Addr
 	// Scheme is "http" or "https", as the browser sees it.
 	Scheme string

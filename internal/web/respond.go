@@ -34,6 +34,9 @@ func prepare(w http.ResponseWriter, r *http.Request, err error) (*Error, *Note) 
 	if most := note.overLimit.Load(); most > 0 && e.status() >= 500 {
 		e = tooLarge(most, err)
 	}
+	if note.body.tooLate() && (e.status() >= 500 || e.status() == http.StatusBadRequest) {
+		e = tooSlow(err)
+	}
 	h := w.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified", "Trailer"} {
 		h.Del(name) // of the answer that is not coming

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"time"
 )
 
@@ -24,6 +25,14 @@ type Options struct {
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto
 	// are believed. None means that the peer is the client.
 	TrustedProxies []netip.Prefix
+	// Forwarded takes their word from Forwarded (RFC 7239) instead.
+	Forwarded bool
+	// HSTS is how long browsers are told to refuse plain http, on answers over
+	// https; zero says nothing.
+	HSTS time.Duration
+	// RequestTimeout bounds how long the body of a request may take to arrive, for
+	// whoever takes it over; zero does not.
+	RequestTimeout time.Duration
 	// Now is the clock of durations; nil means time.Now.
 	Now func() time.Time
 }
@@ -54,11 +63,14 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		start: s.Now(), note: &Note{ID: newID()}, ctx: r.Context(),
 		method: clip(r.Method, 32), host: clip(r.Host, 255), path: clip(r.URL.EscapedPath(), 1024),
 	}
-	x.note.Client, x.note.Scheme = origin(r, s.TrustedProxies)
+	x.note.Client, x.note.Scheme = origin(r, s.TrustedProxies, s.Forwarded)
 	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), id: x.note.ID, head: r.Method == http.MethodHead}
+	if s.HSTS > 0 && x.note.Scheme == "https" { // over plain http browsers must not listen (RFC 6797 section 8.1)
+		x.rec.hsts = "max-age=" + strconv.FormatInt(int64(s.HSTS/time.Second), 10)
+	}
 	w.Header().Set("X-Request-Id", x.note.ID)
 	r = r.WithContext(WithNote(r.Context(), x.note))
-	x.note.body = watchBody(w, r)
+	x.note.body = watchBody(w, r, s.RequestTimeout)
 	x.rec.body = x.note.body
 	defer func() {
 		raise := s.recovered(x, r, recover())

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/evergate/evergate/cmd/evergate/internal/door"
+	"github.com/evergate/evergate/config"
+)
+
+// buildCertificates opens where the certificates of the gateway come from; nil
+// where a front proxy speaks TLS.
+func buildCertificates(cfg *config.Config, log *slog.Logger) (door.Certificates, error) {
+	switch t := cfg.TLS; {
+	case t.CertFile != "":
+		files, err := door.OpenFiles(door.FilesOptions{CertFile: t.CertFile, KeyFile: t.KeyFile, Hosts: cfg.Hosts(), Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		return files, nil
+	case t.ACME != nil:
+		o := door.ACMEOptions{Hosts: cfg.Hosts(), Email: t.ACME.Email, Directory: t.ACME.Directory.String(), Dir: filepath.Join(cfg.DataDir, "acme"), Log: log}
+		if t.ACME.CAFile != "" {
+			pem, err := os.ReadFile(t.ACME.CAFile)
+			if err != nil {
+				return nil, fmt.Errorf("tls.acme.ca_file: %w", err)
+			}
+			o.Roots = x509.NewCertPool()
+			if !o.Roots.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("tls.acme.ca_file: there is no certificate (PEM) in %s", t.ACME.CAFile)
+			}
+		}
+		return door.NewACME(o)
+	}
+	return nil, nil
+}
+
+// newDoor makes the public side of g.
+func newDoor(requests context.Context, g *gateway, cfg *config.Config, log *slog.Logger) *door.Door {
+	l := cfg.Limits
+	return door.New(door.Options{
+		Handler: g.Public, Context: requests, Certificates: g.Certificates, Known: g.Known, Port: port(cfg.PublicURL),
+		TrustedProxies: cfg.TrustedProxies, ProxyProtocol: cfg.ProxyProtocol,
+		Limits: door.Limits{HeaderBytes: int(l.HeaderBytes), HeaderTimeout: l.HeaderTimeout, IdleTimeout: l.IdleTimeout,
+			ConnectionsPerAddress: l.ConnectionsPerAddress, Streams: l.Streams},
+		Log: log, ErrorLog: slog.New(debugOnly{log.Handler()}),
+	})
+}
+
+// listeners are what the gateway serves on; redirect may be nil.
+type listeners struct {
+	front, back, redirect net.Listener
+}
+
+func (l *listeners) Close() {
+	for _, one := range []net.Listener{l.front, l.back, l.redirect} {
+		if one != nil {
+			_ = one.Close()
+		}
+	}
+}
+
+// openListeners takes the sockets that the service manager opened, and opens the
+// others.
+func openListeners(cfg *config.Config) (_ *listeners, err error) {
+	sockets, err := door.Activated()
+	if err != nil {
+		return nil, &hinted{err, "see deploy/systemd/evergate.socket, or stop the socket unit"}
+	}
+	defer sockets.Close()
+	ls := &listeners{}
+	defer func() {
+		if err != nil {
+			ls.Close()
+		}
+	}()
+	for _, want := range []struct {
+		to                 *net.Listener
+		name, key, address string
+	}{
+		{&ls.front, door.Public, "listen", cfg.Listen}, {&ls.back, door.Admin, "admin.listen", cfg.Admin.Listen},
+		{&ls.redirect, door.Redirect, "tls.redirect_http", cfg.TLS.RedirectHTTP},
+	} {
+		l := sockets.Take(want.name)
+		switch {
+		case l != nil && want.address == "":
+			_ = l.Close()
+			return nil, &hinted{fmt.Errorf("the service manager opened a socket for %s, which is not set", want.key), "set " + want.key + ", or remove the socket"}
+		case l == nil && want.address != "":
+			if l, err = listen(want.address, want.key); err != nil {
+				return nil, err
+			}
+		}
+		*want.to = l
+	}
+	return ls, nil
+}
+
+// onHangup has SIGHUP look at the certificates again. It keeps a closed terminal or
+// a habit from other servers from ending the gateway.
+func onHangup(ctx context.Context, log *slog.Logger, certificates door.Certificates) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	context.AfterFunc(ctx, func() {
+		signal.Stop(hup)
+		close(hup)
+	})
+	go func() {
+		for range hup {
+			notify(log, door.Reloading)
+			if certificates != nil {
+				_ = certificates.Refresh() // which tells the log what is wrong
+			}
+			log.Warn("SIGHUP: certificates were looked at; the config is not read again while the gateway runs, restart it to change settings. The users file is.")
+			notify(log, door.Ready)
+		}
+	}()
+}
+
+// notify tells the service manager. That it does not listen is no reason to stop.
+func notify(log *slog.Logger, s door.State) {
+	if err := door.Notify(s); err != nil {
+		log.Warn("the service manager was not told", "err", err)
+	}
+}

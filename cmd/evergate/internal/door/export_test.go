@@ -1,0 +1,7 @@
+package door
+
+// For tests: when things are told and tried again.
+var (
+	EndsSoon   = endsSoon
+	RetryAfter = retryAfter
+)
