@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/evergate/evergate/session/redis/redistest"
 )
 
 // process is a program that a test started, and ends.
@@ -112,12 +113,7 @@ func evergate(t *testing.T, dir, stdin string, args ...string) string {
 // freePort returns a loopback port that nobody listens on now.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	return strconv.Itoa(redistest.FreePort(t))
 }
 
 // output collects what a program writes while it runs.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -136,7 +137,12 @@ func (m *Manager) fromMemory(h handle, host string) *auth.Login {
 func (m *Manager) stands(ctx context.Context, l *loaded) error {
 	reason := m.over(l)
 	if reason == "" {
-		if err := m.check(l.login()); err != nil {
+		err := m.check(l.login())
+		if errors.Is(err, errNoMethod) && m.shared() {
+			// Another gateway may have a newer config, and its sessions are not ours to end.
+			return &auth.Absent{Reason: auth.Withdrawn}
+		}
+		if err != nil {
 			reason = auth.Withdrawn
 			m.cfg.Log.InfoContext(ctx, "session withdrawn", "event", "session.withdrawn",
 				"session", l.entry.key.Name(), "subject", l.state.Login.Identity.User, "err", err)
@@ -155,10 +161,13 @@ func (m *Manager) stands(ctx context.Context, l *loaded) error {
 	return absent
 }
 
+// errNoMethod reports a session whose provider is not configured here.
+var errNoMethod = errors.New("its provider is not configured")
+
 func (m *Manager) check(login *auth.Login) error {
 	method, ok := m.cfg.Methods[login.Identity.Provider]
 	if !ok {
-		return &auth.Refused{Reason: "provider " + login.Identity.Provider + " is not configured any more"}
+		return fmt.Errorf("provider %s: %w", login.Identity.Provider, errNoMethod)
 	}
 	if c, ok := method.(auth.Checker); ok {
 		return c.Check(login)

@@ -33,6 +33,14 @@ func (m *Manager) hold(ctx context.Context, e *entry, h handle, need func(*loade
 	})
 	defer stop()
 	for {
+		// Who remembers more than the store puts it back first, and who had the lease
+		// takes it back.
+		if calm := m.unrest(); calm > 0 {
+			if err := wait(ctx, nil, calm); err != nil {
+				return nil, loaded{}, err
+			}
+			continue
+		}
 		asked := m.cfg.Now()
 		leased, err := m.cfg.Store.Lease(ctx, e.key, holder, m.cfg.Lease)
 		if other, ok := errors.AsType[*HeldError](err); ok {
@@ -56,13 +64,8 @@ func (m *Manager) hold(ctx context.Context, e *entry, h handle, need func(*loade
 			m.release(e.key, holder)
 			return nil, l, err
 		}
-		if calm := m.unrest(); calm > 0 {
-			// Who remembers more than the store puts it back first, and is seen by the
-			// next look, which extends the lease.
-			if err := wait(ctx, nil, calm); err != nil {
-				m.release(e.key, holder)
-				return nil, loaded{}, err
-			}
+		if m.unrest() > 0 { // the store was away until this very moment
+			m.release(e.key, holder)
 			continue
 		}
 		held := &hold{m: m, key: e.key, holder: holder, stop: make(chan struct{})}
@@ -71,23 +74,36 @@ func (m *Manager) hold(ctx context.Context, e *entry, h handle, need func(*loade
 	}
 }
 
-// keep extends the lease. Where it is lost all the same, the renewal goes on: its
-// answer is stored by compare and set.
+// lookEvery is how often a holder looks whether the store was out of reach.
+const lookEvery = 250 * time.Millisecond
+
+// keep extends the lease, and takes it back from a store that has lost it before
+// anybody else may renew. Where it is lost all the same, the renewal goes on: its answer
+// is stored by compare and set.
 func (h *hold) keep() {
-	tick := time.NewTicker(h.m.cfg.Lease / 3)
+	tick, look := time.NewTicker(h.m.cfg.Lease/3), time.NewTicker(lookEvery)
 	defer tick.Stop()
+	defer look.Stop()
+	epoch, failed := h.m.cfg.Store.Epoch(), false
 	for {
 		select {
 		case <-h.stop:
 			return
 		case <-tick.C:
+		case <-look.C:
+			if !failed && h.m.cfg.Store.Epoch() == epoch {
+				continue
+			}
 		}
+		epoch = h.m.cfg.Store.Epoch()
 		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 		_, err := h.m.cfg.Store.Lease(ctx, h.key, h.holder, h.m.cfg.Lease)
 		cancel()
-		if err != nil {
+		_, other := errors.AsType[*HeldError](err)
+		if err != nil && !failed {
 			h.m.cfg.Log.Warn("the lease on a session could not be extended", "event", "session.lease_lost", "session", h.key.Name(), "err", err)
 		}
+		failed = err != nil && !other
 	}
 }
 

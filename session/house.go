@@ -98,6 +98,26 @@ func (m *Manager) reload(ctx context.Context, e *entry) bool {
 	return err == nil
 }
 
+// adopt returns the entry of a session for a request that outlived its own: an upload
+// may take longer than an entry that nobody uses is kept.
+func (m *Manager) adopt(e *entry) *entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e.mu.Lock()
+	at := e.at
+	cur := m.entries[e.key]
+	if cur == nil {
+		m.entries[e.key], cur = e, e
+		e.forgotten, e.unsure = false, true
+	}
+	e.mu.Unlock()
+	cur.touched = m.cfg.Now()
+	if cur != e {
+		cur.learn(at)
+	}
+	return cur
+}
+
 // forget drops entries that nothing here needs: the store has the session.
 func (m *Manager) forget() {
 	var unwatch []func()
@@ -106,8 +126,10 @@ func (m *Manager) forget() {
 		e.mu.Lock()
 		if m.cfg.Now().Sub(e.touched) > forgetIdle && e.flight == nil && e.streams == 0 && e.unsaved == nil {
 			delete(m.entries, key)
+			e.forgotten = true
 			if e.unwatch != nil {
 				unwatch = append(unwatch, e.unwatch)
+				e.unwatch = nil
 			}
 		}
 		e.mu.Unlock()

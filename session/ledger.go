@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -87,8 +88,12 @@ func (l Ledger) List(ctx context.Context, user string) ([]Info, error) {
 			return nil, err
 		}
 		for _, key := range keys {
-			if rec, err := l.Store.Get(ctx, key, 0); err == nil {
-				_ = take(key, rec)
+			rec, err := l.Store.Get(ctx, key, 0)
+			if err == nil {
+				err = take(key, rec)
+			}
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return nil, err
 			}
 		}
 	}
@@ -131,7 +136,14 @@ type Which struct {
 }
 
 func (l Ledger) pick(ctx context.Context, w Which) (keys []Key, err error) {
-	if w.User == "" && w.Name == "" {
+	switch {
+	case w == Which{User: w.User}:
+		if w.User == "" {
+			return nil, nil
+		}
+		// All of them, those too that are sealed under a key which is gone.
+		return l.find(ctx, tagUser, w.User)
+	case w.User == "" && w.Name == "":
 		return nil, nil
 	}
 	all, err := l.List(ctx, w.User)

@@ -35,6 +35,20 @@ func (s *live) Times() auth.Times {
 	}
 }
 
+// current is s by what is known now: its entry may have been forgotten while the request
+// was under way.
+func (s *live) current() *live {
+	s.e.mu.Lock()
+	forgotten := s.e.forgotten
+	s.e.mu.Unlock()
+	if !forgotten {
+		return s
+	}
+	now := *s
+	now.e = s.m.adopt(s.e)
+	return &now
+}
+
 // Deliver implements auth.Session.
 func (s *live) Deliver(ctx context.Context, header http.Header) {
 	use := Use{Generation: s.h.generation, Child: s.h.child}
@@ -83,6 +97,7 @@ var (
 // with the Manager.
 func (s *live) Attend(ctx context.Context, allowed func(*auth.Login) error) (context.Context, func()) {
 	attended, cancel := context.WithCancelCause(ctx)
+	s = s.current()
 	s.e.mu.Lock()
 	s.e.streams++
 	s.e.mu.Unlock()
@@ -118,7 +133,6 @@ func (s *live) attend(ctx context.Context, allowed func(*auth.Login) error) erro
 		s.refresh(ctx)
 		s.e.mu.Lock()
 		changed, ended, at, stored := s.e.changed, s.e.ended, s.e.at, s.e.stored()
-		idleEnds := s.e.seen.Add(s.m.cfg.IdleTimeout)
 		retryAt := s.e.trouble[""].retryAt
 		s.e.mu.Unlock()
 		if ended != "" {
@@ -132,6 +146,7 @@ func (s *live) attend(ctx context.Context, allowed func(*auth.Login) error) erro
 		if err := allowed(login); err != nil {
 			return errNotAllowed
 		}
+		idleEnds := l.lastSeen(s.m).Add(s.m.cfg.IdleTimeout)
 		wait := earlier(s.m.ends(at.state), idleEnds).Sub(l.now)
 		switch now := s.m.cfg.Now(); {
 		case !stored.renewable():

@@ -193,26 +193,27 @@ type entry struct {
 	key     Key
 	touched time.Time // when it was last asked for, by the wall clock; guarded by Manager.mu
 
-	mu       sync.Mutex // guards all below
-	at       version    // the newest record seen here
-	atLeast  uint64     // the store has had a version as high
-	checked  time.Time  // when the store was asked, the last time that it had it
-	answered time.Time  // when it said so
-	flight   *flight    // the renewal under way, or nil
-	unsaved  *unsavedLogin
-	trouble  map[string]trouble // with renewals, by resource
-	forced   string             // the token that an upstream refused and a renewal was forced for
-	forceAt  time.Time          // when another may be forced
-	minted   map[string]minted  // tokens made of the access token, by what for
-	seen     time.Time          // last use, by the store's clock
-	streams  int                // attended streams
-	ended    string             // why it ended, or ""
-	deleted  bool               // and whether it is known to have been deleted
-	unsure   bool               // the record may have changed since it was read
-	changes  uint64             // how often it is known to have changed
-	looked   uint64             // how many of those were there when it was read last
-	unwatch  func()             // ends the watch, or nil
-	changed  chan struct{}
+	mu        sync.Mutex // guards all below
+	at        version    // the newest record seen here
+	atLeast   uint64     // the store has had a version as high
+	checked   time.Time  // when the store was asked, the last time that it had it
+	answered  time.Time  // when it said so
+	flight    *flight    // the renewal under way, or nil
+	unsaved   *unsavedLogin
+	trouble   map[string]trouble // with renewals, by resource
+	forced    string             // the token that an upstream refused and a renewal was forced for
+	forceAt   time.Time          // when another may be forced
+	minted    map[string]minted  // tokens made of the access token, by what for
+	seen      time.Time          // last use, by the store's clock
+	streams   int                // attended streams
+	ended     string             // why it ended, or ""
+	deleted   bool               // and whether it is known to have been deleted
+	unsure    bool               // the record may have changed since it was read
+	changes   uint64             // how often it is known to have changed
+	looked    uint64             // how many of those were there when it was read last
+	unwatch   func()             // ends the watch, or nil
+	forgotten bool               // it is not among the Manager's entries any more
+	changed   chan struct{}
 
 	exchanging chan struct{} // of one: who exchanges a token
 }

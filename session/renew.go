@@ -91,6 +91,11 @@ func (m *Manager) runRenewal(ctx context.Context, e *entry, h handle, resource, 
 	waiting, cancel := context.WithTimeout(ctx, renewTimeout)
 	held, l, err := m.hold(waiting, e, h, need)
 	cancel()
+	if errors.Is(err, ErrNotFound) {
+		m.reload(ctx, e) // which finds out whether it has ended
+		e.pause(resource, m.cfg.Now().Add(time.Second))
+		return
+	}
 	if err != nil {
 		m.renewalFailed(ctx, e, resource, &auth.Unavailable{What: "the session store", Err: err})
 		return
@@ -114,13 +119,18 @@ func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, res
 	old := stored.login()
 	method, ok := m.cfg.Methods[old.Identity.Provider]
 	if !ok {
-		m.renewalRefused(ctx, &l, &auth.Refused{Reason: "its provider is not configured any more"})
+		m.renewalFailed(ctx, l.entry, resource, &auth.Unavailable{What: "the provider", Err: errNoMethod})
 		return true
 	}
 	fresh, err := method.Refresh(ctx, old, resource)
 	if no, ok := errors.AsType[*auth.Refused](err); ok {
-		if now, err := held.look(ctx, h.key); err == nil && now.state.Login.grant() != l.state.Login.grant() {
+		switch now, err := held.look(ctx, h.key); {
+		case err == nil && now.state.Login.grant() != l.state.Login.grant():
 			return true // it was said of a grant that another process has replaced meanwhile
+		case err != nil && !errors.Is(err, ErrNotFound):
+			// Or is about to replace, where it has the lease by now.
+			m.renewalFailed(ctx, l.entry, resource, &auth.Unavailable{What: "the session store", Err: err})
+			return true
 		}
 		m.renewalRefused(ctx, &l, no)
 		return true
@@ -208,9 +218,6 @@ func (m *Manager) renewalRefused(ctx context.Context, l *loaded, refused *auth.R
 // renewalFailed keeps the session and backs off, with jitter, so that a
 // provider that comes back is not met by everybody at once.
 func (m *Manager) renewalFailed(ctx context.Context, e *entry, resource string, err error) {
-	if errors.Is(err, ErrNotFound) {
-		return
-	}
 	e.mu.Lock()
 	t := e.trouble[resource]
 	t.failed++
@@ -222,13 +229,27 @@ func (m *Manager) renewalFailed(ctx context.Context, e *entry, resource string, 
 		t.unclear, wait = time.Time{}, max(wait, u.RetryAfter)
 	}
 	t.retryAt = m.cfg.Now().Add(wait)
+	e.setTrouble(resource, t)
+	e.mu.Unlock()
+	m.cfg.Log.WarnContext(ctx, "renewal did not work; the session is kept", "event", "session.renewal_failed",
+		"session", e.key.Name(), "resource", resource, "retry_in", wait, "err", err)
+}
+
+// setTrouble notes how renewals fail. mu is held.
+func (e *entry) setTrouble(resource string, t trouble) {
 	if e.trouble == nil {
 		e.trouble = map[string]trouble{}
 	}
 	e.trouble[resource] = t
-	e.mu.Unlock()
-	m.cfg.Log.WarnContext(ctx, "renewal did not work; the session is kept", "event", "session.renewal_failed",
-		"session", e.key.Name(), "resource", resource, "retry_in", wait, "err", err)
+}
+
+// pause has nobody try before then.
+func (e *entry) pause(resource string, until time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.trouble[resource]
+	t.retryAt = until
+	e.setTrouble(resource, t)
 }
 
 // renewed returns the login after a renewal was asked for: the new one, the

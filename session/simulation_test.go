@@ -57,9 +57,6 @@ func planOf(rng *rand.Rand) simPlan {
 	case p.outages && !p.kills && one(2):
 		p.loses, p.afterGrant = true, one(2)
 	}
-	if p.outages {
-		p.slowProvider = false
-	}
 	if p.late && p.crashes && os.Getenv("EVERGATE_LATE_CRASHES") == "" {
 		// The one class that is left: see the package's doc.
 		p.crashes = false

@@ -17,9 +17,11 @@ type minted struct {
 
 // Token implements auth.Session.
 func (s *live) Token(ctx context.Context, want auth.Wanted) (auth.Token, error) {
-	switch want.Kind {
-	case auth.NoToken:
+	if want.Kind == auth.NoToken {
 		return auth.Token{}, nil
+	}
+	s = s.current()
+	switch want.Kind {
 	case auth.IDToken:
 		s.e.mu.Lock()
 		defer s.e.mu.Unlock()
@@ -40,6 +42,7 @@ const forceEvery = time.Minute
 // Replace implements auth.Session.
 func (s *live) Replace(ctx context.Context, want auth.Wanted, refused auth.Token) (auth.Token, error) {
 	value := refused.Value.Reveal()
+	s = s.current()
 	s.e.mu.Lock()
 	done := s.e.forced == value && s.e.flight == nil || s.e.forced != value && s.m.cfg.Now().Before(s.e.forceAt)
 	stored := s.e.stored()

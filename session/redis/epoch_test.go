@@ -60,3 +60,26 @@ func TestEpochIsRaisedBeforeALossShows(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsPutBackIsFoundByItsTags: the server has lost those too.
+func TestWhatIsPutBackIsFoundByItsTags(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, redis.Options{Addresses: []string{server.Address()}})
+	k, tag := session.Key{1}, session.Tag{7}
+	rec := record(t, s, 1)
+	rec.Tags = []session.Tag{tag}
+	if err := s.Put(t.Context(), k, 0, rec); err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	server.Run() // has lost everything
+	wait(t, "it is back", func() bool { _, err := s.Get(t.Context(), k, 0); return err == session.ErrNotFound })
+	rec.Version = 2
+	if err := s.Put(t.Context(), k, 0, rec); err != nil { // as Manager.putBack does
+		t.Fatal(err)
+	}
+	keys, err := s.Find(t.Context(), tag)
+	if err != nil || len(keys) != 1 {
+		t.Errorf("found %v, %v, want the session that was put back", keys, err)
+	}
+}

@@ -47,22 +47,24 @@ type indexed struct {
 type indexEntry struct {
 	until time.Time
 	tags  []session.Tag
+	// epoch is that of the writing: the server may have lost it since.
+	epoch uint64
 }
 
-func (x *indexed) has(key session.Key, rec session.Record) bool {
+func (x *indexed) has(key session.Key, rec session.Record, epoch uint64) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e, ok := x.until[key]
-	return ok && !e.until.Before(rec.Expires) && slices.Equal(e.tags, rec.Tags)
+	return ok && e.epoch == epoch && !e.until.Before(rec.Expires) && slices.Equal(e.tags, rec.Tags)
 }
 
-func (x *indexed) add(key session.Key, rec session.Record, until time.Time) {
+func (x *indexed) add(key session.Key, rec session.Record, until time.Time, epoch uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.until == nil || len(x.until) >= maxIndexed {
 		x.until = map[session.Key]indexEntry{}
 	}
-	x.until[key] = indexEntry{until, slices.Clone(rec.Tags)}
+	x.until[key] = indexEntry{until, slices.Clone(rec.Tags), epoch}
 }
 
 func (x *indexed) drop(key session.Key) {
@@ -72,7 +74,8 @@ func (x *indexed) drop(key session.Key) {
 }
 
 func (s *Store) index(ctx context.Context, c rueidis.Client, key session.Key, rec session.Record) error {
-	if len(rec.Tags) == 0 || s.indexed.has(key, rec) {
+	epoch := s.Epoch()
+	if len(rec.Tags) == 0 || s.indexed.has(key, rec, epoch) {
 		return nil
 	}
 	until := rec.Expires.Add(tagSlack)
@@ -83,7 +86,7 @@ func (s *Store) index(ctx context.Context, c rueidis.Client, key session.Key, re
 			return err
 		}
 	}
-	s.indexed.add(key, rec, until)
+	s.indexed.add(key, rec, until, epoch)
 	return nil
 }
 

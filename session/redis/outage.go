@@ -23,7 +23,9 @@ const awayTime = 5 * time.Second
 
 var errDown = errors.New("it did not answer a moment ago")
 
-// begin returns the client for one operation, and what ends it.
+// begin returns the client for one operation, and what ends it. An operation that has
+// begun is brought to an end where its caller goes away: half of it may be done, and
+// reads are shared, so that one who hangs up would fail the others who wait.
 func (s *Store) begin(ctx context.Context) (rueidis.Client, context.Context, context.CancelFunc, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, nil, err
@@ -32,7 +34,7 @@ func (s *Store) begin(ctx context.Context) (rueidis.Client, context.Context, con
 	if c == nil {
 		return nil, nil, nil, s.outage("connect", errors.New("it has not answered yet"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opt.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.Timeout)
 	return *c, ctx, cancel, nil
 }
 
@@ -43,9 +45,6 @@ func (s *Store) did(ctx context.Context, what string, err error) error {
 		s.lost.Store(true)
 		if _, reply := rueidis.IsRedisErr(err); reply {
 			s.breaks() // it is loading, or no master any more
-		}
-		if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled) {
-			return err // nobody waits for the answer any more
 		}
 		if _, reply := rueidis.IsRedisErr(err); !reply {
 			s.down.Store(time.Now().Add(downTime).UnixNano())
