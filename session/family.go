@@ -15,7 +15,8 @@ func newChild() (c Child) {
 }
 
 // MaxChildren bounds the children of one generation that are remembered. One
-// more is accepted, unrecorded: it cannot settle.
+// more takes the place of one that is not in use; where all are it is accepted,
+// unrecorded, and cannot settle.
 const MaxChildren = 32
 
 // Sight is the use of a child.
@@ -140,10 +141,17 @@ func (f Family) forward(u Use, now time.Time) Family {
 func (f Family) sighted(u Use, now time.Time, rules Rules) (Family, bool, Verdict) {
 	i := slices.IndexFunc(f.Children, func(s Sight) bool { return s.Child == u.Child })
 	if i < 0 {
-		if len(f.Children) >= MaxChildren {
-			return f, false, Serve
+		children := slices.Clone(f.Children)
+		if len(children) >= MaxChildren {
+			// One that nobody has used for a while makes room: the jar's own must not be
+			// the one that is left out, or nothing would ever settle.
+			idle := oldest(children)
+			if now.Sub(children[idle].Last) <= rules.Grace+rules.coarse() {
+				return f, false, Serve
+			}
+			children = slices.Delete(children, idle, idle+1)
 		}
-		f.Children = append(slices.Clip(f.Children), Sight{u.Child, now, now})
+		f.Children = append(children, Sight{u.Child, now, now})
 		return f, true, Serve
 	}
 	was := f.Children[i]
@@ -159,6 +167,16 @@ func (f Family) sighted(u Use, now time.Time, rules Rules) (Family, bool, Verdic
 	f.Children = slices.Clone(f.Children)
 	f.Children[i].Last = now
 	return f, true, Serve
+}
+
+// oldest finds the child whose last use is the longest ago.
+func oldest(children []Sight) (i int) {
+	for j, c := range children {
+		if c.Last.Before(children[i].Last) {
+			i = j
+		}
+	}
+	return i
 }
 
 // notYet is the answer of settling where the child does not settle now.

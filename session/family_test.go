@@ -130,6 +130,28 @@ func TestFamilyRemembersABoundedNumberOfChildren(t *testing.T) {
 	}
 }
 
+// TestFamilySettlesThoughManyChildrenWereSeen: a page with very many parts, whose jar ends
+// up with one child more than is remembered.
+func TestFamilySettlesThoughManyChildrenWereSeen(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	f := session.NewFamily(child(1), now)
+	now = now.Add(time.Hour)
+	f, _, _ = f.Present(session.Use{Generation: 1, Child: child(1), Safe: true}, now, rules)
+	for i := range session.MaxChildren {
+		f, _, _ = f.Deliver(session.Use{Generation: 1, Child: child(1)}, now, rules)
+		f, _, _ = f.Present(session.Use{Generation: 2, Child: child(byte(100 + i)), Safe: true}, now, rules)
+	}
+	jar := session.Use{Generation: 2, Child: child(99), Safe: true, Probed: true}
+	f, _, _ = f.Present(jar, now, rules) // all others are in use
+	for range 3 {
+		now = now.Add(2 * rules.Grace)
+		f, _, _ = f.Present(jar, now, rules)
+	}
+	if f.Settled != jar.Child {
+		t.Errorf("got %+v, want the jar's child settled", f)
+	}
+}
+
 // world is a history under a scheduler of its own: one family, some jars, and
 // messages that take their time. It drives the functions that serve.
 type world struct {

@@ -33,7 +33,7 @@ var mutants = []mutant{
 	{name: "the parent dead S after the rotation", few: 3000, changes: []change{
 		{"family.go", "case f.isParent(u):", "case f.isParent(u) && now.Sub(f.Rotated) <= rules.Grace:"}}},
 	{name: "settling at once", few: 3000, changes: []change{
-		{"family.go", "f.Children = append(slices.Clip(f.Children), Sight{u.Child, now, now})\n\t\treturn f, true, Serve",
+		{"family.go", "f.Children = append(children, Sight{u.Child, now, now})\n\t\treturn f, true, Serve",
 			"return Family{Generation: f.Generation, Settled: u.Child, Rotated: f.Rotated}, true, Serve"}}},
 	{name: "settling without a probe", few: 20000, changes: []change{
 		{"family.go", "case f.Minted <= 1, u.Probed,", "case true, u.Probed,"}}},
