@@ -21,8 +21,8 @@ const (
 	// formTries bounds how often a change is tried anew. Somebody else's got in each
 	// time, and a form changes twice: it gets an owner, and it is sent.
 	formTries = 10
-	// formTakeTime bounds taking a form, whose sender may not be waiting any more.
-	formTakeTime = 5 * time.Second
+	// formTime bounds what is done with a form, whose sender may not be waiting any more.
+	formTime = 5 * time.Second
 )
 
 // Forms keeps what people were sending when it turned out that they have to
@@ -95,6 +95,9 @@ func (f *Forms) keep(ctx context.Context, addr netip.Addr, in form) (id string, 
 	if err != nil {
 		return "", nil, err
 	}
+	// Whoever hangs up meanwhile would leave a form on the shelf that nobody counts.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), formTime)
+	defer cancel()
 	now, err := f.shelf.Now(ctx)
 	if err != nil {
 		return "", nil, formsAway("keep a form", err)
@@ -111,13 +114,14 @@ func (f *Forms) keep(ctx context.Context, addr netip.Addr, in form) (id string, 
 			return "", nil, formsAway("keep a form", err)
 		}
 		ok, err := f.shelf.Save(ctx, formName(id), 0, k.encode(), formTTL)
-		if ok && err == nil {
+		if err != nil {
+			// It may be there all the same, and is counted until its time is over.
+			return "", nil, formsAway("keep a form", err)
+		}
+		if ok {
 			return id, key, nil
 		}
 		f.books.remove(id)
-		if err != nil {
-			return "", nil, formsAway("keep a form", err)
-		}
 	}
 	return "", nil, formsAway("keep a form", errors.New("every id is taken"))
 }
@@ -135,7 +139,7 @@ func (f *Forms) open(ctx context.Context, id string, key []byte, owner string) (
 func (f *Forms) take(ctx context.Context, id string, key []byte, owner, target string) (form, error) {
 	// Browsers give up the first click for the second. What it began is brought to an
 	// end, or the second would be told that the form was sent when nobody knows.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), formTakeTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), formTime)
 	defer cancel()
 	out, err := f.claim(ctx, id, key, owner, func(in form) (bool, error) {
 		if in.target != target {
@@ -179,8 +183,15 @@ func (f *Forms) claim(ctx context.Context, id string, key []byte, owner string, 
 		k.owner = digestOwner(owner)
 		if send {
 			k.sealed = nil // the rest stays, to know a second click for what it is
+			_, _ = rand.Read(k.claim[:])
 		}
 		ok, err := f.shelf.Save(ctx, formName(id), version, k.encode(), left)
+		if err != nil && send {
+			// The answer may be lost, and the form taken: then it is ours to send.
+			if now, _, err := f.load(ctx, id, version+1); err == nil && now.claim == k.claim {
+				return out, nil
+			}
+		}
 		if err != nil {
 			return form{}, formsAway("take a kept form", err)
 		}
@@ -209,6 +220,8 @@ func (f *Forms) load(ctx context.Context, id string, atLeast uint64) (keptForm, 
 
 // drop forgets a form.
 func (f *Forms) drop(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), formTime)
+	defer cancel()
 	f.books.remove(id)
 	f.remove(ctx, id)
 }
@@ -232,16 +245,21 @@ func (f *Forms) remove(ctx context.Context, id string) {
 type keptForm struct {
 	until  time.Time // by the shelf's clock
 	owner  [sha256.Size]byte
+	claim  claim  // of whoever took it
 	sealed []byte // empty once it was sent
 }
 
-// keptHead is what stands before what is sealed: until, in ms, and the owner.
-const keptHead = 8 + sha256.Size
+// claim tells who took a form from others who tried.
+type claim [16]byte
+
+// keptHead is what stands before what is sealed: until, in ms, the owner and the claim.
+const keptHead = 8 + sha256.Size + len(claim{})
 
 func (k keptForm) encode() []byte {
 	b := make([]byte, 0, keptHead+len(k.sealed))
 	b = binary.BigEndian.AppendUint64(b, uint64(k.until.UnixMilli()))
 	b = append(b, k.owner[:]...)
+	b = append(b, k.claim[:]...)
 	return append(b, k.sealed...)
 }
 
@@ -249,7 +267,8 @@ func decodeKept(b []byte) (keptForm, error) {
 	if len(b) < keptHead {
 		return keptForm{}, fmt.Errorf("it has %d bytes, want %d and more", len(b), keptHead)
 	}
-	return keptForm{until: time.UnixMilli(int64(binary.BigEndian.Uint64(b))), owner: [sha256.Size]byte(b[8:keptHead]), sealed: b[keptHead:]}, nil
+	return keptForm{until: time.UnixMilli(int64(binary.BigEndian.Uint64(b))), owner: [sha256.Size]byte(b[8:]), claim: claim(b[8+sha256.Size:]),
+		sealed: b[keptHead:]}, nil
 }
 
 // unseal opens a form for owner, unless it is somebody else's.

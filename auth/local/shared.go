@@ -16,6 +16,9 @@ import (
 // together and a restart forgets nothing. The rules are the same. What a gateway was
 // looking at when it was killed stays counted as a failure.
 //
+// An attempt that has begun is counted to its end, whoever hangs up; the source comes
+// first, so that nobody has accounts wait without waiting themselves.
+//
 // An attempt that is looked at costs two writes, and three more if it was right; one
 // that has to wait costs none. Since each one that is looked at takes a hash as well,
 // and the rest are taken back, the hashes that gateways make in 15 minutes bound what
@@ -47,7 +50,7 @@ type counter struct {
 
 // attempt implements Guard.
 func (t *SharedThrottle) attempt(ctx context.Context, account string, addr netip.Addr) (time.Duration, func(outcome) error, error) {
-	bounded, cancel := context.WithTimeout(ctx, sharedTime)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedTime)
 	defer cancel()
 	source := sourceOf(addr).String() // it holds no zero byte, so no two names meet
 	friend := "friend\x00" + source + "\x00" + account
@@ -58,11 +61,11 @@ func (t *SharedThrottle) attempt(ctx context.Context, account string, addr netip
 	if wait > 0 || err != nil {
 		return wait, nil, err
 	}
-	if wait, err = t.reserve(bounded, a); wait > 0 || err != nil {
+	if wait, err = t.reserve(bounded, s); wait > 0 || err != nil {
 		return wait, nil, err
 	}
-	if wait, err = t.reserve(bounded, s); wait > 0 || err != nil {
-		return wait, nil, errors.Join(err, t.change(bounded, a, func(f *failures) { f.takeBack(a.before) }))
+	if wait, err = t.reserve(bounded, a); wait > 0 || err != nil {
+		return wait, nil, errors.Join(err, t.change(bounded, s, func(f *failures) { f.takeBack(s.before) }))
 	}
 	return 0, func(o outcome) error {
 		if o == failed {

@@ -95,6 +95,26 @@ func (s hiddenShelf) Load(ctx context.Context, name string, atLeast uint64) ([]b
 
 // Save implements auth.Shelf.
 func (s hiddenShelf) Save(ctx context.Context, name string, prev uint64, value []byte, ttl time.Duration) (bool, error) {
-	tag := s.vault.Ring.Tags(purposeShelf, name)[0]
-	return s.shelf.Save(ctx, hex.EncodeToString(tag[:]), prev, value, ttl)
+	tags := s.vault.Ring.Tags(purposeShelf, name)
+	ok, err := s.shelf.Save(ctx, hex.EncodeToString(tags[0][:]), prev, value, ttl)
+	if !ok || err != nil {
+		return ok, err
+	}
+	for _, tag := range tags[1:] {
+		if err := s.takeAway(ctx, hex.EncodeToString(tag[:])); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// takeAway removes what lies under an older name, or it would be found again once what
+// took its place is over.
+func (s hiddenShelf) takeAway(ctx context.Context, older string) error {
+	value, version, err := s.shelf.Load(ctx, older, 0)
+	if err != nil || value == nil {
+		return err
+	}
+	_, err = s.shelf.Save(ctx, older, version, nil, 0)
+	return err
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/evergate/evergate/auth/local"
@@ -339,4 +340,37 @@ func TestHiddenShelf(t *testing.T) {
 	if !errors.Is(err, session.ErrUnknownKey) || !strings.Contains(err.Error(), "keys.files") {
 		t.Errorf("under a key that is not on the ring: got %v, want ErrUnknownKey and what to do", err)
 	}
+}
+
+// TestWhatWasTakenAwayDoesNotComeBack under the name that an older key of the ring gives.
+func TestWhatWasTakenAwayDoesNotComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k1 := session.NewKey(time.Now())
+		ring, err := session.NewRing(k1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := memory.New()
+		defer store.Close()
+		s := hiddenShelf{shelf{session.Vault{Store: store, Ring: ring}}}
+		ctx := t.Context()
+		if ok, err := s.Save(ctx, "account alice", 0, []byte("ten failures"), 15*time.Minute); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		k2 := session.NewKey(time.Now().Add(-time.Hour))
+		if err := ring.Replace(k2, k1); err != nil {
+			t.Fatal(err)
+		}
+		_, version, err := s.Load(ctx, "account alice", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := s.Save(ctx, "account alice", version, nil, 0); !ok || err != nil { // she signed in
+			t.Fatal(ok, err)
+		}
+		time.Sleep(16 * time.Second)
+		if v, _, _ := s.Load(ctx, "account alice", 0); v != nil {
+			t.Errorf("16 s later: %q", v)
+		}
+	})
 }
