@@ -22,8 +22,9 @@ type carriage struct {
 	route     *Route
 	login     *auth.Login // nil: without identity
 	token     auth.Token  // what goes up behind Bearer
-	target    Target
-	host      string // Host for the upstream, of the canonical name
+	target    Target      // as the browser has it
+	up        Target      // as the upstream gets it
+	host      string      // Host for the upstream, of the canonical name
 	scheme    string
 	websocket bool
 	note      *web.Note
@@ -93,13 +94,10 @@ func (c *carriage) leave() {
 	}
 }
 
-// rewrite makes the request upstream; its URL is made once a target is chosen. Hop-by-hop headers and whatever the client
+// rewrite makes the request upstream; its URL and Host are made once a target is chosen. Hop-by-hop headers and whatever the client
 // named in Connection are gone when it runs, so nothing set here can be lost.
-func (c *carriage) rewrite(u *Upstream, p *httputil.ProxyRequest) {
+func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 	out := p.Out
-	if out.Host = u.host; out.Host == "" {
-		out.Host = c.host
-	}
 	h := out.Header
 	stripHeaders(h, c.route.pass)
 	stripCookies(h, c.own)
@@ -110,7 +108,7 @@ func (c *carriage) rewrite(u *Upstream, p *httputil.ProxyRequest) {
 	for _, name := range setIdentity(h, c.login, c.token) {
 		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
 	}
-	setConnection(h, c.note, c.scheme, c.host)
+	setConnection(h, c.note, c.scheme, c.host, c.route.Rewrite.StripPrefix)
 	if !c.note.Client.IsValid() {
 		if peer, err := netip.ParseAddrPort(c.in.RemoteAddr); err == nil {
 			h["X-Forwarded-For"] = []string{peer.Addr().Unmap().WithZone("").String()}
@@ -200,6 +198,7 @@ func (c *carriage) modify(res *http.Response) error {
 	for _, name := range scrub(h, c.own) {
 		c.log.Warn("upstream tried to set a cookie of the gateway", "request_id", c.note.ID, "route", c.route.label, "cookie", name)
 	}
+	c.mapBack(h)
 	if !c.route.Policy.Public && !switching {
 		keepPrivate(h)
 	}

@@ -138,7 +138,8 @@ func setIdentity(h http.Header, login *auth.Login, token auth.Token) (left []str
 
 // setConnection tells the upstream where the request comes from. The chain in a
 // client's X-Forwarded-For is not carried on: note.Client is what is believed of it.
-func setConnection(h http.Header, note *web.Note, scheme, host string) {
+// Prefix is what the browser has in front of the paths that the upstream knows.
+func setConnection(h http.Header, note *web.Note, scheme, host, prefix string) {
 	h.Del("X-Forwarded-For")
 	if note.Client.IsValid() {
 		h["X-Forwarded-For"] = []string{note.Client.Unmap().WithZone("").String()}
@@ -146,6 +147,10 @@ func setConnection(h http.Header, note *web.Note, scheme, host string) {
 	h["X-Forwarded-Host"] = []string{host}
 	h["X-Forwarded-Proto"] = []string{scheme}
 	h["X-Request-Id"] = []string{note.ID}
+	h.Del("X-Forwarded-Prefix")
+	if prefix != "" {
+		h["X-Forwarded-Prefix"] = []string{prefix}
+	}
 }
 
 // isToken68 reports whether s can stand behind "Bearer " (RFC 6750 section 2.1).

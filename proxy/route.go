@@ -43,6 +43,8 @@ type Route struct {
 	// Origins may open WebSockets beside the route's own origin, such as
 	// "https://app.example.com".
 	Origins []string
+	// Rewrite is how paths look to the upstream.
+	Rewrite Rewrite
 	// Upstream is the way out.
 	Upstream *Upstream
 
@@ -70,6 +72,7 @@ func (r *Route) prepare(i int) (faults []error) {
 			fault(fmt.Sprintf("match.methods[%d]", j), "%q is no method that is carried; methods are upper case, and CONNECT and TRACE never pass", m)
 		}
 	}
+	r.Rewrite.prepare(r.pattern(), fault)
 	r.pass = map[string]bool{}
 	for _, name := range r.PassHeaders {
 		r.pass[http.CanonicalHeaderKey(name)] = true
