@@ -109,6 +109,12 @@ type Route struct {
 	// Providers are the ways of signing in that count; nil is all of them.
 	Providers []string  `yaml:"providers"`
 	Upstream  *Upstream `yaml:"upstream"`
+	// StripPrefix is taken off paths before they go up, AddPrefix put in front.
+	StripPrefix string `yaml:"strip_prefix"`
+	AddPrefix   string `yaml:"add_prefix"`
+	// Host is the Host header that goes up: "" or preserve is the browser's, upstream
+	// is the target's, anything else is a name.
+	Host string `yaml:"host"`
 	// Token is what goes up behind Bearer.
 	Token Token `yaml:"token"`
 	// Bearer takes a client's own token in place of a session.

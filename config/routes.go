@@ -33,6 +33,7 @@ func (c *Config) checkRoute(r *Route, path string) {
 		c.wrong("keep one of the two", path+".allow", "a public route lets everybody pass")
 	}
 	c.checkMatch(&r.Match, path+".match")
+	c.checkRewriting(r, path)
 	c.checkRules(r.Allow, path+".allow")
 	if r.CORSPreflight != "" {
 		oneOf(c, path+".cors_preflight", r.CORSPreflight, "pass")
