@@ -99,7 +99,7 @@ func (c *carriage) leave() {
 func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 	out := p.Out
 	h := out.Header
-	stripHeaders(h, c.route.pass)
+	stripHeaders(h, c.route.pass, c.route.dropped)
 	stripCookies(h, c.own)
 	if !c.websocket {
 		h.Del("Upgrade")
@@ -114,6 +114,7 @@ func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 			h["X-Forwarded-For"] = []string{peer.Addr().Unmap().WithZone("").String()}
 		}
 	}
+	c.route.up.apply(h, c)
 	if out.Body != nil && out.Body != http.NoBody {
 		out.Body = &upload{ReadCloser: out.Body, c: c, out: out}
 		c.announceTrailers(out)
@@ -130,7 +131,7 @@ func (c *carriage) announceTrailers(out *http.Request) {
 		}
 		out.Trailer[name] = nil
 	}
-	stripTrailers(out.Trailer, c.route.pass)
+	stripTrailers(out.Trailer, c.route.pass, c.route.dropped)
 }
 
 // upload is the body of a request on its way up.
@@ -199,6 +200,9 @@ func (c *carriage) modify(res *http.Response) error {
 		c.log.Warn("upstream tried to set a cookie of the gateway", "request_id", c.note.ID, "route", c.route.label, "cookie", name)
 	}
 	c.mapBack(h)
+	if !switching {
+		c.route.down.apply(h, c) // before what the gateway itself says about caches and cookies
+	}
 	if !c.route.Policy.Public && !switching {
 		keepPrivate(h)
 	}
@@ -209,7 +213,7 @@ func (c *carriage) modify(res *http.Response) error {
 		c.attend()
 		return nil
 	}
-	stripTrailers(res.Trailer, nil)
+	stripTrailers(res.Trailer, nil, nil)
 	res.Body = &download{ReadCloser: res.Body, res: res}
 	c.watch(res)
 	return nil
@@ -225,7 +229,7 @@ type download struct {
 func (b *download) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		stripTrailers(b.res.Trailer, nil)
+		stripTrailers(b.res.Trailer, nil, nil)
 	}
 	return n, err
 }
