@@ -115,6 +115,9 @@ type Route struct {
 	// Host is the Host header that goes up: "" or preserve is the browser's, upstream
 	// is the target's, anything else is a name.
 	Host string `yaml:"host"`
+	// RequestHeaders are set on what goes up, ResponseHeaders on what comes back.
+	RequestHeaders  Headers `yaml:"request_headers"`
+	ResponseHeaders Headers `yaml:"response_headers"`
 	// Token is what goes up behind Bearer.
 	Token Token `yaml:"token"`
 	// Bearer takes a client's own token in place of a session.
@@ -135,6 +138,13 @@ type Match struct {
 	Host    string   `yaml:"host"`
 	Path    string   `yaml:"path"`
 	Methods []string `yaml:"methods"`
+}
+
+// Headers are what is done to a header: by name, values with placeholders.
+type Headers struct {
+	Set    map[string]string `yaml:"set"`
+	Add    map[string]string `yaml:"add"`
+	Remove []string          `yaml:"remove"`
 }
 
 // Rule holds when every list that is set holds.

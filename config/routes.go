@@ -43,6 +43,7 @@ func (c *Config) checkRoute(r *Route, path string) {
 			c.wrong("", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%q is no header name", h)
 		}
 	}
+	c.checkPassed(r, path)
 	for i, p := range r.PathChars {
 		oneOf(c, fmt.Sprintf("%s.path_chars[%d]", path, i), p, "encoded_slash", "semicolon", "double_slash")
 	}

@@ -102,3 +102,27 @@ func TestRewritingIsWired(t *testing.T) {
 		t.Errorf("health checks ask %v, want wiki.internal", host)
 	}
 }
+
+// TestHeadersAreWired: what the file says about headers is what happens.
+func TestHeadersAreWired(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", "old")
+		w.Header().Set("X-Kind", "app")
+		fmt.Fprintf(w, "%s|%s|%s|%s", r.Header["X-Route"], r.Header["X-User"], r.Header["User-Agent"], r.Header["X-Many"])
+	}))
+	defer app.Close()
+	server := wired(t, fmt.Sprintf(`
+  - public: true
+    name: first
+    request_headers: { set: { X-Route: "{route.name}", X-User: "{user}" }, add: { X-Many: a }, remove: [User-Agent] }
+    response_headers: { set: { X-Kind: "{{gateway}}" }, add: { X-Id: "{request.id}" }, remove: [Server] }
+    upstream: %q
+`, app.URL))
+	res, body := ask(t, server.URL)
+	if want := "[first]|[]|[]|[a]"; body != want {
+		t.Errorf("the app got %s, want %s", body, want)
+	}
+	if h := res.Header; h.Get("Server") != "" || h.Get("X-Kind") != "{gateway}" || h.Get("X-Id") == "" || h.Get("X-Id") != h.Get("X-Request-Id") {
+		t.Errorf("the browser got %v", h)
+	}
+}
