@@ -112,6 +112,8 @@ type Route struct {
 	// StripPrefix is taken off paths before they go up, AddPrefix put in front.
 	StripPrefix string `yaml:"strip_prefix"`
 	AddPrefix   string `yaml:"add_prefix"`
+	// Rewrite makes other paths of those that match.
+	Rewrite *Rewrite `yaml:"rewrite"`
 	// Host is the Host header that goes up: "" or preserve is the browser's, upstream
 	// is the target's, anything else is a name.
 	Host string `yaml:"host"`
@@ -138,6 +140,12 @@ type Match struct {
 	Host    string   `yaml:"host"`
 	Path    string   `yaml:"path"`
 	Methods []string `yaml:"methods"`
+}
+
+// Rewrite is a regular expression for whole paths, and what stands in place of one.
+type Rewrite struct {
+	Path string `yaml:"path"`
+	To   string `yaml:"to"`
 }
 
 // Headers are what is done to a header: by name, values with placeholders.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/evergate/evergate/internal/inject"
+	"github.com/evergate/evergate/internal/pathrule"
 )
 
 // What host: may say beside a name.
@@ -27,6 +28,7 @@ func (c *Config) checkRewriting(r *Route, path string) {
 		}
 		c.wrong("write match: { path: "+r.StripPrefix+"/ }", at, "the route also matches requests that are not under %s, which cannot be taken off them", r.StripPrefix)
 	}
+	c.checkPathRule(r, path+".rewrite")
 	c.checkHostSent(r.Host, path+".host")
 	c.checkHeaders(&r.RequestHeaders, path+".request_headers", inject.RequestRefusal)
 	c.checkHeaders(&r.ResponseHeaders, path+".response_headers", inject.AnswerRefusal)
@@ -50,6 +52,27 @@ func (c *Config) checkPrefix(p, path string) bool {
 		return true
 	}
 	return false
+}
+
+func (c *Config) checkPathRule(r *Route, path string) {
+	if r.Rewrite == nil {
+		return
+	}
+	if r.StripPrefix != "" || r.AddPrefix != "" {
+		c.wrong("say all of it in rewrite, or none", path, "it does not go with strip_prefix and add_prefix")
+	}
+	_, err := pathrule.Compile(r.Rewrite.Path, r.Rewrite.To)
+	if err == nil {
+		return
+	}
+	hint := ""
+	if r.Rewrite.Path == "" || r.Rewrite.To == "" {
+		hint = "write it as rewrite: { path: ^/old/(.*)$, to: /new/$1 }"
+	}
+	if near := nearest(err.Word, err.Known); near != "" {
+		hint = "did you mean $${" + near + "}?"
+	}
+	c.wrong(hint, path+"."+err.Key, "%s", err)
 }
 
 func (c *Config) checkHostSent(host, path string) {

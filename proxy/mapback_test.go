@@ -40,6 +40,7 @@ func TestAddressesAreMappedBack(t *testing.T) {
 	strip := proxy.Rewrite{StripPrefix: "/w"}
 	add := proxy.Rewrite{AddPrefix: "/app"}
 	both := proxy.Rewrite{StripPrefix: "/w", AddPrefix: "/app"}
+	rule := proxy.Rewrite{Pattern: "^/old/(.*)$", To: "/new/$1"}
 	inside := proxy.UpstreamOptions{Host: "inside.test:81"}
 	own := proxy.UpstreamOptions{TargetHost: true}
 	var none proxy.UpstreamOptions
@@ -90,6 +91,8 @@ func TestAddressesAreMappedBack(t *testing.T) {
 		{"the name sent, with the browser's scheme", both, inside, "/w/x", "https://inside.test:81/app/a", "https://gw.test/w/a"},
 		{"the name sent, outside of the prefix, shows nobody the inside", both, inside, "/w/x", "http://inside.test:81/a", "https://gw.test/a"},
 		{"the name sent, with no prefix", proxy.Rewrite{}, inside, "/x", "http://inside.test:81/a", "https://gw.test/a"},
+		{"an expression has no way back, but a host has one", rule, inside, "/x", "http://inside.test:81/new/a", "https://gw.test/new/a"},
+		{"an expression leaves paths", rule, none, "/x", "/new/a", "/new/a"},
 		{"no prefix, a path", proxy.Rewrite{}, inside, "/x", "/a/../b", "/a/../b"},
 		{"the target's host sent", proxy.Rewrite{}, own, "/x", "https://TARGET/a", "https://gw.test/a"},
 

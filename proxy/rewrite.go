@@ -3,6 +3,7 @@ package proxy
 import (
 	"strings"
 
+	"github.com/evergate/evergate/internal/pathrule"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -17,13 +18,21 @@ type Rewrite struct {
 	StripPrefix string
 	// AddPrefix, such as "/app", is put in front of what is left.
 	AddPrefix string
+	// Pattern is a regular expression for whole paths in their canonical form, and To
+	// what stands in place of one; see pathrule.Compile. Paths that it does not match
+	// go up as they are. It does not go with the prefixes.
+	Pattern, To string
+
+	rule   *pathrule.Rule
+	folder string // of To, which nothing that a group holds can leave
 }
 
 // changes reports whether there is anything to do.
-func (w *Rewrite) changes() bool { return w.StripPrefix != "" || w.AddPrefix != "" }
+func (w *Rewrite) changes() bool { return w.StripPrefix != "" || w.AddPrefix != "" || w.rule != nil }
 
 // prepare puts what is written into canonical form and says what is wrong with it.
-func (w *Rewrite) prepare(pattern string, fault func(key, format string, args ...any)) {
+func (w *Rewrite) prepare(pattern string, chars PathChars, fault func(key, format string, args ...any)) {
+	w.prepareRule(chars, fault)
 	prefix := func(key, p string) string {
 		if p == "" {
 			return ""
@@ -40,6 +49,47 @@ func (w *Rewrite) prepare(pattern string, fault func(key, format string, args ..
 		fault("strip_prefix", "the route's path %s is not under %s, so requests could come without it; write match.path: %s/",
 			pattern, w.StripPrefix, w.StripPrefix)
 	}
+}
+
+// prepareRule is prepare for Pattern and To.
+func (w *Rewrite) prepareRule(chars PathChars, fault func(key, format string, args ...any)) {
+	if w.Pattern == "" && w.To == "" {
+		return
+	}
+	if w.StripPrefix != "" || w.AddPrefix != "" {
+		fault("rewrite", "it does not go with strip_prefix and add_prefix; say all of it in one expression")
+		return
+	}
+	rule, wrong := pathrule.Compile(w.Pattern, w.To)
+	if wrong != nil {
+		fault("rewrite."+wrong.Key, "%s", wrong)
+		return
+	}
+	sample := ""
+	for i, part := range rule.To {
+		text, ok := canonicalPath(part.Text)
+		if !ok {
+			fault("rewrite.to", "%q holds a percent sign without two hex digits; write %%25 for the sign itself", w.To)
+			return
+		}
+		if rule.To[i].Text = text; part.Group != 0 {
+			text = "x"
+		}
+		sample += text
+	}
+	t, err := Clean(sample, chars)
+	switch {
+	case err != nil:
+		fault("rewrite.to", "no app would be sent what %q makes of a path: %s", w.To, err.Detail)
+		return
+	case isReserved(t.Path):
+		fault("rewrite.to", "%q is the gateway's own", w.To)
+		return
+	}
+	if head := rule.To[0].Text; len(rule.To) > 1 {
+		w.folder = head[:strings.LastIndexByte(head, '/')]
+	}
+	w.rule = rule
 }
 
 // checkPrefix says what is wrong with a prefix of paths, if anything.
@@ -63,6 +113,13 @@ func isUnder(path, prefix string) bool {
 func (w *Rewrite) apply(t *Target, allow PathChars) (Target, *web.Error) {
 	if !w.changes() {
 		return *t, nil
+	}
+	if w.rule != nil {
+		path, ok := w.rule.Apply(t.Path)
+		if !ok {
+			return *t, nil
+		}
+		return t.at(path, w.folder, allow)
 	}
 	if !isUnder(t.Path, w.StripPrefix) {
 		return Target{}, badTarget("it does not begin with " + w.StripPrefix)

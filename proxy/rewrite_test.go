@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/proxy"
@@ -184,8 +185,95 @@ func TestRetriesKeepTheirPath(t *testing.T) {
 	}
 }
 
+func TestPathRules(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		pattern, to  string
+		chars        proxy.PathChars
+		target, want string // want "" is 400
+	}{
+		{"a group", "^/old/(.*)$", "/new/$1", 0, "/old/a/b?q=/old/", "/new/a/b?q=/old/"},
+		{"what does not match goes up as it is", "^/old/(.*)$", "/new/$1", 0, "/other/a", "/other/a"},
+		{"it holds for the whole path, anchored or not", "/old", "/new", 0, "/old/a", "/old/a"},
+		{"each of two alternatives does", "^/a|/b$", "/new", 0, "/x/b", "/x/b"},
+		{"not for the query", "^/old/.*x$", "/new", 0, "/old/?x", "/old/?x"},
+		{"two groups, by name and number", "^/(?P<lang>[a-z]{2})/(.*)$", "/${2}/${lang}1$$", 0, "/de/a", "/a/de1$"},
+		{"a letter behind a number is text", "^/(a)/(b)$", "/$2x$1", 0, "/a/b", "/bxa"},
+		{"a group that was not there", "^/a(/b)?$", "/x$1", 0, "/a", "/x"},
+		{"it sees the canonical path", "^/b%C3%BCro/(.*)$", "/é/$1", 0, "/%62%c3%bcro/%7e", "/%C3%A9/~"},
+		{"an escape is no slash", "^/a/([^/]*)$", "/x/$1", proxy.EncodedSlash, "/a/b%2fc", "/x/b%2Fc"},
+
+		{"dots out of pieces", "^/a/(.)/(.)/(.*)$", "/x/$1$2/$3", every, "/a/.b/./c", ""},
+		{"dots out of two names", "^/(.*)-(.*)$", "/x/.$1$2/y", 0, "/-.", ""},
+		{"an escape out of pieces", "^/(%25)-(2e)$", "/x/$1$2$1$2", every, "/%25-2e", ""},
+		{"an escaped dot out of pieces", "^/(.)(..)-(..)$", "/x/$1$3", 0, "/%20-2e", ""},
+		{"a piece of an escape", "^/(%2)(.*)$", "/x/$1", 0, "/%20", ""},
+		{"two slashes", "^/old/(.*)$", "/$1", 0, "/old/", "/"},
+		{"two slashes in front", "^/old(/.*)$", "/$1", 0, "/old/evil.test", ""},
+		{"an empty segment", "^/old/(.*)/x$", "/a/$1/b", 0, "/old//x", ""},
+		{"an empty segment from an empty group", "^/old/(.*)x$", "/a/$1/b", 0, "/old/x", ""},
+		{"the gateway's own", "^/old/(.*)$", "/$1", 0, "/old/.evergate/logout", ""},
+		{"the gateway's own in another reading", "^/old/(.*)$", "/$1", every, "/old/.evergate%2flogout", ""},
+		{"what is refused before it is matched", "^/old/(.*)$", "/new/$1", every, "/old/../x", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			gw := rewritten(t, proxy.Route{Rewrite: proxy.Rewrite{Pattern: tt.pattern, To: tt.to}, PathChars: tt.chars}, proxy.UpstreamOptions{})
+			res := gw.send(t, get(tt.target, "X-Forwarded-Prefix: /evil"))
+			if tt.want == "" {
+				if res.StatusCode != http.StatusBadRequest {
+					t.Errorf("got %d %q, want 400", res.StatusCode, res.body)
+				}
+				return
+			}
+			if want := tt.want + " prefix= host=gw.test"; res.body != want {
+				t.Errorf("got %d %q, want %q", res.StatusCode, res.body, want)
+			}
+		})
+	}
+}
+
+func TestPathRulesThatAreRefused(t *testing.T) {
+	for _, tt := range []struct {
+		rewrite proxy.Rewrite
+		want    string
+	}{
+		{proxy.Rewrite{Pattern: "^/(a$", To: "/b"}, "routes[0].rewrite.path: it is no regular expression (RE2): missing closing )"},
+		{proxy.Rewrite{Pattern: "^/a)(?:b$", To: "/b"}, "routes[0].rewrite.path: it is no regular expression (RE2): unexpected )"},
+		{proxy.Rewrite{Pattern: strings.Repeat("a", 1025), To: "/b"}, "routes[0].rewrite.path: the expression is longer than 1024 bytes"},
+		{proxy.Rewrite{To: "/b"}, "routes[0].rewrite.path: the expression is missing"},
+		{proxy.Rewrite{Pattern: "^/a$"}, "routes[0].rewrite.to: a path begins with /"},
+		{proxy.Rewrite{Pattern: "^/(a)$", To: "/$2"}, "routes[0].rewrite.to: there is no group 2 in the expression; it has $1 alone"},
+		{proxy.Rewrite{Pattern: "^/a$", To: "/$0"}, "routes[0].rewrite.to: there is no group 0 in the expression; it has none"},
+		{proxy.Rewrite{Pattern: "^/a$", To: "/a%zz"}, "routes[0].rewrite.to: \"/a%zz\" holds a percent sign without two hex digits"},
+		{proxy.Rewrite{Pattern: "^/(a)$", To: "/b/../$1"}, "routes[0].rewrite.to: no app would be sent what"},
+		{proxy.Rewrite{Pattern: "^/(a)$", To: "/b//$1"}, "routes[0].rewrite.to: no app would be sent what"},
+		{proxy.Rewrite{Pattern: "^/(a)$", To: "/.evergate/$1"}, "routes[0].rewrite.to: \"/.evergate/$1\" is the gateway's own"},
+		{proxy.Rewrite{Pattern: "^/(a)$", To: "/$1", AddPrefix: "/x"}, "routes[0].rewrite: it does not go with strip_prefix and add_prefix"},
+	} {
+		_, err := proxy.NewRouter([]*proxy.Route{{Rewrite: tt.rewrite}})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: got %v, want %s", tt.rewrite, err, tt.want)
+		}
+	}
+}
+
+// TestLongPathsAreMatchedSoon: the worst that a client can send to an expression.
+func TestLongPathsAreMatchedSoon(t *testing.T) {
+	router := newRouter(t, &proxy.Route{Rewrite: proxy.Rewrite{Pattern: "^/(a|aa|a?a*)*(.*a){12}b$", To: "/x"}, Policy: auth.Policy{Public: true}})
+	r := httptest.NewRequest("GET", "http://gw.test/", nil)
+	r.RequestURI = "/" + strings.Repeat("a", proxy.MaxPath-1)
+	start := time.Now()
+	if d := (&proxy.Gate{Router: router}).Decide(r); d.Up.Path != r.RequestURI {
+		t.Errorf("got %s %.40q, want it as it is", d.Outcome, d.Up.Path)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
 // FuzzPrefix: whatever a client sends below /w/, no way to read what goes up leaves
-// /app, and what goes up is what was decided on.
+// /app, whether it is put in front or written by an expression, and what goes up is
+// what was decided on.
 func FuzzPrefix(f *testing.F) {
 	for _, s := range []string{"a", "../x", "%2e%2e/x", "..%2fx", "a%2f..%2f..", "..;/x", ";/../x", "%252e%252e/", "/evil", "%2f%2fevil",
 		"%c0%ae%c0%ae/", "%ef%bc%8e%ef%bc%8e/", "%5c..", "a%3f/../", "a;b=%2f..%2f..", ".evergate/", "a//..", "%25252e%25252e"} {
@@ -193,7 +281,8 @@ func FuzzPrefix(f *testing.F) {
 		f.Add(s, byte(0))
 	}
 	f.Fuzz(func(t *testing.T, rest string, allow byte) {
-		for _, w := range []proxy.Rewrite{{StripPrefix: "/w", AddPrefix: "/app"}, {StripPrefix: "/w"}} {
+		for _, w := range []proxy.Rewrite{{StripPrefix: "/w", AddPrefix: "/app"}, {StripPrefix: "/w"}, {Pattern: "^/w/(.*)$", To: "/app/$1"},
+			{Pattern: "^/w/([^-]*)-?(.*)$", To: "/app/$2$1"}} {
 			router, err := proxy.NewRouter([]*proxy.Route{{Path: "/w/", Rewrite: w, PathChars: proxy.PathChars(allow), Policy: auth.Policy{Public: true}}})
 			if err != nil {
 				t.Fatal(err)
@@ -204,11 +293,14 @@ func FuzzPrefix(f *testing.F) {
 			if d.Outcome != proxy.Public {
 				continue
 			}
-			if want := w.AddPrefix + strings.TrimPrefix(d.Target.Path, "/w"); d.Up.Path != want || d.Up.RawQuery != d.Target.RawQuery {
+			folder := w.AddPrefix
+			if w.Pattern != "" {
+				folder = "/app"
+			} else if want := w.AddPrefix + strings.TrimPrefix(d.Target.Path, "/w"); d.Up.Path != want || d.Up.RawQuery != d.Target.RawQuery {
 				t.Fatalf("decided on %q, sent %q", d.Target.URI(), d.Up.URI())
 			}
 			for _, p := range everyReading(d.Up.Path) {
-				if p != w.AddPrefix && !strings.HasPrefix(p, w.AddPrefix+"/") || w.AddPrefix == "" && strings.HasPrefix(p, "//") {
+				if p != folder && !strings.HasPrefix(p, folder+"/") || folder == "" && strings.HasPrefix(p, "//") {
 					t.Fatalf("%q is sent as %q, which can be read as %q", r.RequestURI, d.Up.Path, p)
 				}
 			}

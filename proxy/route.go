@@ -82,7 +82,7 @@ func (r *Route) prepare(i int) (faults []error) {
 			fault(fmt.Sprintf("match.methods[%d]", j), "%q is no method that is carried; methods are upper case, and CONNECT and TRACE never pass", m)
 		}
 	}
-	r.Rewrite.prepare(r.pattern(), fault)
+	r.Rewrite.prepare(r.pattern(), r.PathChars, fault)
 	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)
 	r.down = r.AnswerHeaders.prepare("response_headers", inject.AnswerRefusal, fault)
 	r.pass = map[string]bool{}

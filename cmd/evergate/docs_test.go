@@ -141,8 +141,8 @@ func TestRewritingGuide(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(b), -1)
-	if len(blocks) != 2 {
-		t.Errorf("got %d configs, want 2: prefixes and headers", len(blocks))
+	if len(blocks) != 3 {
+		t.Errorf("got %d configs, want 3: prefixes, any path, and headers", len(blocks))
 	}
 	const rest = "public_url: https://apps.example.com\nidentity: [{ local: { users_file: users.yaml } }]\n"
 	for _, block := range blocks {

@@ -149,6 +149,9 @@ func buildRoute(r *config.Route, way *proxy.Upstream) *proxy.Route {
 		Rewrite:        proxy.Rewrite{StripPrefix: r.StripPrefix, AddPrefix: r.AddPrefix},
 		RequestHeaders: proxy.Headers(r.RequestHeaders), AnswerHeaders: proxy.Headers(r.ResponseHeaders),
 	}
+	if r.Rewrite != nil {
+		out.Rewrite.Pattern, out.Rewrite.To = r.Rewrite.Path, r.Rewrite.To
+	}
 	for _, name := range r.PathChars {
 		out.PathChars |= pathChars[name]
 	}

@@ -78,12 +78,14 @@ func TestRewritingIsWired(t *testing.T) {
 	server := wired(t, fmt.Sprintf(`
   - { public: true, match: { path: /w/ }, strip_prefix: /w, add_prefix: /app, upstream: %[1]q }
   - { public: true, match: { path: /u/ }, strip_prefix: /u, add_prefix: /app, host: upstream, upstream: %[1]q }
+  - { public: true, match: { path: /r/ }, rewrite: { path: "^/r/(?P<page>.*)$", to: "/app/$${page}/$1" }, upstream: %[1]q }
   - { public: true, match: { path: /n/ }, strip_prefix: /n, add_prefix: /app, host: wiki.internal,
       upstream: { targets: [%[1]q], health: { path: /healthz } } }
 `, app.URL))
 	self := strings.TrimPrefix(server.URL, "http://")
 	for path, want := range map[string][2]string{
 		"/w/a?b": {self + " /app/a?b", server.URL + "/w/login"},
+		"/r/a?b": {self + " /app/a/a?b", server.URL + "/app/login"},
 		"/u/a":   {addr + " /app/a", server.URL + "/u/login"},
 		"/n/a":   {"wiki.internal /app/a", server.URL + "/n/login"},
 	} {
