@@ -197,6 +197,42 @@ func TestCookiesAreMappedBack(t *testing.T) {
 	}
 }
 
+// FuzzMapBack: what is mapped leads to the browser's own host, and what leads
+// elsewhere stays, so that mapping makes no open redirect.
+func FuzzMapBack(f *testing.F) {
+	for _, s := range []string{"/app/x", "/app//evil.test", "http://inside.test:81/app/..//evil.test/", "//inside.test:81//evil.test", "../..//evil.test", "/app/.//evil.test",
+		"/app/%2e/%2e%2e//evil.test", "http://inside.test:81@evil.test/", "javascript:x", "x:/app", "/\\evil.test", "http:/app/x", "?/app#//", ".", "/app", "/w/x"} {
+		f.Add(s, true, true)
+		f.Add(s, false, true)
+		f.Add(s, true, false)
+	}
+	f.Fuzz(func(t *testing.T, address string, strip, add bool) {
+		var w proxy.Rewrite
+		public, up := "/x/y", "/x/y"
+		if strip {
+			w.StripPrefix, public = "/w", "/w/x/y"
+		}
+		if add {
+			w.AddPrefix, up = "/app", "/app/x/y"
+		}
+		got := proxy.MapBack(w, public, up, address)
+		if got == address {
+			return
+		}
+		if strings.ContainsAny(got, "\\\t\r\n ") {
+			t.Fatalf("%q became %q, which browsers read in ways of their own", address, got)
+		}
+		rest, absolute := strings.CutPrefix(got, "https://gw.test")
+		if !absolute && (!strings.HasPrefix(got, "/") || strings.HasPrefix(got, "//")) || absolute && rest != "" && !strings.ContainsAny(rest[:1], "/?#") {
+			t.Fatalf("%q became %q, which may lead elsewhere", address, got)
+		}
+		if scheme, after, _ := strings.Cut(strings.ToLower(address), ":"); strings.HasPrefix(after, "//") && !strings.ContainsAny(scheme, "/?#") && scheme != "" &&
+			!strings.HasPrefix(after, "//inside.test") {
+			t.Fatalf("%q was elsewhere and became %q", address, got)
+		}
+	})
+}
+
 // TestNothingIsMappedWithoutTheKeys: a route that rewrites nothing leaves answers alone.
 func TestNothingIsMappedWithoutTheKeys(t *testing.T) {
 	gw, names := backwards(t, "/", proxy.Rewrite{}, proxy.UpstreamOptions{})
