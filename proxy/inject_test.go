@@ -215,6 +215,19 @@ func TestHeadersThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestPagesOfTheGatewayHaveNoHeadersOfTheRoute: they are about the app's answers.
+func TestPagesOfTheGatewayHaveNoHeadersOfTheRoute(t *testing.T) {
+	gone := newApp(t, nil)
+	gone.kill()
+	gw := newGateway(t, &proxy.Gate{Auth: alice(nil), Router: newRouter(t, &proxy.Route{Upstream: newWay(t, proxy.UpstreamOptions{Target: gone.url()}),
+		AnswerHeaders: proxy.Headers{Set: map[string]string{"X-Kind": "app"}}})})
+	for _, req := range []string{get("/"), request("GET", "/"), get("/a//b")} {
+		if res := gw.send(t, req); res.StatusCode < 400 || res.Header["X-Kind"] != nil {
+			t.Errorf("got %d with X-Kind %q, want none on a page of the gateway", res.StatusCode, res.Header["X-Kind"])
+		}
+	}
+}
+
 // TestHeadersOfWebSockets: those of the request are set, and the answer is the handshake's.
 func TestHeadersOfWebSockets(t *testing.T) {
 	asked := make(chan string, 1)

@@ -197,6 +197,20 @@ func TestCookiesAreMappedBack(t *testing.T) {
 	}
 }
 
+// TestAskingAgainIsNoLoop where a cookie or another method makes a difference.
+func TestAskingAgainIsNoLoop(t *testing.T) {
+	gw, _ := backwards(t, "/w/", proxy.Rewrite{StripPrefix: "/w"}, proxy.UpstreamOptions{})
+	for _, tt := range []struct{ name, request, want string }{
+		{"GET", get("/w/", "Say: Location: /w/"), "/w/w/"},
+		{"GET with a cookie", get("/w/", "Say: Location: /w/", "Say: Set-Cookie: a=b"), "/w/"},
+		{"POST", strings.Replace(get("/w/", "Say: Location: /w/", "Content-Length: 0"), "GET", "POST", 1), "/w/"},
+	} {
+		if got := gw.send(t, tt.request).Header.Get("Location"); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 // FuzzMapBack: what is mapped leads to the browser's own host, and what leads
 // elsewhere stays, so that mapping makes no open redirect.
 func FuzzMapBack(f *testing.F) {
