@@ -74,7 +74,7 @@ func TestPrefixes(t *testing.T) {
 		{"below an added prefix it is the app's", "/w/", both, 0, "/w/.evergate/x", "/app/.evergate/x"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			gw := rewritten(t, proxy.Route{Path: tt.match, Rewrite: tt.rewrite, PathChars: tt.chars}, proxy.UpstreamOptions{})
+			gw := rewritten(t, proxy.Route{Path: tt.match, Rewrite: tt.rewrite, PathChars: tt.chars, PassHeaders: []string{"X-Forwarded-Prefix"}}, proxy.UpstreamOptions{})
 			res := gw.send(t, get(tt.target, "X-Forwarded-Prefix: /evil", "X_Forwarded_Prefix: /evil"))
 			if tt.want == "" {
 				if res.StatusCode != http.StatusBadRequest {
