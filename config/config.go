@@ -109,6 +109,17 @@ type Route struct {
 	// Providers are the ways of signing in that count; nil is all of them.
 	Providers []string  `yaml:"providers"`
 	Upstream  *Upstream `yaml:"upstream"`
+	// StripPrefix is taken off paths before they go up, AddPrefix put in front.
+	StripPrefix string `yaml:"strip_prefix"`
+	AddPrefix   string `yaml:"add_prefix"`
+	// Rewrite makes other paths of those that match.
+	Rewrite *Rewrite `yaml:"rewrite"`
+	// Host is the Host header that goes up: "" or preserve is the browser's, upstream
+	// is the target's, anything else is a name.
+	Host string `yaml:"host"`
+	// RequestHeaders are set on what goes up, ResponseHeaders on what comes back.
+	RequestHeaders  Headers `yaml:"request_headers"`
+	ResponseHeaders Headers `yaml:"response_headers"`
 	// Token is what goes up behind Bearer.
 	Token Token `yaml:"token"`
 	// Bearer takes a client's own token in place of a session.
@@ -129,6 +140,19 @@ type Match struct {
 	Host    string   `yaml:"host"`
 	Path    string   `yaml:"path"`
 	Methods []string `yaml:"methods"`
+}
+
+// Rewrite is a regular expression for whole paths, and what stands in place of one.
+type Rewrite struct {
+	Path string `yaml:"path"`
+	To   string `yaml:"to"`
+}
+
+// Headers are what is done to a header: by name, values with placeholders.
+type Headers struct {
+	Set    map[string]string `yaml:"set"`
+	Add    map[string]string `yaml:"add"`
+	Remove []string          `yaml:"remove"`
 }
 
 // Rule holds when every list that is set holds.

@@ -352,3 +352,32 @@ func TestSecretFile(t *testing.T) {
 		}
 	}
 }
+
+// TestRewritingInTheEffectiveConfig: what is shown reads as what was read.
+func TestRewritingInTheEffectiveConfig(t *testing.T) {
+	text := head + "  - { match: { path: /w/ }, strip_prefix: /w, add_prefix: /app, host: upstream, upstream: \"http://127.0.0.1:1\",\n" +
+		"      request_headers: { set: { X-B: \"{user}\", X-A: \"{{\" }, add: { X-C: \"1\" }, remove: [X-D] }, response_headers: { remove: [Server] } }\n" +
+		"  - { match: { path: /r/ }, rewrite: { path: \"^/r/(?P<p>.*)$\", to: \"/$${p}\" }, upstream: \"http://127.0.0.1:1\" }\n"
+	first := ""
+	for range 2 {
+		c, err := config.Parse("x", []byte(text), noEnv)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		r := c.Routes[0]
+		if r.StripPrefix != "/w" || r.AddPrefix != "/app" || r.Host != "upstream" || len(r.RequestHeaders.Set) != 2 || r.RequestHeaders.Add["X-C"] != "1" ||
+			r.RequestHeaders.Remove[0] != "X-D" || r.ResponseHeaders.Remove[0] != "Server" || c.Routes[1].Rewrite.To != "/${p}" {
+			t.Errorf("got %+v", c.Routes)
+		}
+		var b strings.Builder
+		if err := c.WriteEffective(&b); err != nil {
+			t.Fatal(err)
+		}
+		if text = b.String(); first == "" {
+			first = text
+		}
+	}
+	if text != first {
+		t.Errorf("got\n%s\nwant\n%s", text, first)
+	}
+}

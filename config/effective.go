@@ -83,7 +83,7 @@ func show(v reflect.Value) *yaml.Node {
 		names := v.MapKeys()
 		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, name := range names {
-			n.Content = append(n.Content, text(name.String()), text(v.MapIndex(name).String()))
+			n.Content = append(n.Content, text(name.String()), expanded(v.MapIndex(name).String()))
 		}
 		return n
 	case reflect.Bool:
@@ -97,8 +97,11 @@ func show(v reflect.Value) *yaml.Node {
 	if v.String() == "" {
 		return nil
 	}
-	return text(v.String())
+	return expanded(v.String())
 }
+
+// expanded is a value that reads as itself, though it holds what would be a variable.
+func expanded(s string) *yaml.Node { return text(strings.ReplaceAll(s, "${", "$${")) }
 
 func showStruct(v reflect.Value) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}

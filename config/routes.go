@@ -33,6 +33,7 @@ func (c *Config) checkRoute(r *Route, path string) {
 		c.wrong("keep one of the two", path+".allow", "a public route lets everybody pass")
 	}
 	c.checkMatch(&r.Match, path+".match")
+	c.checkRewriting(r, path)
 	c.checkRules(r.Allow, path+".allow")
 	if r.CORSPreflight != "" {
 		oneOf(c, path+".cors_preflight", r.CORSPreflight, "pass")
@@ -42,6 +43,7 @@ func (c *Config) checkRoute(r *Route, path string) {
 			c.wrong("", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%q is no header name", h)
 		}
 	}
+	c.checkPassed(r, path)
 	for i, p := range r.PathChars {
 		oneOf(c, fmt.Sprintf("%s.path_chars[%d]", path, i), p, "encoded_slash", "semicolon", "double_slash")
 	}

@@ -22,8 +22,9 @@ type carriage struct {
 	route     *Route
 	login     *auth.Login // nil: without identity
 	token     auth.Token  // what goes up behind Bearer
-	target    Target
-	host      string // Host for the upstream, of the canonical name
+	target    Target      // as the browser has it
+	up        Target      // as the upstream gets it
+	host      string      // Host for the upstream, of the canonical name
 	scheme    string
 	websocket bool
 	note      *web.Note
@@ -93,15 +94,12 @@ func (c *carriage) leave() {
 	}
 }
 
-// rewrite makes the request upstream; its URL is made once a target is chosen. Hop-by-hop headers and whatever the client
+// rewrite makes the request upstream; its URL and Host are made once a target is chosen. Hop-by-hop headers and whatever the client
 // named in Connection are gone when it runs, so nothing set here can be lost.
-func (c *carriage) rewrite(u *Upstream, p *httputil.ProxyRequest) {
+func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 	out := p.Out
-	if out.Host = u.host; out.Host == "" {
-		out.Host = c.host
-	}
 	h := out.Header
-	stripHeaders(h, c.route.pass)
+	stripHeaders(h, c.route.pass, c.route.dropped)
 	stripCookies(h, c.own)
 	if !c.websocket {
 		h.Del("Upgrade")
@@ -110,12 +108,13 @@ func (c *carriage) rewrite(u *Upstream, p *httputil.ProxyRequest) {
 	for _, name := range setIdentity(h, c.login, c.token) {
 		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
 	}
-	setConnection(h, c.note, c.scheme, c.host)
+	setConnection(h, c.note, c.scheme, c.host, c.route.Rewrite.StripPrefix)
 	if !c.note.Client.IsValid() {
 		if peer, err := netip.ParseAddrPort(c.in.RemoteAddr); err == nil {
 			h["X-Forwarded-For"] = []string{peer.Addr().Unmap().WithZone("").String()}
 		}
 	}
+	c.route.up.apply(h, c)
 	if out.Body != nil && out.Body != http.NoBody {
 		out.Body = &upload{ReadCloser: out.Body, c: c, out: out}
 		c.announceTrailers(out)
@@ -132,7 +131,7 @@ func (c *carriage) announceTrailers(out *http.Request) {
 		}
 		out.Trailer[name] = nil
 	}
-	stripTrailers(out.Trailer, c.route.pass)
+	stripTrailers(out.Trailer, c.route.pass, c.route.dropped)
 }
 
 // upload is the body of a request on its way up.
@@ -200,6 +199,10 @@ func (c *carriage) modify(res *http.Response) error {
 	for _, name := range scrub(h, c.own) {
 		c.log.Warn("upstream tried to set a cookie of the gateway", "request_id", c.note.ID, "route", c.route.label, "cookie", name)
 	}
+	c.mapBack(h)
+	if !switching {
+		c.route.down.apply(h, c) // before what the gateway itself says about caches and cookies
+	}
 	if !c.route.Policy.Public && !switching {
 		keepPrivate(h)
 	}
@@ -210,7 +213,7 @@ func (c *carriage) modify(res *http.Response) error {
 		c.attend()
 		return nil
 	}
-	stripTrailers(res.Trailer, nil)
+	stripTrailers(res.Trailer, nil, nil)
 	res.Body = &download{ReadCloser: res.Body, res: res}
 	c.watch(res)
 	return nil
@@ -226,7 +229,7 @@ type download struct {
 func (b *download) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		stripTrailers(b.res.Trailer, nil)
+		stripTrailers(b.res.Trailer, nil, nil)
 	}
 	return n, err
 }

@@ -34,6 +34,8 @@ type Decision struct {
 	Route *Route
 	// Target is the canonical target; it is zero if the request has none.
 	Target Target
+	// Up is the target that goes up: Target, but for what Route rewrites.
+	Up Target
 	// Login is who is signed in: set for Allowed and Denied, for Public where
 	// there is one.
 	Login *auth.Login
@@ -134,6 +136,9 @@ func (g *Gate) find(r *http.Request) Decision {
 	if asked := preflight(r); asked != "" {
 		if route, err := g.route(name, &target, asked); err == nil && route.PassPreflight {
 			d.Route, d.Outcome = route, Preflight
+			if d.Up, bad = route.Rewrite.apply(&d.Target, route.PathChars); bad != nil {
+				return refuse(d, bad)
+			}
 			return d
 		}
 	}
@@ -145,6 +150,9 @@ func (g *Gate) find(r *http.Request) Decision {
 		return refuse(d, routeError(err))
 	}
 	d.Route = route
+	if d.Up, bad = route.Rewrite.apply(&d.Target, route.PathChars); bad != nil {
+		return refuse(d, bad)
+	}
 	if d.WebSocket, bad = checkUpgrade(r, route, schemeOf(r)); bad != nil {
 		return refuse(d, bad)
 	}

@@ -25,3 +25,10 @@ func (u *Upstream) SetHealth(i int, sick error) { u.setHealth(u.targets[i], sick
 
 // ResolveEvery sets how often host names are looked up. It comes before Start.
 func (u *Upstream) ResolveEvery(d time.Duration) { u.resolveEvery = d }
+
+// MapBack maps an address of an upstream at inside.test:81 that got up for public
+// from a browser at https://gw.test.
+func MapBack(w Rewrite, public, up, address string) string {
+	m := &mapping{strip: w.StripPrefix, add: w.AddPrefix, scheme: "https", host: "gw.test", sent: "inside.test:81", public: public, up: up, asked: public}
+	return m.address(address)
+}

@@ -127,7 +127,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 		return g.unavailable(w, r, d)
 	}
 	c := &carriage{
-		in: r, route: d.Route, login: d.Login, token: token, target: d.Target,
+		in: r, route: d.Route, login: d.Login, token: token, target: d.Target, up: d.Up,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
 		note: note, log: orDiscard(g.Log), own: g.OwnCookie,
 	}

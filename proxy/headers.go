@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/inject"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -46,10 +47,11 @@ var protectedFamilies = []string{
 // maxValue bounds a header value made of claims, in bytes.
 const maxValue = 8 << 10
 
-// isProtected reports whether a header name belongs to the gateway. It is asked
-// for every header of every request and allocates nothing.
-func isProtected(name string) bool {
-	var buf [48]byte // longer than every name above; a family shows in its first bytes
+// isProtected reports whether a header name belongs to the gateway, or is one of
+// also, which holds folded names. It is asked for every header of every request
+// and allocates nothing.
+func isProtected(name string, also map[string]bool) bool {
+	var buf [inject.MaxName]byte // longer than every name above; a family shows in its first bytes
 	n := min(len(name), len(buf))
 	for i := range n {
 		c := name[i]
@@ -62,7 +64,7 @@ func isProtected(name string) bool {
 		}
 		buf[i] = c
 	}
-	if n == len(name) && protectedNames[string(buf[:n])] {
+	if n == len(name) && (protectedNames[string(buf[:n])] || also[string(buf[:n])]) {
 		return true
 	}
 	for _, family := range protectedFamilies {
@@ -73,20 +75,20 @@ func isProtected(name string) bool {
 	return false
 }
 
-// stripHeaders removes from the request upstream what the client must not say.
-// Names in pass stay, in exactly that spelling.
-func stripHeaders(h http.Header, pass map[string]bool) {
+// stripHeaders removes from the request upstream what the client must not say, and
+// the folded names in dropped. Names in pass stay, in exactly that spelling.
+func stripHeaders(h http.Header, pass, dropped map[string]bool) {
 	for name := range h {
-		if isProtected(name) && !pass[name] {
+		if isProtected(name, dropped) && !pass[name] {
 			delete(h, name)
 		}
 	}
 }
 
 // stripTrailers is stripHeaders for the fields behind a body.
-func stripTrailers(h http.Header, pass map[string]bool) {
+func stripTrailers(h http.Header, pass, dropped map[string]bool) {
 	for name := range h {
-		if isProtected(name) && !pass[name] || isCookieName(name) {
+		if isProtected(name, dropped) && !pass[name] || isCookieName(name) {
 			delete(h, name)
 		}
 	}
@@ -138,7 +140,8 @@ func setIdentity(h http.Header, login *auth.Login, token auth.Token) (left []str
 
 // setConnection tells the upstream where the request comes from. The chain in a
 // client's X-Forwarded-For is not carried on: note.Client is what is believed of it.
-func setConnection(h http.Header, note *web.Note, scheme, host string) {
+// Prefix is what the browser has in front of the paths that the upstream knows.
+func setConnection(h http.Header, note *web.Note, scheme, host, prefix string) {
 	h.Del("X-Forwarded-For")
 	if note.Client.IsValid() {
 		h["X-Forwarded-For"] = []string{note.Client.Unmap().WithZone("").String()}
@@ -146,6 +149,10 @@ func setConnection(h http.Header, note *web.Note, scheme, host string) {
 	h["X-Forwarded-Host"] = []string{host}
 	h["X-Forwarded-Proto"] = []string{scheme}
 	h["X-Request-Id"] = []string{note.ID}
+	h.Del("X-Forwarded-Prefix")
+	if prefix != "" {
+		h["X-Forwarded-Prefix"] = []string{prefix}
+	}
 }
 
 // isToken68 reports whether s can stand behind "Bearer " (RFC 6750 section 2.1).

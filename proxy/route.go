@@ -3,9 +3,11 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/inject"
 )
 
 // Route says which requests go to which upstream, and who may make them. It is
@@ -43,12 +45,22 @@ type Route struct {
 	// Origins may open WebSockets beside the route's own origin, such as
 	// "https://app.example.com".
 	Origins []string
+	// Rewrite is how paths look to the upstream.
+	Rewrite Rewrite
+	// RequestHeaders are set on what goes up. What a route sets no client is heard
+	// under, on any route.
+	RequestHeaders Headers
+	// AnswerHeaders are set on what comes back.
+	AnswerHeaders Headers
 	// Upstream is the way out.
 	Upstream *Upstream
 
 	label string
 	pass  map[string]bool // PassHeaders, canonical
 	allow []string        // Origins, as browsers write them
+
+	up, down headerLines
+	dropped  map[string]bool // folded names that clients must not send, beside the gateway's
 }
 
 // String returns the name of the route.
@@ -70,9 +82,15 @@ func (r *Route) prepare(i int) (faults []error) {
 			fault(fmt.Sprintf("match.methods[%d]", j), "%q is no method that is carried; methods are upper case, and CONNECT and TRACE never pass", m)
 		}
 	}
+	r.Rewrite.prepare(r.pattern(), r.PathChars, fault)
+	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)
+	r.down = r.AnswerHeaders.prepare("response_headers", inject.AnswerRefusal, fault)
 	r.pass = map[string]bool{}
 	for _, name := range r.PassHeaders {
 		r.pass[http.CanonicalHeaderKey(name)] = true
+		if slices.ContainsFunc(r.up.removed, func(n string) bool { return inject.Fold(n) == inject.Fold(name) }) {
+			fault("pass_headers", "%s is let through and set or removed by request_headers; keep one of the two", name)
+		}
 	}
 	r.allow = nil
 	for j, o := range r.Origins {

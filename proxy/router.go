@@ -73,6 +73,7 @@ func NewRouter(routes []*Route) (*Router, error) {
 	if faults != nil {
 		return nil, errors.Join(faults...)
 	}
+	setDropped(routes)
 	return rt, nil
 }
 

@@ -94,7 +94,7 @@ func parseTarget(s string) (target *url.URL, socket string, err error) {
 // address is where the request of c goes at this target.
 func (t *target) address(c *carriage) *url.URL {
 	u := &url.URL{Scheme: t.url.Scheme, Host: t.url.Host}
-	c.target.setURL(u, t.base)
+	c.up.setURL(u, t.base)
 	return u
 }
 
@@ -120,6 +120,6 @@ func (t *target) dialer(o *UpstreamOptions) func(ctx context.Context, network, a
 // roundTrip sends req by the line that it needs.
 func (t *target) roundTrip(req *http.Request, c *carriage) (*http.Response, error) {
 	c.to = t
-	req.URL = t.address(c)
+	req.URL, req.Host = t.address(c), c.route.Upstream.hostFor(c, t)
 	return t.lines.Load().of(req, c).RoundTrip(req)
 }

@@ -48,6 +48,8 @@ type UpstreamOptions struct {
 	// Host is the Host header sent. "" is the one that the browser sent, which is
 	// what most apps want: they build links from it and compare Origin with it.
 	Host string
+	// TargetHost sends the host of the target instead.
+	TargetHost bool
 	// ConnectTimeout bounds the connection, TLS included. Zero means 10 s.
 	ConnectTimeout time.Duration
 	// Timeout bounds the wait for the response header, counted from the end of
@@ -73,9 +75,11 @@ type Upstream struct {
 	targets []*target
 	direct  bool   // one target without limit: there is nothing to choose or to wait for
 	host    string // Host header; "" is the browser's
-	options UpstreamOptions
-	proxy   *httputil.ReverseProxy
-	log     *slog.Logger
+	// targetHost makes it the target's
+	targetHost bool
+	options    UpstreamOptions
+	proxy      *httputil.ReverseProxy
+	log        *slog.Logger
 
 	resolveEvery time.Duration
 
@@ -98,7 +102,7 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 	if _, _, ok := cleanHost(o.Host); !ok {
 		return nil, fmt.Errorf("host %q is no host name", o.Host)
 	}
-	u := &Upstream{host: o.Host, options: o, log: orDiscard(o.Log), resolveEvery: resolveEvery}
+	u := &Upstream{host: o.Host, targetHost: o.TargetHost, options: o, log: orDiscard(o.Log), resolveEvery: resolveEvery}
 	for _, one := range o.Targets {
 		t, err := newTarget(&u.options, one)
 		if err != nil {
@@ -108,7 +112,7 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 	}
 	u.direct = len(u.targets) == 1 && o.Connections == 0
 	u.proxy = &httputil.ReverseProxy{
-		Rewrite:        func(p *httputil.ProxyRequest) { carriageOf(p.In).rewrite(u, p) },
+		Rewrite:        func(p *httputil.ProxyRequest) { carriageOf(p.In).rewrite(p) },
 		ModifyResponse: func(res *http.Response) error { return carriageOf(res.Request).modify(res) },
 		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { carriageOf(r).fail(u, w, err) },
 		Transport:      replay{u},
@@ -152,6 +156,17 @@ func (u *Upstream) String() string {
 		names[i] = t.name
 	}
 	return strings.Join(names, ", ")
+}
+
+// hostFor is the Host header of a request at t.
+func (u *Upstream) hostFor(c *carriage, t *target) string {
+	switch {
+	case u.targetHost:
+		return t.url.Host
+	case u.host != "":
+		return u.host
+	}
+	return c.host
 }
 
 func orDefault(d, or time.Duration) time.Duration {

@@ -22,7 +22,7 @@ func (m *Method) identity(claims map[string]any) auth.Identity {
 		id.User += id.Subject
 	}
 	for _, path := range m.cfg.Claims.Groups {
-		for _, g := range list(lookup(claims, path)) {
+		for _, g := range list(auth.Claim(claims, path)) {
 			if !slices.Contains(id.Groups, g) {
 				id.Groups = append(id.Groups, g)
 			}
@@ -43,7 +43,7 @@ func (m *Method) vouched(claims map[string]any, address string) bool {
 // have typed in at the provider is nobody's name.
 func (m *Method) userName(claims map[string]any) string {
 	for _, path := range m.cfg.Claims.User {
-		name, _ := lookup(claims, path).(string)
+		name, _ := auth.Claim(claims, path).(string)
 		isAddress := path == "email" || slices.Contains(m.cfg.Claims.Email, path)
 		if name != "" && (!isAddress || m.cfg.TrustEmail || m.vouched(claims, name)) {
 			return name
@@ -54,35 +54,11 @@ func (m *Method) userName(claims map[string]any) string {
 
 func (m *Method) first(claims map[string]any, paths []string) string {
 	for _, path := range paths {
-		if s, ok := lookup(claims, path).(string); ok && s != "" {
+		if s, ok := auth.Claim(claims, path).(string); ok && s != "" {
 			return s
 		}
 	}
 	return ""
-}
-
-// lookup finds a claim by its name, which may have dots and slashes in it, or
-// else by a dotted path.
-func lookup(claims map[string]any, path string) any {
-	if v, ok := claims[path]; ok {
-		return v
-	}
-	name, rest, ok := strings.Cut(path, ".")
-	for ; ok; name, rest, ok = cutNext(name, rest) {
-		if inner, isMap := claims[name].(map[string]any); isMap {
-			if v := lookup(inner, rest); v != nil {
-				return v
-			}
-		}
-	}
-	return nil
-}
-
-// cutNext moves the cut to the next dot: "https://a.b/roles.x" has its name
-// before the last one.
-func cutNext(name, rest string) (string, string, bool) {
-	more, after, ok := strings.Cut(rest, ".")
-	return name + "." + more, after, ok
 }
 
 // isTrue also takes the text "true", which some providers write.

@@ -134,6 +134,28 @@ func TestUpstreamGuide(t *testing.T) {
 	}
 }
 
+// TestRewritingGuide: its configs are sound.
+func TestRewritingGuide(t *testing.T) {
+	b, err := os.ReadFile("../../docs/rewriting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(b), -1)
+	if len(blocks) != 3 {
+		t.Errorf("got %d configs, want 3: prefixes, any path, and headers", len(blocks))
+	}
+	const rest = "public_url: https://apps.example.com\nidentity: [{ local: { users_file: users.yaml } }]\n"
+	for _, block := range blocks {
+		cfg, err := config.Parse("rewriting.md", []byte(rest+block[1]), func(string) (string, bool) { return "", false })
+		if err == nil {
+			err = check(cfg)
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+	}
+}
+
 // TestFrontDoorGuide: its configs are sound, and the events that it names are told.
 func TestFrontDoorGuide(t *testing.T) {
 	b, err := os.ReadFile("../../docs/front-door.md")

@@ -22,13 +22,14 @@ type wayOut struct {
 	*proxy.Upstream
 	config   *config.Upstream
 	timeouts config.Timeouts
+	host     string
 }
 
 // of returns the upstream of a route, made if no route before it has the same. A
 // nil log is for checking alone: the files that it names need not be there.
 func (all *waysOut) of(r *config.Route, log *slog.Logger) (*proxy.Upstream, error) {
 	for _, u := range *all {
-		if u.timeouts == r.Timeouts && reflect.DeepEqual(u.config, r.Upstream) {
+		if u.timeouts == r.Timeouts && u.host == r.Host && reflect.DeepEqual(u.config, r.Upstream) {
 			return u.Upstream, nil
 		}
 	}
@@ -40,7 +41,7 @@ func (all *waysOut) of(r *config.Route, log *slog.Logger) (*proxy.Upstream, erro
 	if err != nil {
 		return nil, err
 	}
-	*all = append(*all, &wayOut{way, r.Upstream, r.Timeouts})
+	*all = append(*all, &wayOut{way, r.Upstream, r.Timeouts, r.Host})
 	return way, nil
 }
 
@@ -55,6 +56,13 @@ func upstreamOptions(r *config.Route, log *slog.Logger) (proxy.UpstreamOptions, 
 		Balance: balances[u.Balance], Sticky: u.Sticky == "session", EjectAfter: u.Eject.After, EjectFor: u.Eject.For,
 		SlowStart: u.SlowStart, Retries: u.Retries, Connections: u.Connections, Protocol: protocols[u.Protocol],
 		ConnectTimeout: r.Timeouts.Connect, Timeout: r.Timeouts.ResponseHeader, IdleTimeout: r.Timeouts.Idle, Log: log,
+	}
+	switch r.Host {
+	case "", config.HostPreserve:
+	case config.HostUpstream:
+		o.TargetHost = true
+	default:
+		o.Host = r.Host
 	}
 	if o.Timeout == 0 {
 		o.Timeout = -1 // the file's zero is none
