@@ -2,9 +2,13 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -44,7 +48,7 @@ func (u *Upstream) States() []TargetState {
 func (u *Upstream) judge(ctx context.Context, t *target, c *carriage, res *http.Response, err error) {
 	switch {
 	case err != nil:
-		if ctx.Err() != nil || c.bodyErr.Load() != nil {
+		if ctx.Err() != nil || c.bodyErr.Load() != nil || !isTargets(err) {
 			return
 		}
 	case res.StatusCode >= http.StatusBadGateway && res.StatusCode <= http.StatusGatewayTimeout:
@@ -56,6 +60,32 @@ func (u *Upstream) judge(ctx context.Context, t *target, c *carriage, res *http.
 		return
 	}
 	u.failed(t, err)
+}
+
+// isTargets reports whether an error tells of the target: it was not reached, was
+// silent, or broke off. A transport also refuses what a client made of a request, and
+// an app closes on a body that does not come; neither is the target's failure.
+func isTargets(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op != "write" && op.Op != "readfrom"
+	}
+	if _, ok := errors.AsType[net.Error](err); ok || isTLS(err) {
+		return true
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isTimeout(err) {
+		return true
+	}
+	// These have no types of their own.
+	text := err.Error()
+	return strings.Contains(text, "server closed") || strings.Contains(text, "malformed HTTP") || strings.Contains(text, "GOAWAY") ||
+		strings.Contains(text, "stream error")
+}
+
+func isTLS(err error) bool {
+	_, header := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+	return header || alert || certificate
 }
 
 // failed notes a failure of t.
@@ -79,6 +109,7 @@ func (u *Upstream) eject(t *target, fails int, cause error) {
 	t.ejected = now.Add(orDefault(u.options.EjectFor, ejectFor))
 	u.log.Warn("a target fails and gets no requests for a while", "upstream", t.name, "failures", fails,
 		"for", orDefault(u.options.EjectFor, ejectFor), "err", cause)
+	u.admit()
 }
 
 // inOrder reports whether t is to be used. A target whose time is over comes

@@ -89,6 +89,7 @@ func (u *Upstream) setHealth(t *target, sick error) {
 	defer u.mu.Unlock()
 	was := t.sick
 	t.sick = sick
+	defer u.admit() // before mu is free
 	switch {
 	case was == nil && sick != nil:
 		u.log.Warn("a target fails its health checks", "upstream", t.name, "err", sick)

@@ -68,13 +68,9 @@ func (u *Upstream) stickyKey(c *carriage) string {
 
 // waiter is a request that waits for a target to have room.
 type waiter struct {
-	only  *target   // the one that it is tied to; nil takes any
+	key   string    // that it is tied to its target by, or ""
 	tried []*target // those that it was at
 	given chan *target
-}
-
-func (w *waiter) takes(t *target) bool {
-	return (w.only == nil || w.only == t) && !slices.Contains(w.tried, t)
 }
 
 // take chooses a target and counts the request among those under way there,
@@ -92,10 +88,7 @@ func (u *Upstream) take(ctx context.Context, key string, tried []*target) (*targ
 		u.mu.Unlock()
 		return t, nil
 	}
-	w := &waiter{tried: tried, given: make(chan *target, 1)}
-	if key != "" {
-		w.only = t
-	}
+	w := &waiter{key: key, tried: tried, given: make(chan *target, 1)}
 	u.waiters = append(u.waiters, w)
 	u.mu.Unlock()
 
@@ -128,14 +121,21 @@ func (u *Upstream) take(ctx context.Context, key string, tried []*target) (*targ
 func (u *Upstream) release(t *target) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.waiters) > 0 && (u.inOrder(t, time.Now()) || u.allOut) {
-		for i, w := range u.waiters {
-			if w.takes(t) {
-				u.waiters = slices.Delete(u.waiters, i, i+1)
-				w.given <- t
-				return
-			}
-		}
-	}
 	t.busy--
+	u.admit()
+}
+
+// admit lets in who waits and can be served now: something has got room, or a target
+// went or came back. The mutex is held.
+func (u *Upstream) admit() {
+	now := time.Now()
+	u.waiters = slices.DeleteFunc(u.waiters, func(w *waiter) bool {
+		t, full := u.choose(now, w.key, w.tried)
+		if t == nil || full {
+			return false
+		}
+		t.busy++
+		w.given <- t
+		return true
+	})
 }
