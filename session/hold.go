@@ -19,6 +19,9 @@ type hold struct {
 	done   sync.WaitGroup
 }
 
+// errUnsettled reports a store that is out of reach again and again.
+var errUnsettled = errors.New("it was out of reach again a moment ago")
+
 // hold gets the lease on the session of e, waiting for whoever has it. The
 // session it returns is what the store had under the lease. The hold is nil
 // where need says that there is nothing left to do.
@@ -32,10 +35,14 @@ func (m *Manager) hold(ctx context.Context, e *entry, h handle, need func(*loade
 		}
 	})
 	defer stop()
-	for {
+	for waited := false; ; {
 		// Who remembers more than the store puts it back first, and who had the lease
 		// takes it back.
 		if calm := m.unrest(); calm > 0 {
+			if waited { // it comes and goes, and people wait for us
+				return nil, loaded{}, errUnsettled
+			}
+			waited = true
 			if err := wait(ctx, nil, calm); err != nil {
 				return nil, loaded{}, err
 			}
