@@ -80,7 +80,7 @@ var mutants = []mutant{
 	{name: "the record not read again under the lease", few: 3000, changes: []change{
 		{"hold.go", "l, err := m.opened(ctx, h.key, e.key, leased.Record, asked)\n\t\tif errors.Is(err, ErrConflict) {",
 			"l, err := m.opened(ctx, h.key, e.key, leased.Record, asked)\n\t\tif first == nil {\n\t\t\tfirst = &l\n\t\t}\n\t\tl, need = *first, func(*loaded) bool { return true }\n\t\tif errors.Is(err, ErrConflict) {"},
-		{"hold.go", "\tdefer stop()\n\tfor {", "\tdefer stop()\n\tvar first *loaded\n\tif l, err := m.load(ctx, h); err == nil {\n\t\tfirst = &l\n\t}\n\tfor {"}}},
+		{"hold.go", "\tdefer stop()\n", "\tdefer stop()\n\tvar first *loaded\n\tif l, err := m.load(ctx, h); err == nil {\n\t\tfirst = &l\n\t}\n"}}},
 	{name: "a renewal on the request's context", few: 3000, changes: []change{
 		{"authenticate.go", "\tl.entry.use(l.now)\n\tstored := l.stored()", "\tl.entry.use(l.now)\n\tl.entry.asking = ctx\n\tstored := l.stored()"},
 		{"manager.go", "type entry struct {\n", "type entry struct {\n\tasking context.Context\n"},
@@ -110,6 +110,14 @@ var mutants = []mutant{
 		{"heal.go", "m.unrest() > 0 {\n\t\treturn loaded{}, errUnrest", "false {\n\t\treturn loaded{}, errUnrest"}}},
 }
 
+// TestMutantsFit: what they change stands in the code. Whether the simulation notices them
+// takes minutes, and is asked by make simulate.
+func TestMutantsFit(t *testing.T) {
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) { m.overlay(t) })
+	}
+}
+
 func TestSimulationNotices(t *testing.T) {
 	if os.Getenv("EVERGATE_MUTANTS") == "" {
 		t.Skip("SKIPPED: each mutant is built and run, which takes minutes; make simulate does it")
@@ -135,11 +143,11 @@ func TestSimulationNotices(t *testing.T) {
 	}
 }
 
-// build makes the test program of the changed package.
-func (m *mutant) build(t *testing.T) string {
+// overlay writes the changed files to dir, and returns them by the path that each
+// stands for.
+func (m *mutant) overlay(t *testing.T) (dir string, replace map[string]string) {
 	t.Helper()
-	dir := t.TempDir()
-	replace := map[string]string{}
+	dir, replace = t.TempDir(), map[string]string{}
 	for _, c := range m.changes {
 		path, err := filepath.Abs(c.file)
 		if err != nil {
@@ -161,6 +169,13 @@ func (m *mutant) build(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	return dir, replace
+}
+
+// build makes the test program of the changed package.
+func (m *mutant) build(t *testing.T) string {
+	t.Helper()
+	dir, replace := m.overlay(t)
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
