@@ -62,7 +62,8 @@
 // would send every client that makes one request at a time round a 307 at each rotation.
 // Likewise a session ends whose grant was on the wire, or could not be stored, when its
 // gateway was killed (R10), and one whose renewal both the store and every gateway that
-// knew of it have lost.
+// knew of it have lost. And where a store loses a sign-out, a gateway that had not heard of
+// it yet may serve the session once more in the second until whoever made it makes it again.
 //
 // What follows, and must stay true:
 //

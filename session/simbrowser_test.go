@@ -103,7 +103,9 @@ func (b *simBrowser) send(how simSend) {
 		}
 		r := w.pick()
 		asked := time.Now()
-		revoked := w.revokedFor(simLag) // from when on every replica knows
+		// From when on every replica knows; a sign-out that the store has lost is made
+		// again within a second or so.
+		revoked := w.revokedFor(simLag) && !(w.plan.loses && w.db.awayLately())
 		login, err := r.m.Authenticate(simRequest(ctx, how.method, cookie, probe))
 		if r.method.wire(0) { // its replica died, and the connection with it
 			time.Sleep(w.random(time.Second))
