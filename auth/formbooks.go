@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 const (
@@ -53,7 +55,7 @@ func (b *formBooks) enter(id string, addr netip.Addr, size int) (evicted []strin
 		return nil, errFormsClosed
 	}
 	b.strikeOver()
-	e := &formEntry{id: id, from: network(addr), until: b.now().Add(formTTL), size: size + formOverhead}
+	e := &formEntry{id: id, from: web.Network(addr), until: b.now().Add(formTTL), size: size + formOverhead}
 	if theirs := b.from[e.from]; len(theirs) >= maxFormsFrom {
 		evicted = append(evicted, theirs[0].id)
 		b.strike(theirs[0])
@@ -141,16 +143,4 @@ func (b *formBooks) schedule() {
 		b.strikeOver()
 		b.schedule()
 	})
-}
-
-// network is who counts as one client: an IPv4 address, or the /64 that one
-// subscriber of IPv6 has to themselves.
-func network(a netip.Addr) netip.Prefix {
-	a = a.Unmap()
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	p, _ := a.Prefix(bits) // the zero Prefix where the address is unknown
-	return p
 }

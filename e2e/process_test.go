@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/evergate/evergate/session/redis/redistest"
+	"github.com/evergate/evergate/internal/freeport"
 )
 
 // process is a program that a test started, and ends.
@@ -113,7 +113,11 @@ func evergate(t *testing.T, dir, stdin string, args ...string) string {
 // freePort returns a loopback port that nobody listens on now.
 func freePort(t *testing.T) string {
 	t.Helper()
-	return strconv.Itoa(redistest.FreePort(t))
+	port, err := freeport.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.Itoa(port)
 }
 
 // output collects what a program writes while it runs.

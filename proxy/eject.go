@@ -72,7 +72,7 @@ func isTargets(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok || isTLS(err) {
 		return true
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isTimeout(err) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
 	}
 	// These have no types of their own.

@@ -164,8 +164,11 @@ func (m *Manager) stands(ctx context.Context, l *loaded) error {
 // errNoMethod reports a session whose provider is not configured here.
 var errNoMethod = errors.New("its provider is not configured")
 
-func (m *Manager) check(login *auth.Login) error {
-	method, ok := m.cfg.Methods[login.Identity.Provider]
+func (m *Manager) check(login *auth.Login) error { return check(m.cfg.Methods, login) }
+
+// check asks the method that a session came by whether it still stands.
+func check(methods map[string]auth.Refresher, login *auth.Login) error {
+	method, ok := methods[login.Identity.Provider]
 	if !ok {
 		return fmt.Errorf("provider %s: %w", login.Identity.Provider, errNoMethod)
 	}

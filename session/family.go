@@ -141,7 +141,7 @@ func (f Family) forward(u Use, now time.Time) Family {
 func (f Family) sighted(u Use, now time.Time, rules Rules) (Family, bool, Verdict) {
 	i := slices.IndexFunc(f.Children, func(s Sight) bool { return s.Child == u.Child })
 	if i < 0 {
-		children := slices.Clone(f.Children)
+		children := slices.Clip(f.Children)
 		if len(children) >= MaxChildren {
 			// One that nobody has used for a while makes room: the jar's own must not be
 			// the one that is left out, or nothing would ever settle.
@@ -149,7 +149,7 @@ func (f Family) sighted(u Use, now time.Time, rules Rules) (Family, bool, Verdic
 			if now.Sub(children[idle].Last) <= rules.Grace+rules.coarse() {
 				return f, false, Serve
 			}
-			children = slices.Delete(children, idle, idle+1)
+			children = slices.Delete(slices.Clone(children), idle, idle+1)
 		}
 		f.Children = append(children, Sight{u.Child, now, now})
 		return f, true, Serve

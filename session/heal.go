@@ -49,15 +49,15 @@ func (m *Manager) putBack(ctx context.Context, l loaded, at version) (loaded, er
 // absent is the answer where the store, asked then, has no record: the session has
 // ended, or the store has lost it. The error is ErrConflict where it has one by now.
 func (m *Manager) absent(ctx context.Context, key Key, dk DataKey, cause error, asked time.Time) (loaded, error) {
-	at, _ := m.peek(key)
-	if !errors.Is(cause, ErrDeleted) && m.confirmedSince(key, asked) {
+	at, known := m.peek(key)
+	deleted := errors.Is(cause, ErrDeleted)
+	switch {
+	case !deleted && !known.answered.Before(asked):
 		return loaded{}, ErrConflict // somebody has put it back meanwhile
-	}
-	if at.state == nil && !errors.Is(cause, ErrDeleted) && m.unrest() > 0 {
+	case !deleted && at.state == nil && m.unrest() > 0:
 		return loaded{}, errUnrest
-	}
-	if errors.Is(cause, ErrDeleted) || at.state == nil || at.dk != dk || !m.mayBeLost(key) {
-		m.gone(key, auth.Ended, errors.Is(cause, ErrDeleted))
+	case deleted || at.state == nil || at.dk != dk || !m.mayBeLost(key):
+		m.gone(key, auth.Ended, deleted)
 		return loaded{}, cause
 	}
 	now, err := m.cfg.Store.Now(ctx)
@@ -93,19 +93,6 @@ func (e *entry) confirmed(asked, answered time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.checked, e.answered = asked, answered
-}
-
-// confirmedSince reports whether the store has said since then that it had the session.
-func (m *Manager) confirmedSince(key Key, then time.Time) bool {
-	m.mu.Lock()
-	e := m.entries[key]
-	m.mu.Unlock()
-	if e == nil {
-		return false
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return !e.answered.Before(then)
 }
 
 // unrest returns for how much longer nobody should renew or rotate.

@@ -124,6 +124,8 @@ type known struct {
 	changes uint64 // how often it is known to have changed
 	atLeast uint64 // the store has had a version as high
 	deleted bool   // it was deleted by us, or we were told so
+	// answered is when the store last said that it had the record.
+	answered time.Time
 }
 
 func (m *Manager) peek(key Key) (version, known) {
@@ -135,7 +137,7 @@ func (m *Manager) peek(key Key) (version, known) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.at, known{changes: e.changes, atLeast: e.atLeast, deleted: e.deleted}
+	return e.at, known{changes: e.changes, atLeast: e.atLeast, deleted: e.deleted, answered: e.answered}
 }
 
 // gone marks a session as ended that the store does not have any more, and

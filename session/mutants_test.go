@@ -101,13 +101,13 @@ var mutants = []mutant{
 	{name: "no calm after the store was away", few: 3000, plan: "lossy", changes: []change{
 		{"heal.go", "return max(0, min(calmTime, calmTime-now.Sub(m.since)))", "return 0"}}},
 	{name: "a revoked session is put back", few: 3000, plan: "lossy sign-out", changes: []change{
-		{"heal.go", "if errors.Is(cause, ErrDeleted) ||", "if false ||"},
+		{"heal.go", "case deleted || at.state", "case false || at.state"},
 		{"heal.go", "!m.mayBeLost(key)", "false"}, {"load.go", "if known.deleted {", "if false {"},
 		{"simstore_test.go", "if old.deleted || version != prev", "if version != prev"}}},
 	{name: "a revocation that the store lost is not made again", few: 3000, plan: "lossy sign-out", changes: []change{
 		{"heal.go", "return m.cfg.Store.Delete(ctx, e.key)", "return nil"}, {"load.go", "if known.deleted {", "if false {"}}},
 	{name: "a session that the store lost is said to have ended", few: 3000, plan: "lossy sign-out", changes: []change{
-		{"heal.go", "m.unrest() > 0 {\n\t\treturn loaded{}, errUnrest", "false {\n\t\treturn loaded{}, errUnrest"}}},
+		{"heal.go", "m.unrest() > 0:\n\t\treturn loaded{}, errUnrest", "false:\n\t\treturn loaded{}, errUnrest"}}},
 }
 
 // TestMutantsFit: what they change stands in the code. Whether the simulation notices them

@@ -83,16 +83,7 @@ func (s *Stateless) stands(ctx context.Context, k *kept) error {
 	return k.absent()
 }
 
-func (s *Stateless) check(login *auth.Login) error {
-	method, ok := s.cfg.Methods[login.Identity.Provider]
-	if !ok {
-		return &auth.Refused{Reason: "provider " + login.Identity.Provider + " is not configured any more"}
-	}
-	if c, ok := method.(auth.Checker); ok {
-		return c.Check(login)
-	}
-	return nil
-}
+func (s *Stateless) check(login *auth.Login) error { return check(s.cfg.Methods, login) }
 
 // use moves the idle clock.
 func (k *kept) use(now time.Time) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
 )
 
 // SharedThrottle is a Throttle whose counts lie on a Shelf, so that gateways count
@@ -52,7 +53,7 @@ type counter struct {
 func (t *SharedThrottle) attempt(ctx context.Context, account string, addr netip.Addr) (time.Duration, func(outcome) error, error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedTime)
 	defer cancel()
-	source := sourceOf(addr).String() // it holds no zero byte, so no two names meet
+	source := web.Network(addr).String() // it holds no zero byte, so no two names meet
 	friend := "friend\x00" + source + "\x00" + account
 	a := &counter{name: "account\x00" + account, free: freeFailures, friend: friend}
 	s := &counter{name: "source\x00" + source, free: freeFailures * sourceAllowance}

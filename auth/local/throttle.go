@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // Guard decides whether an attempt to sign in is looked at. There are two: a Throttle,
@@ -78,7 +80,7 @@ func NewThrottle(now func() time.Time) *Throttle {
 
 // attempt implements Guard.
 func (t *Throttle) attempt(_ context.Context, account string, addr netip.Addr) (wait time.Duration, done func(outcome) error, err error) {
-	source := sourceOf(addr)
+	source := web.Network(addr)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
@@ -153,18 +155,4 @@ func bound[K comparable, V any](m map[K]V) {
 		}
 		delete(m, k)
 	}
-}
-
-// sourceOf is what one household or machine can choose its address from.
-func sourceOf(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	p, err := addr.Prefix(bits)
-	if err != nil { // no address is known: all of those share one
-		return netip.Prefix{}
-	}
-	return p
 }

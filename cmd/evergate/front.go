@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -28,13 +27,9 @@ func buildCertificates(cfg *config.Config, log *slog.Logger) (door.Certificates,
 	case t.ACME != nil:
 		o := door.ACMEOptions{Hosts: cfg.Hosts(), Email: t.ACME.Email, Directory: t.ACME.Directory.String(), Dir: filepath.Join(cfg.DataDir, "acme"), Log: log}
 		if t.ACME.CAFile != "" {
-			pem, err := os.ReadFile(t.ACME.CAFile)
-			if err != nil {
-				return nil, fmt.Errorf("tls.acme.ca_file: %w", err)
-			}
-			o.Roots = x509.NewCertPool()
-			if !o.Roots.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("tls.acme.ca_file: there is no certificate (PEM) in %s", t.ACME.CAFile)
+			var err error
+			if o.Roots, err = readRoots(t.ACME.CAFile); err != nil {
+				return nil, fmt.Errorf("tls.acme.%w", err)
 			}
 		}
 		return door.NewACME(o)

@@ -100,9 +100,15 @@ routes:
 func (g *frontGate) start(front ...string) {
 	g.Helper()
 	args := append(front, g.bin, "serve", "--config", filepath.Join(g.dir, "evergate.yaml"))
-	g.cmd = exec.Command(args[0], args[1:]...)
+	g.run(exec.Command(args[0], args[1:]...), g.env...)
+}
+
+// run runs cmd until the test ends, with env besides the test's own.
+func (g *frontGate) run(cmd *exec.Cmd, env ...string) {
+	g.Helper()
+	g.cmd = cmd
 	g.cmd.Stderr = &g.out
-	g.cmd.Env = append(os.Environ(), g.env...)
+	g.cmd.Env = append(os.Environ(), env...)
 	if err := g.cmd.Start(); err != nil {
 		g.Fatal(err)
 	}

@@ -65,13 +65,9 @@ func buildRedis(r *config.Redis, log *slog.Logger) (session.Store, error) {
 func clientTLS(name, caFile, certFile, keyFile string) (*tls.Config, error) {
 	c := &tls.Config{ServerName: name, MinVersion: tls.VersionTLS12}
 	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca_file: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file: there is no certificate (PEM) in %s", caFile)
+		var err error
+		if c.RootCAs, err = readRoots(caFile); err != nil {
+			return nil, err
 		}
 	}
 	if certFile != "" {
@@ -82,6 +78,19 @@ func clientTLS(name, caFile, certFile, keyFile string) (*tls.Config, error) {
 		c.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
+}
+
+// readRoots reads the authorities that a ca_file names, as its error says too.
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("ca_file: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ca_file: there is no certificate (PEM) in %s", file)
+	}
+	return roots, nil
 }
 
 // readable asks the store for a session that nobody has.

@@ -63,13 +63,8 @@ func providerConfig(cfg *config.Config, o *config.OIDC) (oidc.Config, error) {
 		return c, err
 	}
 	if o.CAFile != "" {
-		text, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return c, fmt.Errorf("provider %s: ca_file: %w", o.Name, err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return c, fmt.Errorf("provider %s: ca_file: there is no certificate (PEM) in %s", o.Name, o.CAFile)
+		if c.RootCAs, err = readRoots(o.CAFile); err != nil {
+			return c, fmt.Errorf("provider %s: %w", o.Name, err)
 		}
 	}
 	return c, nil

@@ -16,8 +16,8 @@ import (
 	"github.com/evergate/evergate/config"
 )
 
-// wired builds a gateway with these routes and serves it.
-func wired(t *testing.T, routes string) *httptest.Server {
+// wired builds a gateway with these routes, as a config file has them.
+func wired(t *testing.T, routes string) *gateway {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "evergate.yaml")
@@ -35,13 +35,19 @@ func wired(t *testing.T, routes string) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(g.Public)
 	t.Cleanup(func() {
-		server.Close()
 		if err := g.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	return g
+}
+
+// served is a gateway with these routes, on a listener.
+func served(t *testing.T, routes string) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(wired(t, routes).Public)
+	t.Cleanup(server.Close)
 	return server
 }
 
@@ -75,7 +81,7 @@ func TestRewritingIsWired(t *testing.T) {
 	}))
 	defer app.Close()
 	addr := strings.TrimPrefix(app.URL, "http://")
-	server := wired(t, fmt.Sprintf(`
+	server := served(t, fmt.Sprintf(`
   - { public: true, match: { path: /w/ }, strip_prefix: /w, add_prefix: /app, upstream: %[1]q }
   - { public: true, match: { path: /u/ }, strip_prefix: /u, add_prefix: /app, host: upstream, upstream: %[1]q }
   - { public: true, match: { path: /r/ }, rewrite: { path: "^/r/(?P<page>.*)$", to: "/app/$${page}/$1" }, upstream: %[1]q }
@@ -113,7 +119,7 @@ func TestHeadersAreWired(t *testing.T) {
 		fmt.Fprintf(w, "%s|%s|%s|%s", r.Header["X-Route"], r.Header["X-User"], r.Header["User-Agent"], r.Header["X-Many"])
 	}))
 	defer app.Close()
-	server := wired(t, fmt.Sprintf(`
+	server := served(t, fmt.Sprintf(`
   - public: true
     name: first
     request_headers: { set: { X-Route: "{route.name}", X-User: "{user}" }, add: { X-Many: a }, remove: [User-Agent] }

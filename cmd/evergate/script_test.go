@@ -6,11 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/evergate/evergate/internal/freeport"
 )
 
 // TestMain lets scripts run this very binary as `evergate`.
@@ -41,13 +44,8 @@ func TestScripts(t *testing.T) {
 }
 
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
+	port, err := freeport.Find()
+	return strconv.Itoa(port), err
 }
 
 // await waits until something listens: await ADDRESS.

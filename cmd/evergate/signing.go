@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
-	"time"
 
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/session"
@@ -24,23 +21,20 @@ func buildKeys(cfg *config.Config, store session.Store, ring *session.Ring, log 
 		return token.OpenKeys(files, cfg.AccessToken.Algorithm)
 	}
 	return token.ShareKeys(token.Sharing{
-		Shelf: keyShelf{session.Vault{Store: store, Ring: ring}}, Algorithm: cfg.AccessToken.Algorithm,
+		Shelf: keyShelf{shelf{session.Vault{Store: store, Ring: ring}}}, Algorithm: cfg.AccessToken.Algorithm,
 		Every: cfg.AccessToken.RotateKeys, Import: files, Log: log,
 	})
 }
 
 // keyShelf is the token.Shelf in a session store.
-type keyShelf struct{ vault session.Vault }
+type keyShelf struct{ shelf }
 
 const signingKeys = "signing keys"
 
 // Load implements token.Shelf. It seals the keys anew when the ring has another first
 // key, once a minute, so that the old one can be taken away.
 func (s keyShelf) Load(ctx context.Context, atLeast uint64) ([]byte, uint64, error) {
-	value, version, err := s.vault.LoadNewer(ctx, signingKeys, atLeast)
-	if errors.Is(err, session.ErrUnknownKey) {
-		return nil, 0, fmt.Errorf("%w; bring that key back in keys.files", err)
-	}
+	value, version, err := s.shelf.Load(ctx, signingKeys, atLeast)
 	if err == nil && version > 0 {
 		_ = s.vault.Reseal(ctx, signingKeys) // the keys are known all the same, and there is a next time
 	}
@@ -49,12 +43,5 @@ func (s keyShelf) Load(ctx context.Context, atLeast uint64) ([]byte, uint64, err
 
 // Save implements token.Shelf.
 func (s keyShelf) Save(ctx context.Context, prev uint64, value []byte) (bool, error) {
-	err := s.vault.Save(ctx, signingKeys, prev, value, 0)
-	if errors.Is(err, session.ErrConflict) {
-		return false, nil
-	}
-	return err == nil, err
+	return s.shelf.Save(ctx, signingKeys, prev, value, 0)
 }
-
-// Now implements token.Shelf.
-func (s keyShelf) Now(ctx context.Context) (time.Time, error) { return s.vault.Store.Now(ctx) }

@@ -152,7 +152,7 @@ func TestSigningKeysFollowTheRing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shelf, ctx := keyShelf{session.Vault{Store: memory.New(), Ring: ring}}, t.Context()
+	shelf, ctx := keyShelf{shelf{session.Vault{Store: memory.New(), Ring: ring}}}, t.Context()
 	if ok, err := shelf.Save(ctx, 0, []byte("x")); !ok || err != nil {
 		t.Fatal(ok, err)
 	}

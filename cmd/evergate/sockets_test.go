@@ -30,20 +30,9 @@ func (g *frontGate) hand(names string, ports ...string) {
 		files = append(files, f)
 		defer f.Close()
 	}
-	g.cmd = exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" serve --config "$1"`, g.bin, g.dir+"/evergate.yaml")
-	g.cmd.Stderr = &g.out
-	g.cmd.ExtraFiles = files
-	g.cmd.Env = append(os.Environ(), "LISTEN_FDS="+string(rune('0'+len(ports))), "LISTEN_FDNAMES="+names)
-	if err := g.cmd.Start(); err != nil {
-		g.Fatal(err)
-	}
-	g.Cleanup(func() {
-		_ = g.cmd.Process.Kill()
-		_ = g.cmd.Wait()
-		if g.Failed() {
-			g.Logf("the gateway said:\n%s", &g.out)
-		}
-	})
+	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" serve --config "$1"`, g.bin, g.dir+"/evergate.yaml")
+	cmd.ExtraFiles = files
+	g.run(cmd, "LISTEN_FDS="+string(rune('0'+len(ports))), "LISTEN_FDNAMES="+names)
 }
 
 // elsewhere is a config whose own addresses are taken, so that only sockets that are

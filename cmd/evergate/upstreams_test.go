@@ -3,17 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/evergate/evergate/config"
 )
 
 // TestReadyzShowsTargets: each with what is wrong with it, and none makes the
@@ -28,35 +23,12 @@ func TestReadyzShowsTargets(t *testing.T) {
 	defer app.Close()
 	dead := httptest.NewServer(nil)
 	dead.Close()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "evergate.yaml")
 	way := fmt.Sprintf("{ targets: [%q, %q], health: { path: /healthz, interval: 1h, unhealthy_after: 1 } }", app.URL, dead.URL)
-	text := fmt.Sprintf(`public_url: http://localhost:8080
-identity: [ local: { users_file: users.yaml } ]
-routes:
-  - { public: true, match: { path: /a/ }, upstream: %s }
+	g := wired(t, fmt.Sprintf(`  - { public: true, match: { path: /a/ }, upstream: %s }
   - { public: true, match: { path: /b/ }, upstream: %s }
   - { public: true, match: { path: /c/ }, upstream: %s, timeouts: { idle: 5s } }
   - upstream: %s
-`, way, way, strings.Replace(way, "1h", "30m", 1), dead.URL)
-	for name, text := range map[string]string{file: text, filepath.Join(dir, "users.yaml"): "users: {}\n"} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cfg, err := config.Load(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := build(cfg, slog.New(slog.DiscardHandler), parts{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+`, way, way, strings.Replace(way, "1h", "30m", 1), dead.URL))
 	type part struct {
 		OK     bool
 		Reason string

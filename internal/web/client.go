@@ -68,6 +68,19 @@ func forwardedFor(h http.Header, peer netip.Addr, trusted []netip.Prefix) netip.
 	return client // all are trusted: the farthest is who asked
 }
 
+// Network is who counts as one client: an IPv4 address, or the /64 of IPv6 that one
+// subscriber has to themselves and takes any address out of. The zero Prefix is an
+// address that is not known; all of those share it.
+func Network(a netip.Addr) netip.Prefix {
+	a = a.Unmap()
+	bits := 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, _ := a.Prefix(bits) // a length that fits; a zone is dropped
+	return p
+}
+
 func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 	for _, p := range prefixes {
 		if p.Contains(a) {

@@ -45,8 +45,7 @@ func (s *Store) did(ctx context.Context, what string, err error) error {
 		s.lost.Store(true)
 		if _, reply := rueidis.IsRedisErr(err); reply {
 			s.breaks() // it is loading, or no master any more
-		}
-		if _, reply := rueidis.IsRedisErr(err); !reply {
+		} else {
 			s.down.Store(time.Now().Add(downTime).UnixNano())
 		}
 		return s.outage(what, err)

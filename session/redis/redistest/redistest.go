@@ -5,7 +5,6 @@ package redistest
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/evergate/evergate/internal/freeport"
 )
 
 // Server is one running server.
@@ -201,18 +202,12 @@ func Sentinels(t testing.TB, name string) (master, replica *Server, sentinels []
 	return nil, nil, nil
 }
 
-// FreePort returns a port that was free a moment ago. It is none of those that the
-// system gives to outgoing connections, which would be taken again at once where there
-// are many; and a Cluster's bus may add 10,000.
+// FreePort is freeport.Find for a test.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		port := 10_000 + rand.IntN(12_000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
+	port, err := freeport.Find()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free between 10,000 and 22,000")
-	return 0
+	return port
 }

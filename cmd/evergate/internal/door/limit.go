@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // sayEvery is how often one kind of trouble with connections is told: a flood of
@@ -58,7 +60,7 @@ func (l *limiter) admit(addr net.Addr) (release func(), ok bool) {
 	if l.most == 0 || !ip.IsValid() || isTrusted(l.trusted, ip) {
 		return nil, true
 	}
-	who := holder(ip)
+	who := web.Network(ip)
 	l.mu.Lock()
 	if ok = l.open[who] < l.most; ok {
 		l.open[who]++
@@ -76,17 +78,6 @@ func (l *limiter) admit(addr net.Addr) (release func(), ok bool) {
 			delete(l.open, who)
 		}
 	}), true
-}
-
-// holder is what one client has: an address, or in IPv6 the /64 out of which it
-// takes any it likes.
-func holder(ip netip.Addr) netip.Prefix {
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	p, _ := ip.Prefix(bits) // an address without zone, and a length that fits
-	return p
 }
 
 func ipOf(addr net.Addr) netip.Addr {
