@@ -17,8 +17,9 @@ import (
 // together and a restart forgets nothing. The rules are the same. What a gateway was
 // looking at when it was killed stays counted as a failure.
 //
-// An attempt that has begun is counted to its end, whoever hangs up; the source comes
-// first, so that nobody has accounts wait without waiting themselves.
+// An attempt that has begun is counted to its end, whoever hangs up, or somebody could
+// have accounts wait without waiting themselves. The account comes first: parallel guesses
+// at one are turned away there, and do not queue to count at their source.
 //
 // An attempt that is looked at costs two writes, and three more if it was right; one
 // that has to wait costs none. Since each one that is looked at takes a hash as well,
@@ -62,11 +63,11 @@ func (t *SharedThrottle) attempt(ctx context.Context, account string, addr netip
 	if wait > 0 || err != nil {
 		return wait, nil, err
 	}
-	if wait, err = t.reserve(bounded, s); wait > 0 || err != nil {
+	if wait, err = t.reserve(bounded, a); wait > 0 || err != nil {
 		return wait, nil, err
 	}
-	if wait, err = t.reserve(bounded, a); wait > 0 || err != nil {
-		return wait, nil, errors.Join(err, t.change(bounded, s, func(f *failures) { f.takeBack(s.before) }))
+	if wait, err = t.reserve(bounded, s); wait > 0 || err != nil {
+		return wait, nil, errors.Join(err, t.change(bounded, a, func(f *failures) { f.takeBack(a.before) }))
 	}
 	return 0, func(o outcome) error {
 		if o == failed {
