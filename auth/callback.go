@@ -42,7 +42,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) 
 	login, err := p.Method.Complete(r.Context(), h.flow(k, state), answer)
 	if refused, ok := errors.AsType[*Refused](err); ok && k.Prompt == promptNone && refused.Code != "" {
 		// It could not be done without a word: the person is asked after all.
-		return redirect(w, http.StatusSeeOther, own("login", "rd", k.RD, "form", k.Form, "why", Over))
+		return redirect(w, http.StatusSeeOther, k.at("login", "why", Over))
 	}
 	if err != nil {
 		return h.notCompleted(r, p, k.trip, login, err)
@@ -50,7 +50,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) 
 	if err := h.cfg.Sessions.Begin(w.Header(), r, login, p.Remember); err != nil {
 		return err
 	}
-	return signedIn(w, r, login, k.RD, k.Form)
+	return signedIn(w, r, login, k.goal)
 }
 
 func (h *Handler) notCompleted(r *http.Request, p *Provider, t trip, login *Login, err error) error {
@@ -65,11 +65,11 @@ func (h *Handler) notCompleted(r *http.Request, p *Provider, t trip, login *Logi
 
 // stale goes on where somebody is signed in by now, and else begins anew.
 func (h *Handler) stale(w http.ResponseWriter, r *http.Request, p *Provider, t trip) error {
-	v := h.loginView(r, t.RD, t.Form)
+	v := h.loginView(r, t.goal)
 	if done, err := h.already(w, r, &v); done || err != nil {
 		return err
 	}
-	t.RD, t.Form = v.RD, v.Form
+	t.goal = v.goal
 	if t.Restarts < maxRestarts {
 		t.Restarts++
 		return h.begin(w, r, p, t)
@@ -80,7 +80,7 @@ func (h *Handler) stale(w http.ResponseWriter, r *http.Request, p *Provider, t t
 		detail = "It has to be finished within 10 minutes, and it was begun " + ago(h.cfg.Now().Sub(t.Started)) + " ago."
 	}
 	return &web.Error{Status: http.StatusBadRequest, Code: "sign_in_over", Title: "Signing in took too long", Detail: detail + " Nothing was lost by it.",
-		Links: []web.Link{{Text: "Sign in again", URL: own("login", "rd", v.RD, "form", v.Form)}}, Err: errors.New("a callback without its flow")}
+		Links: []web.Link{{Text: "Sign in again", URL: v.at("login")}}, Err: errors.New("a callback without its flow")}
 }
 
 func ago(d time.Duration) string {

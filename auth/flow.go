@@ -38,10 +38,9 @@ const (
 // cookie of its flow, and sealed in the state, for a browser that comes back
 // without that cookie.
 type trip struct {
-	ID       string    `json:"i"` // names the flow and its cookie
-	Provider string    `json:"p"`
-	RD       string    `json:"r"`
-	Form     string    `json:"f,omitempty"`
+	ID       string `json:"i"` // names the flow and its cookie
+	Provider string `json:"p"`
+	goal
 	Prompt   string    `json:"m,omitempty"`
 	Tries    int       `json:"-"`           // of a provider that does not answer
 	Restarts int       `json:"n,omitempty"` // so far
@@ -87,13 +86,22 @@ func (h *Handler) setFlow(w http.ResponseWriter, r *http.Request, k *kept) error
 	if err != nil {
 		return fmt.Errorf("begin a sign-in: %w", err)
 	}
-	value, err := h.cfg.Sealer.Seal(flowPurpose, h.publicHost(), plain, flowTTL)
+	value, err := h.cfg.Sealer.Seal(flowPurpose, h.flowHost(r), plain, flowTTL)
 	if err != nil {
 		return fmt.Errorf("begin a sign-in: %w", err)
 	}
 	h.pruneFlows(w, r, len(value))
 	h.setHelper(w, flowKind, k.ID, value, flowTTL)
 	return nil
+}
+
+// flowHost is the host that the cookie of a flow is sealed for: that which providers send
+// browsers back to, or on an app's own host that one.
+func (h *Handler) flowHost(r *http.Request) string {
+	if h.isAppHost(r) {
+		return hostOf(r)
+	}
+	return h.publicHost()
 }
 
 // publicHost is the host that providers send browsers back to. Flows are bound
@@ -115,7 +123,7 @@ func (h *Handler) flowOf(r *http.Request, id, state string) *kept {
 	if !ok {
 		return nil
 	}
-	k := h.openFlow(value)
+	k := h.openFlow(r, value)
 	sum := sha256.Sum256([]byte(state))
 	if k == nil || k.ID != id || subtle.ConstantTimeCompare(k.State, sum[:]) != 1 {
 		return nil
@@ -123,8 +131,8 @@ func (h *Handler) flowOf(r *http.Request, id, state string) *kept {
 	return k
 }
 
-func (h *Handler) openFlow(value string) *kept {
-	plain, err := h.cfg.Sealer.Open(flowPurpose, h.publicHost(), value)
+func (h *Handler) openFlow(r *http.Request, value string) *kept {
+	plain, err := h.cfg.Sealer.Open(flowPurpose, h.flowHost(r), value)
 	if err != nil {
 		return nil
 	}
@@ -161,7 +169,7 @@ func (h *Handler) pruneFlows(w http.ResponseWriter, r *http.Request, adding int)
 		if !ok {
 			continue
 		}
-		if k := h.openFlow(c.Value); k != nil && k.ID == id {
+		if k := h.openFlow(r, c.Value); k != nil && k.ID == id {
 			live = append(live, old{id, k.Started, len(c.Value)})
 			adding += len(c.Value)
 		} else if isHelperID(id) {

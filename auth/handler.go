@@ -37,6 +37,13 @@ type HandlerConfig struct {
 	Once func(ctx context.Context, name string, until time.Time) (bool, error)
 	// Sealer seals the cookies of kept forms. It is required.
 	Sealer Sealer
+	// Handovers hands sessions to the hosts of apps. Nil means that each host has
+	// sign-ins of its own, at its own pages.
+	Handovers Handovers
+	// AppHost reports whether a host, in lower case and without a port, is an app's own
+	// and not PublicURL's: a host that the operator has named, never one that is merely
+	// served. Handovers need it.
+	AppHost func(host string) bool
 	// PublicURL is where the gateway is meant to be reached. The landing page
 	// compares it with where the browser is when a cookie does not come back.
 	// It is required.
@@ -72,8 +79,9 @@ type Handler struct {
 
 // endpoint is what a path answers. A nil field is a method it does not have.
 type endpoint struct {
-	get, post web.Handler
-	all       http.Handler // answers every method
+	get, post  web.Handler
+	all        http.Handler // answers every method
+	everywhere bool         // on the hosts of apps too
 }
 
 // NewHandler returns a Handler.
@@ -85,6 +93,8 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		return nil, errors.New("auth: the pages need a public URL with a host")
 	case cfg.CookiePrefix == "":
 		return nil, errors.New("auth: the helper cookies need a prefix")
+	case (cfg.Handovers == nil) != (cfg.AppHost == nil):
+		return nil, errors.New("auth: hand-overs need AppHost, which tells the hosts to hand over to, and the other way round")
 	case len(cfg.Providers) > 0 && cfg.Once == nil:
 		return nil, errors.New("auth: providers need Once, or a callback and its repetition look the same")
 	}
@@ -104,14 +114,14 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 	}
 	h.endpoints = map[string]endpoint{
 		"login":     {get: h.loginPage, post: h.signIn},
-		"landed":    {get: h.landed},
-		"resend":    {get: h.resendPage},
+		"landed":    {get: h.landed, everywhere: true},
+		"resend":    {get: h.resendPage, everywhere: true},
 		"logout":    {get: h.logoutPage, post: h.signOut},
-		"session":   {get: h.session},
-		"ping":      {get: ping},
-		"icon.svg":  {get: icon},
-		"login.js":  {get: script},
-		"style.css": {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }},
+		"session":   {get: h.session, everywhere: true},
+		"ping":      {get: ping, everywhere: true},
+		"icon.svg":  {get: icon, everywhere: true},
+		"login.js":  {get: script, everywhere: true},
+		"style.css": {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }, everywhere: true},
 	}
 	if err := h.providerEndpoints(); err != nil {
 		return nil, err
@@ -144,11 +154,35 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	// Exactly as written: an escaped spelling is another address, and nothing.
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), ownFolder+"/")
+	if ok && h.isAppHost(r) {
+		return h.serveApart(w, r, path)
+	}
 	ep, known := h.endpoints[path]
 	if !ok || !known {
 		return &web.Error{Status: http.StatusNotFound, Code: "not_found", Title: "There is no such page",
 			Detail: "The gateway has nothing at this address.", Links: []web.Link{{Text: "Go to the start page", URL: "/"}}}
 	}
+	return h.serveEndpoint(w, r, ep)
+}
+
+// serveApart serves an app's own host: what is about the session there, and the ways to
+// the pages of the public host.
+func (h *Handler) serveApart(w http.ResponseWriter, r *http.Request, path string) error {
+	ep, known := h.endpoints[path]
+	switch {
+	case path == "arrive":
+		ep = endpoint{get: h.arrive}
+	case path == "logout":
+		ep.get = h.leaveToSignOut
+	case path == "login" || known && strings.HasPrefix(path, "login/"):
+		ep = endpoint{get: h.leave, post: h.leave}
+	case !ep.everywhere:
+		return h.elsewhere()
+	}
+	return h.serveEndpoint(w, r, ep)
+}
+
+func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, ep endpoint) error {
 	if ep.all != nil {
 		ep.all.ServeHTTP(w, r)
 		return nil
@@ -233,8 +267,10 @@ func (h *Handler) who(w http.ResponseWriter, r *http.Request) (*Login, error) {
 // already goes on where somebody is signed in; done says that it did. The error is
 // that of an outage, or nil.
 func (h *Handler) already(w http.ResponseWriter, r *http.Request, v *loginView) (done bool, err error) {
-	_, err = h.who(w, r)
+	login, err := h.who(w, r)
 	switch {
+	case err == nil && v.To != "":
+		return true, h.sendOver(w, r, login, v)
 	case err == nil:
 		return true, redirect(w, http.StatusSeeOther, v.next())
 	case isAnonymous(err):

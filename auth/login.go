@@ -153,6 +153,18 @@ type Sessions interface {
 	EndAll(ctx context.Context, provider, subject, sid string) (int, error)
 }
 
+// Handovers let a session that was begun on one host of the gateway be used on another.
+type Handovers interface {
+	// Send makes a code that stands for the session of login, once, for 30 s, on host,
+	// and for whoever has the verifier of which challenge is the SHA-256 (RFC 7636
+	// section 4.2). The error is a *Unavailable if the store is out of order.
+	Send(ctx context.Context, login *Login, host string, challenge []byte) (code string, err error)
+	// Receive redeems a code on the host that r is for, and adds the cookie of that host
+	// to h. The error is a *Refused for a code that is used, over, foreign or for another
+	// browser or host, a *Absent if the session ended meanwhile, or a *Unavailable.
+	Receive(h http.Header, r *http.Request, code, verifier string) (*Login, error)
+}
+
 // Minter signs access tokens. token.Issuer is one.
 type Minter interface {
 	// Mint signs an access token for login and audience; "" is the configured

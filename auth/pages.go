@@ -58,7 +58,8 @@ func parsePages() (map[string]*web.Pages, error) {
 // loginView is what the sign-in page shows.
 type loginView struct {
 	Host, Path string // where the person wants to go; Path is "" for the start page
-	RD, Form   string // return target and kept form, as the page sends them back
+	goal              // as the page sends it back
+	Kept       bool   // what was being sent is kept
 	Why        string // how the last session ended, or ""
 	Alert      string // why the last attempt failed, or ""
 	Invalid    bool   // it failed because of what was typed
@@ -69,14 +70,6 @@ type loginView struct {
 	Providers  []straightView
 }
 
-// next is where a person goes who is signed in: on, or to send the kept form.
-func (v *loginView) next() string {
-	if v.Form != "" {
-		return own("resend", "form", v.Form, "rd", v.RD)
-	}
-	return v.RD
-}
-
 // straightView is a way to a provider.
 type straightView struct{ Label, URL, RD string }
 
@@ -85,7 +78,7 @@ type landedView struct {
 	LoginURL string
 }
 
-type logoutView struct{ User, Name, Host, RD, Provider string }
+type logoutView struct{ User, Name, Host, RD, To, Back, Provider string }
 
 type signedOutView struct{ User, Host, Still, LoginURL string }
 

@@ -38,7 +38,7 @@ func (p *Provider) label() string {
 
 // way is how the sign-in page leads to p.
 func (p *Provider) way(v *loginView) straightView {
-	return straightView{Label: p.label(), URL: own("login/"+p.Name, "rd", v.RD, "form", v.Form), RD: v.RD}
+	return straightView{Label: p.label(), URL: v.at("login/" + p.Name), RD: v.RD}
 }
 
 // providerEndpoints are what each provider answers under its name.
@@ -77,8 +77,8 @@ func (h *Handler) provider(name string) *Provider {
 // and does not ask for another account.
 func (h *Handler) depart(w http.ResponseWriter, r *http.Request, p *Provider) error {
 	query := r.URL.Query()
-	v := h.loginView(r, one(query, "rd"), one(query, "form"))
-	t := trip{Provider: p.Name, RD: v.RD, Form: v.Form, Prompt: one(query, "prompt")}
+	v := h.loginView(r, goalOf(query))
+	t := trip{Provider: p.Name, goal: v.goal, Prompt: one(query, "prompt")}
 	t.Tries, _ = strconv.Atoi(one(query, "try"))
 	if t.Prompt != promptAccount && t.Prompt != promptLogin {
 		if t.Prompt != promptNone {
@@ -137,7 +137,7 @@ func (h *Handler) unreachable(r *http.Request, p *Provider, t trip, u *Unavailab
 	n.Decision = "unavailable"
 	t.Tries = min(max(t.Tries, 0)+1, 10)
 	wait := min(max(firstRetry<<(t.Tries-1), u.RetryAfter), lastRetry)
-	again := own("login/"+p.Name, "rd", t.RD, "form", t.Form, "prompt", t.Prompt, "try", strconv.Itoa(t.Tries))
+	again := t.at("login/"+p.Name, "prompt", t.Prompt, "try", strconv.Itoa(t.Tries))
 	after := int(math.Ceil(wait.Seconds()))
 	return &web.Error{
 		Status: http.StatusServiceUnavailable, Code: "provider_unavailable", Title: p.label() + " does not answer",
@@ -152,8 +152,8 @@ func (h *Handler) unreachable(r *http.Request, p *Provider, t trip, u *Unavailab
 // log: it is not meant for people, and anybody can put words into a callback.
 func (h *Handler) refusedThere(r *http.Request, p *Provider, t trip, refused *Refused) error {
 	web.NoteOf(r.Context()).Decision = "refused"
-	again := web.Link{Text: "Try again", URL: own("login/"+p.Name, "rd", t.RD, "form", t.Form)}
-	other := web.Link{Text: "Use another account", URL: own("login/"+p.Name, "rd", t.RD, "form", t.Form, "prompt", promptAccount)}
+	again := web.Link{Text: "Try again", URL: t.at("login/" + p.Name)}
+	other := web.Link{Text: "Use another account", URL: t.at("login/"+p.Name, "prompt", promptAccount)}
 	switch refused.Code {
 	case "access_denied", "consent_required":
 		return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: p.label() + " did not sign you in",
@@ -161,8 +161,8 @@ func (h *Handler) refusedThere(r *http.Request, p *Provider, t trip, refused *Re
 			Links:  []web.Link{again, other}, Err: refused}
 	case "login_required", "interaction_required", "account_selection_required":
 		return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: p.label() + " needs you to sign in",
-			Detail: "It did not know who you are, and was not to ask.", Links: []web.Link{{Text: "Sign in", URL: own("login/"+p.Name,
-				"rd", t.RD, "form", t.Form, "prompt", promptLogin)}}, Err: refused}
+			Detail: "It did not know who you are, and was not to ask.", Links: []web.Link{{Text: "Sign in", URL: t.at("login/"+p.Name,
+				"prompt", promptLogin)}}, Err: refused}
 	case "":
 		return &web.Error{Status: http.StatusBadGateway, Code: "provider_answer", Title: "The sign-in could not be verified",
 			Detail: p.label() + " answered in a way that this gateway does not trust, so nobody was signed in. If it happens again, give the request id to whoever runs the gateway.",
@@ -182,7 +182,7 @@ func (h *Handler) deniedHere(r *http.Request, p *Provider, t trip, login *Login,
 		Status: http.StatusForbidden, Code: "account_not_allowed", Title: "This account is not allowed here",
 		Detail: "You signed in at " + p.label() + " as " + accountName(login) + ", and that account may not use " + r.Host + ": it needs " + denied.Missing + ". " +
 			"If you have another account, use that one; if not, ask whoever runs this gateway.",
-		Links: []web.Link{{Text: "Use another account", URL: own("login/"+p.Name, "rd", t.RD, "form", t.Form, "prompt", promptAccount)}},
+		Links: []web.Link{{Text: "Use another account", URL: t.at("login/"+p.Name, "prompt", promptAccount)}},
 		Err:   denied,
 	}
 }

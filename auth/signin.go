@@ -19,7 +19,7 @@ const maxUser = 256
 // loginPage shows the form, or goes straight on where somebody is signed in.
 func (h *Handler) loginPage(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	v := h.loginView(r, one(query, "rd"), one(query, "form"))
+	v := h.loginView(r, goalOf(query))
 	v.Why = endings[one(query, "why")]
 	if v.Lost == "" {
 		v.Lost = losses[one(query, "lost")]
@@ -59,13 +59,13 @@ func (h *Handler) straightOn(w http.ResponseWriter, r *http.Request, p *Provider
 // signIn takes the form.
 func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 	if h.cfg.Password == nil {
-		return h.showLogin(w, r, http.StatusServiceUnavailable, h.loginView(r, "", ""))
+		return h.showLogin(w, r, http.StatusServiceUnavailable, h.loginView(r, goal{}))
 	}
 	values, err := readForm(w, r)
 	if err != nil {
 		return err
 	}
-	v := h.loginView(r, one(values, "rd"), one(values, "form"))
+	v := h.loginView(r, goalOf(values))
 	v.User, v.Remember = shown(one(values, "username")), values.Get("remember") != ""
 	login, err := h.cfg.Password.Login(r.Context(), web.NoteOf(r.Context()).Client, one(values, "username"), one(values, "password"))
 	if err == nil {
@@ -74,15 +74,15 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return h.refuse(w, r, v, err)
 	}
-	return signedIn(w, r, login, v.RD, v.Form)
+	return signedIn(w, r, login, v.goal)
 }
 
 // signedIn ends a sign-in, of whatever kind, at the page that looks whether the
 // cookie came back.
-func signedIn(w http.ResponseWriter, r *http.Request, login *Login, rd, form string) error {
+func signedIn(w http.ResponseWriter, r *http.Request, login *Login, g goal) error {
 	n := web.NoteOf(r.Context())
 	n.Decision, n.Subject = "signed-in", login.Identity.User
-	return redirect(w, http.StatusSeeOther, own("landed", "rd", rd, "form", form))
+	return redirect(w, http.StatusSeeOther, g.at("landed"))
 }
 
 // refuse shows the form again. Its words are the same for a wrong name and a
@@ -134,18 +134,28 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 	if !v.Password && v.Providers == nil {
 		status = http.StatusServiceUnavailable
 	}
-	return h.pages["login"].Write(w, r, status, web.Page{Title: title, Data: v, Script: scriptURL})
+	return h.pages["login"].Write(w, r, status, web.Page{Title: title, Data: v, Script: scriptURL,
+		Header: http.Header{"Content-Security-Policy": {h.formPolicy() + "; script-src 'self'"}}})
 }
 
 // loginView begins the view of the sign-in page from what the browser says; the
-// id of a form counts only while the form is kept for this very browser.
-func (h *Handler) loginView(r *http.Request, rd, form string) loginView {
-	v := loginView{RD: ReturnTo(rd), Host: r.Host}
+// id of a form counts only while the form is kept for this very browser, and an errand
+// only if this gateway sealed it.
+func (h *Handler) loginView(r *http.Request, g goal) loginView {
+	form := g.Form
+	v := loginView{goal: goal{RD: ReturnTo(g.RD)}, Host: r.Host}
+	if e := h.openErrand(g.To); e != nil {
+		v.To, v.Host, v.Kept = g.To, e.Host, e.Kept
+		if path, _, _ := strings.Cut(e.RD, "?"); path != "/" {
+			v.Path = path
+		}
+		return v
+	}
 	if path, _, _ := strings.Cut(v.RD, "?"); path != "/" {
 		v.Path = path
 	}
 	if key := h.formKey(r, form); key != nil && h.isKept(r.Context(), form, key) {
-		v.Form = form
+		v.Form, v.Kept = form, true
 	}
 	if form != "" && v.Form == "" {
 		v.Lost = losses[lostOver]
@@ -166,7 +176,7 @@ func shown(user string) string {
 // to sign in by itself, so there is no loop.
 func (h *Handler) landed(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	v := h.loginView(r, one(query, "rd"), one(query, "form"))
+	v := h.loginView(r, goalOf(query))
 	_, err := h.who(w, r)
 	if err == nil {
 		return redirect(w, http.StatusSeeOther, v.next())
@@ -178,7 +188,7 @@ func (h *Handler) landed(w http.ResponseWriter, r *http.Request) error {
 	n := web.NoteOf(r.Context())
 	n.Decision, n.Err = "lost-cookie", absent
 	return h.pages["landed"].Write(w, r, http.StatusBadRequest, web.Page{Title: "Error: The sign-in did not stick", Data: landedView{
-		Causes: h.causes(r, absent), LoginURL: own("login", "rd", v.RD, "form", v.Form),
+		Causes: h.causes(r, absent), LoginURL: v.at("login"),
 	}})
 }
 
@@ -200,7 +210,7 @@ func (h *Handler) causes(r *http.Request, absent *Absent) []string {
 			"If the address in your browser does begin with %s://, the proxy in front of the gateway has to say so in X-Forwarded-Proto and be listed in trusted_proxies.",
 			scheme, public.Scheme, public, public.Scheme))
 	}
-	if !strings.EqualFold(r.Host, public.Host) {
+	if !strings.EqualFold(r.Host, public.Host) && !h.isAppHost(r) {
 		causes = append(causes, fmt.Sprintf("You are at %s, but the gateway's public_url is %s. If your browser left the host on the way, the cookie stayed behind.", r.Host, public))
 	}
 	if absent.Reason == NoCookie {

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -14,32 +15,63 @@ import (
 // changes nothing.
 func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	rd := ReturnTo(one(query, "rd"))
+	to := one(query, "to")
+	back := h.placeOf(one(query, "rd"), to)
 	login, err := h.who(w, r)
 	if isAnonymous(err) {
-		if back, ok := h.backFromProvider(one(query, "state")); ok && back != "/" {
-			return redirect(w, http.StatusSeeOther, back)
+		if b, ok := h.backFromProvider(one(query, "state")); ok {
+			if back = b; !back.start() {
+				return redirect(w, http.StatusSeeOther, h.address(back))
+			}
 		}
-		return h.showSignedOut(w, r, "", "", rd)
+		return h.showSignedOut(w, r, "", "", back)
 	}
 	if err != nil {
 		return err
 	}
 	id := &login.Identity
 	return h.pages["logout"].Write(w, r, http.StatusOK, web.Page{Title: "Sign out?", Data: logoutView{
-		User: id.User, Name: id.Name, Host: r.Host, RD: rd, Provider: h.signsOutAt(login),
-	}, Header: http.Header{"Content-Security-Policy": {h.logoutPolicy()}}})
+		User: id.User, Name: id.Name, Host: r.Host, RD: back.RD, To: to, Back: h.address(back), Provider: h.signsOutAt(login),
+	}, Header: http.Header{"Content-Security-Policy": {h.formPolicy()}}})
 }
 
-// signOut does it, and goes to rd if one was given.
+// place is where to go after signing out: RD on Host, where "" is the host at hand.
+type place struct {
+	Host string `json:"h,omitempty"`
+	RD   string `json:"r"`
+}
+
+// start reports whether it is a start page, which nobody asked for by name.
+func (p place) start() bool { return p.RD == "/" }
+
+// placeOf is the place that a request names, by a path of its own or by an errand.
+func (h *Handler) placeOf(rd, to string) place {
+	if e := h.openErrand(to); e != nil {
+		return place{e.Host, e.RD}
+	}
+	return place{RD: ReturnTo(rd)}
+}
+
+// address is where p is, for a link or a Location on the host at hand.
+func (h *Handler) address(p place) string {
+	if p.Host == "" {
+		return p.RD
+	}
+	return h.origin(p.Host) + p.RD
+}
+
+// signOut does it, and goes to where the request names, if it does.
 func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
-	rd := ""
+	rd, to := "", one(r.URL.Query(), "to")
 	if r.ContentLength != 0 {
 		values, err := readForm(w, r)
 		if err != nil {
 			return err
 		}
 		rd = one(values, "rd")
+		if t := one(values, "to"); t != "" {
+			to = t
+		}
 	}
 	if rd == "" {
 		rd = one(r.URL.Query(), "rd")
@@ -47,7 +79,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	login, err := h.cfg.Sessions.End(w.Header(), r)
 	if u, ok := errors.AsType[*Unavailable](err); ok {
 		e := unavailable(u, "You are NOT signed out.")
-		e.Title, e.Links = "Error: You are still signed in", []web.Link{{Text: "Try to sign out again", URL: own("logout", "rd", rd)}}
+		e.Title, e.Links = "Error: You are still signed in", []web.Link{{Text: "Try to sign out again", URL: own("logout", "rd", rd, "to", to)}}
 		return e
 	}
 	if err != nil {
@@ -62,23 +94,32 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 		note(r, login)
 		user = login.Identity.User
 	}
-	rd = ReturnTo(rd)
-	there, still := h.signOutThere(r, login, rd)
+	back := h.placeOf(rd, to)
+	there, still := h.signOutThere(r, login, back)
 	switch {
 	case there != "":
 		return redirect(w, http.StatusSeeOther, there)
-	case rd != "/":
-		return redirect(w, http.StatusSeeOther, rd)
+	case !back.start():
+		return redirect(w, http.StatusSeeOther, h.address(back))
 	}
-	return h.showSignedOut(w, r, user, still, rd)
+	return h.showSignedOut(w, r, user, still, back)
 }
 
 // showSignedOut shows the page. Still is where the person may still be signed
 // in, or "".
-func (h *Handler) showSignedOut(w http.ResponseWriter, r *http.Request, user, still, rd string) error {
+func (h *Handler) showSignedOut(w http.ResponseWriter, r *http.Request, user, still string, back place) error {
 	return h.pages["signedout"].Write(w, r, http.StatusOK, web.Page{Title: "Signed out", Data: signedOutView{
-		User: user, Host: r.Host, Still: still, LoginURL: own("login", "rd", rd),
+		User: user, Host: r.Host, Still: still, LoginURL: h.signInAgain(back),
 	}})
+}
+
+// signInAgain is where somebody signs in who just signed out. On an app's own host any
+// page of it leads there.
+func (h *Handler) signInAgain(back place) string {
+	if back.Host != "" {
+		return h.address(back)
+	}
+	return own("login", "rd", back.RD)
 }
 
 const (
@@ -101,7 +142,7 @@ func (h *Handler) signsOutAt(login *Login) string {
 
 // signOutThere returns where to send the browser to be signed out at its
 // provider too (OIDC RP-Initiated Logout 1.0), or where it still is signed in.
-func (h *Handler) signOutThere(r *http.Request, login *Login, rd string) (to, still string) {
+func (h *Handler) signOutThere(r *http.Request, login *Login, back place) (to, still string) {
 	if login == nil {
 		return "", ""
 	}
@@ -115,7 +156,14 @@ func (h *Handler) signOutThere(r *http.Request, login *Login, rd string) (to, st
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), logoutWait)
 	defer cancel()
-	state, err := h.cfg.Sealer.Seal(logoutPurpose, h.publicHost(), []byte(shorter(rd, maxStateRD)), logoutTTL)
+	if back.RD = shorter(back.RD, maxStateRD); back.Host == "" && h.isAppHost(r) {
+		back.Host = hostOf(r)
+	}
+	plain, err := json.Marshal(back)
+	if err != nil {
+		return "", p.label()
+	}
+	state, err := h.cfg.Sealer.Seal(logoutPurpose, h.publicHost(), plain, logoutTTL)
 	if err == nil {
 		to, err = method.LogoutURL(ctx, login, h.absolute("logout"), state)
 	}
@@ -130,22 +178,23 @@ func (h *Handler) signOutThere(r *http.Request, login *Login, rd string) (to, st
 }
 
 // backFromProvider is where a person wanted to go who comes back signed out.
-func (h *Handler) backFromProvider(state string) (rd string, ok bool) {
+func (h *Handler) backFromProvider(state string) (back place, ok bool) {
 	if state == "" {
-		return "", false
+		return back, false
 	}
 	plain, err := h.cfg.Sealer.Open(logoutPurpose, h.publicHost(), state)
-	if err != nil {
-		return "", false
+	if err != nil || json.Unmarshal(plain, &back) != nil || back.Host != "" && (h.cfg.AppHost == nil || !h.cfg.AppHost(back.Host)) {
+		return place{}, false
 	}
-	return ReturnTo(string(plain)), true
+	back.RD = ReturnTo(back.RD)
+	return back, true
 }
 
-// logoutPolicy is web.ContentPolicy for a form that may end at a provider:
-// browsers check each address that a form leads on to, and a provider may send
-// them on to others of its own.
-func (h *Handler) logoutPolicy() string {
-	if len(h.cfg.Providers) == 0 {
+// formPolicy is web.ContentPolicy for a form that may end at a provider or at an app's
+// own host: browsers check each address that a form leads on to, and those may send
+// them on to others of their own.
+func (h *Handler) formPolicy() string {
+	if len(h.cfg.Providers) == 0 && h.cfg.Handovers == nil {
 		return web.ContentPolicy
 	}
 	allowed := "form-action 'self' https:"

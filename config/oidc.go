@@ -289,9 +289,9 @@ func (c *Config) checkRouteIdentity(r *Route, path string, names []string) {
 		c.wrong("add bearer_audiences to an oidc provider", path+".bearer", "no provider says for which audiences a client's token may be")
 	}
 	c.checkToken(&r.Token, path+".token", len(providers) > 0)
-	if host := r.Match.Host; host != "" && len(providers) > 0 && c.PublicURL != nil && host != strings.ToLower(c.PublicURL.Hostname()) {
-		c.wrong("serve it under a path of public_url's host, or by a gateway of its own", path+".match.host",
-			"in this version an oidc provider signs people in for the host of public_url alone")
+	if host := r.Match.Host; host != "" && c.Session.Store == "cookie" && c.PublicURL != nil && host != strings.ToLower(c.PublicURL.Hostname()) {
+		c.wrong("use bolt or redis, or serve it under a path of public_url's host", path+".match.host",
+			"with session.store: cookie people are signed in on the host of public_url alone: each host would hold a refresh token of its own")
 	}
 }
 

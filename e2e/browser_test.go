@@ -26,8 +26,9 @@ type browser struct {
 	ctx context.Context
 }
 
-// newBrowser starts Chromium; it ends with the test.
-func newBrowser(t *testing.T) *browser {
+// newBrowser starts Chromium, with further flags for its command line; it ends with
+// the test.
+func newBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path := need(t, "chromium", "chromium")
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -39,6 +40,7 @@ func newBrowser(t *testing.T) *browser {
 		chromedp.WindowSize(1100, 900),
 		chromedp.UserDataDir(t.TempDir()),
 	)
+	opts = append(opts, flags...)
 	if os.Geteuid() == 0 { // Chromium's sandbox refuses to be root's
 		opts = append(opts, chromedp.NoSandbox)
 	}

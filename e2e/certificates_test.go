@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// certificates are an authority and what it says of localhost.
+// certificates are an authority and what it says of localhost, and of further names.
 type certificates struct {
 	ca, cert, key []byte // PEM
 	pair          tls.Certificate
 	roots         *x509.CertPool
 }
 
-func newCertificates(t *testing.T) *certificates {
+func newCertificates(t *testing.T, names ...string) *certificates {
 	t.Helper()
 	sign := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -43,7 +43,7 @@ func newCertificates(t *testing.T) *certificates {
 	}
 	authority := &x509.Certificate{Subject: pkix.Name{CommonName: "the tests' own"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	caDER, caKey := sign(authority, authority, nil)
-	der, key := sign(&x509.Certificate{DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}, authority, caKey)
+	der, key := sign(&x509.Certificate{DNSNames: append(names, "localhost"), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}, authority, caKey)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)

@@ -210,6 +210,18 @@ func (rt *Router) KnowsHost(host string) bool {
 	return false
 }
 
+// NamesHost reports whether a route names host, in whole or by a *. before it. Unlike
+// KnowsHost it is false for what only routes for every host serve.
+func (rt *Router) NamesHost(host string) bool {
+	name, _, ok := cleanHost(host)
+	if ok {
+		for n := range rt.nodes(name) {
+			return n != rt.any
+		}
+	}
+	return false
+}
+
 // nodes yields the trees that serve a host, the most specific first.
 func (rt *Router) nodes(name string) func(yield func(*node) bool) {
 	return func(yield func(*node) bool) {

@@ -222,6 +222,19 @@ func (f Family) Deliver(u Use, now time.Time, rules Rules) (next Family, changed
 	return f, true, true
 }
 
+// Join decides what a hand-over from another host gives the browser on this one: a child
+// of the generation that it returns, which is to be stored before the child is handed
+// out. A browser comes that way whose cookie for this host is gone, or whose other tab is
+// just getting one, so what was handed out before goes on working until a child settles.
+func (f Family) Join(now time.Time) Family {
+	if f.open() {
+		f.Minted, f.MintedAt = min(f.Minted+1, 2), now
+		return f
+	}
+	// Two: the jar may hold the parent, or any child of it that is still on its way.
+	return Family{Generation: f.Generation + 1, Parent: f.Settled, Minted: 2, MintedAt: now, Rotated: now}
+}
+
 func (f Family) open() bool { return f.Settled == Child{} }
 
 func (f Family) isParent(u Use) bool {

@@ -134,6 +134,26 @@ func (s state) withFamily(host string, f Family) state {
 	return s
 }
 
+// maxFamilies bounds the hosts that one session is used on.
+const maxFamilies = 100
+
+// withRoom drops the family that has not rotated for the longest, where that of one more
+// host would be too many. Who comes with a handle of it is handed over anew.
+func (s state) withRoom(host string) state {
+	if _, known := s.Families[host]; known || len(s.Families) < maxFamilies {
+		return s
+	}
+	oldest := ""
+	for h, f := range s.Families {
+		if oldest == "" || f.Rotated.Before(s.Families[oldest].Rotated) {
+			oldest = h
+		}
+	}
+	s.Families = maps.Clone(s.Families)
+	delete(s.Families, oldest)
+	return s
+}
+
 // seal encrypts s with AES-256-GCM under the session's data key. The store key
 // and the version are associated data: a record that is moved to another key,
 // or an old one that is put back under a new version, does not open.

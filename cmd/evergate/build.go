@@ -140,6 +140,9 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		Sessions: signedIn, Providers: signInAt(cfg, providers), Once: signedIn.Once, Sealer: ring, Forms: forms, PublicURL: cfg.PublicURL,
 		CookiePrefix: cookie, Secure: secure, Log: log, Extra: extra,
 	}
+	if apps, ok := signedIn.(auth.Handovers); ok {
+		pageConfig.Handovers, pageConfig.AppHost = apps, appHosts(cfg, router)
+	}
 	if people != nil {
 		pageConfig.Password = people
 		people.Users.OnChange(signedIn.Recheck)

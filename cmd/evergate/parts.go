@@ -145,6 +145,14 @@ func buildRouter(cfg *config.Config, log *slog.Logger) (*proxy.Router, waysOut, 
 	return router, ways, nil
 }
 
+// appHosts tells the hosts that have sign-ins handed over: those that a route names, and
+// not the one of public_url. What only a route for every host serves has none, for
+// anybody can come with the name of a host of theirs.
+func appHosts(cfg *config.Config, router *proxy.Router) func(host string) bool {
+	home := cfg.Hosts()[0]
+	return func(host string) bool { return host != home && router.NamesHost(host) }
+}
+
 var pathChars = map[string]proxy.PathChars{
 	"encoded_slash": proxy.EncodedSlash, "semicolon": proxy.Semicolon, "double_slash": proxy.DoubleSlash,
 }

@@ -1,0 +1,212 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// A session is handed to another host of the gateway by a code, as an authorization
+// server hands out a grant (RFC 6749 section 4.1, RFC 7636): it goes through the
+// browser's address line, opens once, for 30 s, for one host, and only together with a
+// verifier that lies in a cookie of that host. What it stands for lies in the store,
+// sealed with a key that is made of the code, so the store alone opens nothing.
+
+// codeTTL is for how long a code can be redeemed (RFC 6749 section 4.1.2 has ten minutes
+// at most; here nobody waits in between).
+const codeTTL = 30 * time.Second
+
+// handed is what a code stands for.
+type handed struct {
+	Session   ID      `json:"s"`
+	Key       DataKey `json:"k"`
+	Host      string  `json:"h"`
+	Challenge []byte  `json:"c"`
+}
+
+type handoverCode [32]byte
+
+func (c handoverCode) place() Key {
+	return sha256.Sum256(append([]byte("evergate handover place\x00"), c[:]...))
+}
+
+func (c handoverCode) key() DataKey {
+	return sha256.Sum256(append([]byte("evergate handover key\x00"), c[:]...))
+}
+
+// Send implements auth.Handovers.
+func (m *Manager) Send(ctx context.Context, login *auth.Login, host string, challenge []byte) (string, error) {
+	s, ok := login.Session.(*live)
+	if !ok || s.m != m || host == "" || len(challenge) != sha256.Size {
+		return "", errors.New("session: a hand-over needs a session of this Manager, a host and a SHA-256 challenge")
+	}
+	plain, err := json.Marshal(handed{s.h.session, s.h.key, host, challenge})
+	if err != nil {
+		return "", err
+	}
+	var code handoverCode
+	_, _ = rand.Read(code[:]) // never fails (crypto/rand)
+	aead, err := newAEAD(code.key())
+	if err != nil {
+		return "", err
+	}
+	now, err := m.cfg.Store.Now(ctx)
+	if err == nil {
+		err = m.cfg.Store.Put(ctx, code.place(), 0, Record{Version: 1, Expires: now.Add(codeTTL), Data: aead.Seal(nil, nil, plain, nil)})
+	}
+	if err != nil {
+		return "", &auth.Unavailable{What: "the session store", Err: err}
+	}
+	return base64.RawURLEncoding.EncodeToString(code[:]), nil
+}
+
+// Receive implements auth.Handovers.
+func (m *Manager) Receive(header http.Header, r *http.Request, code, verifier string) (*auth.Login, error) {
+	ctx, host := r.Context(), hostOf(r)
+	got, err := m.redeem(ctx, code, host, verifier)
+	if err != nil {
+		return nil, err
+	}
+	h := handle{session: got.Session, key: got.Key}
+	old, noOld := m.handleOf(r, host)
+	l, err := m.join(ctx, &h, host)
+	if err != nil {
+		return nil, err
+	}
+	login := l.login()
+	if noOld == nil && old.session != h.session {
+		m.retire(context.WithoutCancel(ctx), old, login)
+	}
+	cookie, err := m.handleCookie(h, host, l.state, l.now)
+	if err != nil {
+		return nil, err
+	}
+	http.SetCookie(headerWriter{header}, cookie)
+	l.entry.use(l.now)
+	m.cfg.Log.InfoContext(ctx, "signed in on another host", "event", "session.handed_over", "session", l.entry.key.Name(),
+		"subject", login.Identity.User, "host", host)
+	login.Session = &live{m: m, e: l.entry, h: h, host: host}
+	return login, nil
+}
+
+// redeem takes what a code stands for. Whoever comes with the wrong verifier, or at the
+// wrong host, does not use it up.
+func (m *Manager) redeem(ctx context.Context, code, host, verifier string) (handed, error) {
+	var c handoverCode
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(code)
+	if err != nil || len(raw) != len(c) {
+		return handed{}, &auth.Refused{Reason: "a code that this gateway did not make"}
+	}
+	copy(c[:], raw)
+	rec, err := m.cfg.Store.Get(ctx, c.place(), 0)
+	if errors.Is(err, ErrNotFound) {
+		return handed{}, &auth.Refused{Reason: "the code is over, or none of this gateway's"}
+	}
+	if err != nil {
+		return handed{}, &auth.Unavailable{What: "the session store", Err: err}
+	}
+	if rec.Version != 1 {
+		return handed{}, &auth.Refused{Reason: "the code was used already"}
+	}
+	got, err := c.open(rec.Data)
+	if err != nil {
+		return handed{}, err
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	if got.Host != host || subtle.ConstantTimeCompare(got.Challenge, sum[:]) != 1 {
+		return handed{}, &auth.Refused{Reason: "the code is for another browser or another host"}
+	}
+	// What is left says that it was used. It is empty, and ends when the code would have.
+	err = m.cfg.Store.Put(ctx, c.place(), 1, Record{Version: 2, Expires: rec.Expires})
+	if errors.Is(err, ErrConflict) {
+		return handed{}, &auth.Refused{Reason: "the code was used already"}
+	}
+	if err != nil {
+		return handed{}, &auth.Unavailable{What: "the session store", Err: err}
+	}
+	return got, nil
+}
+
+func (c handoverCode) open(data []byte) (got handed, err error) {
+	aead, err := newAEAD(c.key())
+	if err != nil {
+		return got, err
+	}
+	plain, err := aead.Open(nil, nil, data, nil)
+	if err == nil {
+		err = json.Unmarshal(plain, &got)
+	}
+	if err != nil {
+		return got, &auth.Refused{Reason: "the code does not open what it stands for"}
+	}
+	return got, nil
+}
+
+// join adds the family of host to the session of h, or a child to that which is there,
+// and fills in h's generation and child.
+func (m *Manager) join(ctx context.Context, h *handle, host string) (loaded, error) {
+	for range maxTries {
+		if err := m.rest(ctx); err != nil {
+			return loaded{}, err
+		}
+		l, err := m.load(ctx, *h)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSeal) {
+			return l, &auth.Absent{Reason: auth.Ended}
+		}
+		if err != nil {
+			return l, &auth.Unavailable{What: "the session store", Err: err}
+		}
+		if err := m.stands(ctx, &l); err != nil {
+			return l, err
+		}
+		if l.state.Retired {
+			return l, &auth.Absent{Reason: auth.Ended} // a newer sign-in has taken its place
+		}
+		h.child = newChild()
+		fam, known := l.state.Families[host]
+		if known {
+			fam = fam.Join(l.now)
+		} else {
+			fam = NewFamily(h.child, l.now)
+		}
+		h.generation = fam.Generation
+		saved, err := m.save(ctx, l, l.state.withRoom(host).withFamily(host, fam))
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return l, &auth.Unavailable{What: "the session store", Err: err}
+		}
+		return saved, nil
+	}
+	return loaded{}, &auth.Unavailable{What: "the session store", Err: ErrConflict}
+}
+
+// rest waits while nobody should write to a session: a store that was out of reach may
+// be about to hear of newer versions of it.
+func (m *Manager) rest(ctx context.Context) error {
+	for {
+		left := m.unrest()
+		if left <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-m.ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil || m.ctx.Err() != nil {
+			return &auth.Unavailable{What: "the session store", Err: errUnrest}
+		}
+	}
+}
