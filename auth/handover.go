@@ -161,6 +161,9 @@ func (h *Handler) arrive(w http.ResponseWriter, r *http.Request) error {
 	}
 	k := h.verifierOf(r, e.ID)
 	if k == nil {
+		// The code is used up: it may have been read on the way, by whoever has the verifier.
+		_, err := h.cfg.Handovers.Receive(http.Header{}, r, one(query, "code"), "")
+		web.NoteOf(r.Context()).Err = err
 		return h.anew(w, r, e, goal{RD: e.RD})
 	}
 	login, err := h.cfg.Handovers.Receive(w.Header(), r, one(query, "code"), k.Verifier)

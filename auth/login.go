@@ -160,7 +160,7 @@ type Handovers interface {
 	// section 4.2). The error is a *Unavailable if the store is out of order.
 	Send(ctx context.Context, login *Login, host string, challenge []byte) (code string, err error)
 	// Receive redeems a code on the host that r is for, and adds the cookie of that host
-	// to h. The error is a *Refused for a code that is used, over, foreign or for another
+	// to h. The code is used up whatever comes of it, but for a *Unavailable. The error is a *Refused for a code that is used, over, foreign or for another
 	// browser or host, a *Absent if the session ended meanwhile, or a *Unavailable.
 	Receive(h http.Header, r *http.Request, code, verifier string) (*Login, error)
 }

@@ -121,11 +121,7 @@ func (m *Manager) fromMemory(h handle, host string) *auth.Login {
 	if !m.cfg.Now().Before(login.AccessToken.Expires) || m.over(&l) != "" || m.check(login) != nil {
 		return nil
 	}
-	fam, ok := l.state.Families[host]
-	if !ok {
-		return nil
-	}
-	if _, _, v := fam.Present(Use{Generation: h.generation, Child: h.child}, l.now, m.rules(l.state)); v != Serve {
+	if _, _, v := l.state.Families[host].Present(Use{Generation: h.generation, Child: h.child}, l.now, m.rules(l.state)); v != Serve {
 		return nil
 	}
 	e.use(l.now)
@@ -181,10 +177,9 @@ func check(methods map[string]auth.Refresher, login *auth.Login) error {
 // present judges the handle and stores what follows from it. Again says that
 // somebody else wrote meanwhile.
 func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host string) (next loaded, again bool, err error) {
-	fam, ok := l.state.Families[host]
-	if !ok {
-		return l, false, &auth.Absent{Reason: auth.Damaged}
-	}
+	// No family yet is one that this copy of the record has not heard of, or that the
+	// store has lost: a hand-over was the last that was written. The handle is ahead of it.
+	fam := l.state.Families[host]
 	moved, changed, verdict := fam.Present(use, l.now, m.rules(l.state))
 	name := l.entry.key.Name()
 	switch {

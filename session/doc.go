@@ -51,6 +51,15 @@
 // parent would otherwise keep every child from settling, and was not seen in the
 // simulation.
 //
+// # Hosts
+//
+// A session has a family for each host that it is used on. A further host gets its own by
+// a code ([Manager.Send], [Manager.Receive]); where it has one already, a browser comes for
+// another handle, since its cookie is gone or two tabs are at it, and [Family.Join] gives it
+// a child of the next generation, or of this one while that is open. What was handed out before
+// goes on working until a child settles. A sealed handle whose family the record does not
+// have is ahead of it: of a copy that is a moment old, or of a store that lost its last writes.
+//
 // # What is left
 //
 // The simulation (TestSimulation; make soak plays a million histories) knows one class of

@@ -16,7 +16,7 @@ import (
 
 // A session is handed to another host of the gateway by a code, as an authorization
 // server hands out a grant (RFC 6749 section 4.1, RFC 7636): it goes through the
-// browser's address line, opens once, for 30 s, for one host, and only together with a
+// browser's address line, is looked at once, within 30 s, for one host, and only together with a
 // verifier that lies in a cookie of that host. What it stands for lies in the store,
 // sealed with a key that is made of the code, so the store alone opens nothing.
 
@@ -98,7 +98,8 @@ func (m *Manager) Receive(header http.Header, r *http.Request, code, verifier st
 }
 
 // redeem takes what a code stands for. Whoever comes with the wrong verifier, or at the
-// wrong host, does not use it up.
+// wrong host, uses it up as well: a browser that was lured into somebody else's errand
+// then leaves nothing to whoever reads the address.
 func (m *Manager) redeem(ctx context.Context, code, host, verifier string) (handed, error) {
 	var c handoverCode
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(code)
@@ -116,14 +117,6 @@ func (m *Manager) redeem(ctx context.Context, code, host, verifier string) (hand
 	if rec.Version != 1 {
 		return handed{}, &auth.Refused{Reason: "the code was used already"}
 	}
-	got, err := c.open(rec.Data)
-	if err != nil {
-		return handed{}, err
-	}
-	sum := sha256.Sum256([]byte(verifier))
-	if got.Host != host || subtle.ConstantTimeCompare(got.Challenge, sum[:]) != 1 {
-		return handed{}, &auth.Refused{Reason: "the code is for another browser or another host"}
-	}
 	// What is left says that it was used. It is empty, and ends when the code would have.
 	err = m.cfg.Store.Put(ctx, c.place(), 1, Record{Version: 2, Expires: rec.Expires})
 	if errors.Is(err, ErrConflict) {
@@ -131,6 +124,14 @@ func (m *Manager) redeem(ctx context.Context, code, host, verifier string) (hand
 	}
 	if err != nil {
 		return handed{}, &auth.Unavailable{What: "the session store", Err: err}
+	}
+	got, err := c.open(rec.Data)
+	if err != nil {
+		return handed{}, err
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	if got.Host != host || subtle.ConstantTimeCompare(got.Challenge, sum[:]) != 1 {
+		return handed{}, &auth.Refused{Reason: "the code is for another browser or another host"}
 	}
 	return got, nil
 }

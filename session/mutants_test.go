@@ -108,6 +108,14 @@ var mutants = []mutant{
 		{"heal.go", "return m.cfg.Store.Delete(ctx, e.key)", "return nil"}, {"load.go", "if known.deleted {", "if false {"}}},
 	{name: "a session that the store lost is said to have ended", few: 3000, plan: "lossy sign-out", changes: []change{
 		{"heal.go", "m.unrest() > 0:\n\t\treturn loaded{}, errUnrest", "false:\n\t\treturn loaded{}, errUnrest"}}},
+	{name: "a hand-over begins the family of its host anew", few: 3000, plan: "hosts", changes: []change{
+		{"handover.go", "fam = fam.Join(l.now)", "fam = NewFamily(h.child, l.now)"}}},
+	{name: "a handle whose family is not known yet is refused", few: 3000, plan: "hosts", changes: []change{
+		{"authenticate.go", "\tfam := l.state.Families[host]\n",
+			"\tfam, ok := l.state.Families[host]\n\tif !ok {\n\t\treturn l, false, &auth.Absent{Reason: auth.Damaged}\n\t}\n"}}},
+	{name: "a hand-over leaves the handle before it settled", few: 3000, plan: "hosts", changes: []change{
+		{"family.go", "return Family{Generation: f.Generation + 1, Parent: f.Settled, Minted: 2, MintedAt: now, Rotated: now}",
+			"return Family{Generation: f.Generation + 1, Parent: f.Settled, Settled: f.Settled, MintedAt: now, Rotated: now}"}}},
 }
 
 // TestMutantsFit: what they change stands in the code. Whether the simulation notices them

@@ -12,8 +12,11 @@ import (
 
 // simBrowser is a cookie jar and what is under way with it.
 type simBrowser struct {
-	w   *simWorld
-	who string
+	w    *simWorld
+	who  string
+	host string
+	// from is the same browser at the public host, where this one is at an app's own.
+	from *simBrowser
 
 	mu      sync.Mutex // guards all below
 	cookie  string
@@ -87,6 +90,10 @@ type simSend struct {
 func (b *simBrowser) send(how simSend) {
 	w := b.w
 	cookie, probe, crashes := b.jar()
+	if cookie == "" && b.from != nil {
+		b.handOver()
+		cookie, probe, crashes = b.jar()
+	}
 	if cookie == "" {
 		return
 	}
@@ -106,7 +113,7 @@ func (b *simBrowser) send(how simSend) {
 		// From when on every replica knows; a sign-out that the store has lost is made
 		// again within a second or so.
 		revoked := w.revokedFor(simLag) && !(w.plan.loses && w.db.awayLately())
-		login, err := r.m.Authenticate(simRequest(ctx, how.method, cookie, probe))
+		login, err := r.m.Authenticate(simRequest(ctx, b.host, how.method, cookie, probe))
 		if r.method.wire(0) { // its replica died, and the connection with it
 			time.Sleep(w.random(time.Second))
 			cookie, probe, crashes = b.jar()

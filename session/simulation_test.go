@@ -40,6 +40,7 @@ type simPlan struct {
 	providerFails bool
 	thief         bool
 	signOut       bool
+	hosts         bool // an app on a host of its own is used beside
 	forwardAuth   bool // never in Evergate: the cookie of then goes out with the answer of later
 }
 
@@ -57,6 +58,7 @@ func planOf(rng *rand.Rand) simPlan {
 	case p.outages && !p.kills && one(2):
 		p.loses, p.afterGrant = true, one(2)
 	}
+	p.hosts = one(3)
 	if p.late && p.crashes && os.Getenv("EVERGATE_LATE_CRASHES") == "" {
 		// The one class that is left: see the package's doc.
 		p.crashes = false
@@ -97,10 +99,10 @@ var simRing = func() *session.Ring {
 }()
 
 func (w *simWorld) run() {
-	b := &simBrowser{w: w, who: "the owner"}
+	b := &simBrowser{w: w, who: "the owner", host: "apps.example.com"}
 	header := http.Header{}
 	r := w.pick()
-	if err := r.m.Begin(header, simRequest(context.Background(), http.MethodPost, "", ""), simLogin(0, time.Now().Add(r.skew)), false); err != nil {
+	if err := r.m.Begin(header, simRequest(context.Background(), b.host, http.MethodPost, "", ""), simLogin(0, time.Now().Add(r.skew)), false); err != nil {
 		w.fault("sign-in: %v", err)
 		return
 	}
@@ -135,11 +137,21 @@ func (w *simWorld) run() {
 			}
 		})
 	}
+	robbed, app := b, &simBrowser{w: w, who: "the owner at an app", host: "wiki.example.com", from: b}
+	if w.plan.hosts && w.chance(2) {
+		robbed = app
+	}
 	if w.plan.thief {
-		w.wg.Go(func() { w.steal(b, end) })
+		w.wg.Go(func() { w.steal(robbed, end) })
 	}
 	if w.plan.signOut {
 		end = w.start.Add(10*time.Minute + w.random(50*time.Minute))
+	}
+	if w.plan.hosts {
+		w.wg.Go(func() {
+			time.Sleep(w.random(5 * time.Minute))
+			app.use(end)
+		})
 	}
 	b.use(end)
 	if w.plan.signOut {
@@ -167,8 +179,11 @@ const theftTime = 3 * max(simLife*4/5, 2*simGrace)
 // steal copies the jar at some moment and uses the copy, as the owner uses theirs.
 func (w *simWorld) steal(b *simBrowser, end time.Time) {
 	time.Sleep(w.random(30 * time.Minute))
-	thief := &simBrowser{w: w, who: "the thief"}
-	thief.cookie, thief.probe, _ = b.jar()
+	thief := &simBrowser{w: w, who: "the thief", host: b.host}
+	for thief.cookie == "" && time.Now().Before(end) && !w.isRevoked() {
+		time.Sleep(time.Second)
+		thief.cookie, thief.probe, _ = b.jar() // an app's host may not have been visited yet
+	}
 	cookie := thief.cookie
 	w.mu.Lock()
 	w.theft = time.Now()
@@ -202,7 +217,7 @@ func (w *simWorld) signOut(b *simBrowser) {
 			return
 		}
 		r := w.pick()
-		_, err := r.m.End(http.Header{}, simRequest(context.Background(), http.MethodPost, cookie, probe))
+		_, err := r.m.End(http.Header{}, simRequest(context.Background(), b.host, http.MethodPost, cookie, probe))
 		if err == nil && !r.method.wire(0) {
 			break
 		}
@@ -316,6 +331,9 @@ var simChanges = map[string]func(*simPlan){
 	},
 	"lossy sign-out": func(p *simPlan) {
 		*p = simPlan{hours: 1, replicas: 3, outages: true, loses: true, idle: true, signOut: true}
+	},
+	"hosts": func(p *simPlan) {
+		*p = simPlan{hours: 1, replicas: 3, hosts: true, losesCookies: true, crashes: true, thief: p.thief}
 	},
 	// Never in Evergate: the cookie of then goes out with the answer of later.
 	"forward-auth": func(p *simPlan) { p.forwardAuth, p.slowApps = true, true },

@@ -339,7 +339,7 @@ func (w *simWorld) revokedFor(d time.Duration) bool {
 }
 
 // request is one as a replica reads it.
-func simRequest(ctx context.Context, method, cookie, probe string) *http.Request {
+func simRequest(ctx context.Context, host, method, cookie, probe string) *http.Request {
 	h := http.Header{}
 	if cookie != "" {
 		h["Cookie"] = []string{"c=" + cookie}
@@ -347,5 +347,5 @@ func simRequest(ctx context.Context, method, cookie, probe string) *http.Request
 			h["Cookie"][0] += "; c-probe=" + probe
 		}
 	}
-	return (&http.Request{Method: method, Host: "app.example.com", Header: h}).WithContext(ctx)
+	return (&http.Request{Method: method, Host: host, Header: h}).WithContext(ctx)
 }
