@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # sign-in of its own, and the checker of the unit in deploy/. Node.js runs a
 # provider that nobody here wrote; one from elsewhere will do too. Redis keeps
 # sessions, HAProxy spreads requests over several gateways, nginx is an app behind them.
-PACKAGES := chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light openssl $(shell command -v npm >/dev/null || echo nodejs npm)
+PACKAGES := chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
 
 .PHONY: test check unit simulate soak e2e deps build fuzz bench-million
