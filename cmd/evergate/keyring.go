@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,30 @@ func loadRing(files []string, dataDir string) (*session.Ring, error) {
 		return nil, fmt.Errorf("key ring %v: %w", files, err)
 	}
 	return ring, nil
+}
+
+// prepareRing reads the keys of e where they are in other files than before.
+func (g *gateway) prepareRing(e, before *edition) error {
+	if before.cfg == nil || g.in.Users != nil || slices.Equal(e.cfg.Keys.Files, before.cfg.Keys.Files) {
+		return nil
+	}
+	files, err := keyFiles(e.cfg.Keys.Files, e.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	keys, err := readKeys(files)
+	if err != nil {
+		return err
+	}
+	if _, err := session.NewRing(keys...); err != nil {
+		return fmt.Errorf("key ring %v: %w", files, err)
+	}
+	e.use = append(e.use, func() {
+		_ = g.ringAt.Close()
+		_ = g.ring.Replace(keys...) // as NewRing took them
+		g.ringAt = watchRing(g.ring, files, g.log)
+	})
+	return nil
 }
 
 // ringEvery is how often the files are looked at.
