@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,6 +70,23 @@ func (c *Config) resolve(dir string) {
 		}
 	}
 	in(&c.DataDir)
+	c.eachFile(in)
+}
+
+// Files are all that the config names, without doubles: with the config itself, what
+// its meaning depends on.
+func (c *Config) Files() (files []string) {
+	c.eachFile(func(p *string) {
+		if *p != "" && !slices.Contains(files, *p) {
+			files = append(files, *p)
+		}
+	})
+	return files
+}
+
+// eachFile calls in for the name of each file, which may be "". A key that names a
+// file has its line here.
+func (c *Config) eachFile(in func(*string)) {
 	in(&c.TLS.CertFile)
 	in(&c.TLS.KeyFile)
 	if c.TLS.ACME != nil {
@@ -93,6 +111,14 @@ func (c *Config) resolve(dir string) {
 			in(&o.ClientKeyFile)
 			in(&o.CAFile)
 		}
+	}
+	r := &c.Session.Redis
+	in(&r.PasswordFile)
+	in(&r.SentinelPasswordFile)
+	if r.TLS != nil {
+		in(&r.TLS.CAFile)
+		in(&r.TLS.CertFile)
+		in(&r.TLS.KeyFile)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -14,14 +13,15 @@ import (
 // as long-lived. Event streams and WebSockets count at once.
 const attendAfter = time.Second
 
-// watch sees to it that a response which lives long obeys its session.
+// watch sees to it that a response which lives long obeys its session and the rules.
 func (c *carriage) watch(res *http.Response) {
-	if c.login == nil || c.in.Method == http.MethodHead {
+	if c.in.Method == http.MethodHead {
 		return
 	}
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	switch {
 	case kind == "text/event-stream":
+		c.endless = true
 		c.attend()
 	case res.ContentLength < 0:
 		c.mu.Lock()
@@ -32,29 +32,32 @@ func (c *carriage) watch(res *http.Response) {
 
 // attend ties the rest of the response to the session: when that ends, or its
 // person may no longer pass, the request upstream is cancelled, and with it both
-// connections close.
+// connections close. Where nobody is signed in it is tied to the rules alone.
 func (c *carriage) attend() {
-	if c.login == nil {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done {
 		return
 	}
-	if c.login.Session == nil {
-		c.attendToken()
+	c.attended = true
+	if c.streams.enter(c) {
+		c.ending.Add(1)
+		go c.endStream(goingDown)
 		return
 	}
-	attended, activity := c.login.Session.Attend(c.in.Context(), func(login *auth.Login) error {
-		if c.route.Policy.Public {
-			return nil
+	if c.login == nil || c.login.Session == nil {
+		if c.mayStill(c.login) != nil { // the rules changed while the answer began
+			c.ending.Add(1)
+			go c.endStream(sessionOver)
+		} else if c.login != nil {
+			c.attendToken()
 		}
-		return c.route.Policy.Allow(&login.Identity)
-	})
+		return
+	}
+	attended, activity := c.login.Session.Attend(c.in.Context(), c.mayStill)
 	c.activity = activity
 	c.ending.Add(1)
-	c.stop = context.AfterFunc(attended, c.sessionEnded)
+	c.stop = context.AfterFunc(attended, func() { c.endStream(sessionOver) })
 }
 
 // attendToken ties the rest of the response to a client's own token, which ends
@@ -66,18 +69,22 @@ func (c *carriage) attendToken() {
 	ctx, cancel := context.WithDeadline(c.in.Context(), c.login.AccessToken.Expires)
 	context.AfterFunc(c.in.Context(), cancel)
 	c.ending.Add(1)
-	c.stop = context.AfterFunc(ctx, c.sessionEnded)
+	c.stop = context.AfterFunc(ctx, func() { c.endStream(sessionOver) })
 }
 
-func (c *carriage) sessionEnded() {
+func (c *carriage) endStream(why ending) {
 	defer c.ending.Done()
 	if c.in.Context().Err() == nil {
-		web.NoteOf(c.in.Context()).Ended.Store(true)
+		if note := web.NoteOf(c.in.Context()); why.down {
+			note.Down.Store(true)
+		} else {
+			note.Ended.Store(true)
+		}
 		c.mu.Lock()
 		t := c.tunnel
 		c.mu.Unlock()
 		if t != nil {
-			t.close()
+			t.close(why)
 		}
 	}
 	c.cancel()

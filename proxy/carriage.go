@@ -30,6 +30,7 @@ type carriage struct {
 	note      *web.Note
 	log       *slog.Logger
 	own       func(name string) bool
+	streams   *Streams
 
 	start  time.Time
 	cancel context.CancelFunc // ends the request upstream
@@ -41,11 +42,14 @@ type carriage struct {
 	cookies   http.Header // what Deliver gave
 	bodyErr   atomic.Pointer[error]
 
+	endless bool // it has no end of its own; set before attend is called
+
 	mu       sync.Mutex // guards what follows
 	done     bool
+	attended bool
 	timer    *time.Timer
 	stop     func() bool    // lets go of the attended context
-	ending   sync.WaitGroup // sessionEnded, while it may run
+	ending   sync.WaitGroup // endStream, while it may run
 	tunnel   *tunnel
 	activity func()
 }
@@ -78,8 +82,11 @@ func (c *carriage) end() {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	stop := c.stop
+	stop, attended := c.stop, c.attended
 	c.mu.Unlock()
+	if attended {
+		c.streams.leave(c)
+	}
 	if stop != nil && stop() {
 		c.ending.Done() // it never ran
 	}
@@ -210,6 +217,7 @@ func (c *carriage) modify(res *http.Response) error {
 	h["X-Request-Id"] = []string{c.note.ID}
 	if switching {
 		h["Connection"] = []string{"Upgrade"} // an upstream could have named our cookie in it
+		c.endless = true
 		c.attend()
 		return nil
 	}

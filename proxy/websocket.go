@@ -73,14 +73,15 @@ func originAllowed(r *http.Request, route *Route, scheme string) bool {
 	return false
 }
 
-// Closing a WebSocket whose session has ended.
+// Closing a WebSocket from here.
 const (
 	// CloseSessionEnded is the close code that a page sees (RFC 6455 section
 	// 7.4.2, private use; 4401 after HTTP's 401).
 	CloseSessionEnded = 4401
+	// CloseRestart is the registered code of a service that restarts: come again.
+	CloseRestart = 1012
 
-	closeReason = "session ended"
-	closeWait   = 250 * time.Millisecond
+	closeWait = 250 * time.Millisecond
 )
 
 // tunnel is the client's side of a WebSocket. Bytes from the client move the
@@ -158,18 +159,17 @@ func (t *tunnel) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// close tells the client that the session has ended, if the stream stands
-// between two frames, and waits a moment for it to hang up, lest the last bytes
-// are lost to a reset.
-func (t *tunnel) close() {
+// close tells the client why, if the stream stands between two frames, and waits a
+// moment for it to hang up, lest the last bytes are lost to a reset.
+func (t *tunnel) close(why ending) {
 	_ = t.Conn.SetWriteDeadline(time.Now().Add(closeWait)) // also frees a Write that hangs
 	t.mu.Lock()
+	told := !t.closed && t.frames.between()
 	t.closed = true
-	told := t.frames.between()
 	if told {
-		frame := []byte{0x88, byte(2 + len(closeReason))}
-		frame = binary.BigEndian.AppendUint16(frame, CloseSessionEnded)
-		_, err := t.Conn.Write(append(frame, closeReason...))
+		frame := []byte{0x88, byte(2 + len(why.reason))}
+		frame = binary.BigEndian.AppendUint16(frame, why.code)
+		_, err := t.Conn.Write(append(frame, why.reason...))
 		told = err == nil
 	}
 	t.mu.Unlock()

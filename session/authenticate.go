@@ -160,7 +160,7 @@ func (m *Manager) stands(ctx context.Context, l *loaded) error {
 // errNoMethod reports a session whose provider is not configured here.
 var errNoMethod = errors.New("its provider is not configured")
 
-func (m *Manager) check(login *auth.Login) error { return check(m.cfg.Methods, login) }
+func (m *Manager) check(login *auth.Login) error { return check(m.set().Methods, login) }
 
 // check asks the method that a session came by whether it still stands.
 func check(methods map[string]auth.Refresher, login *auth.Login) error {

@@ -48,7 +48,7 @@ func (m *Manager) handleCookie(h handle, host string, s *state, now time.Time) (
 	}
 	c := m.cookie(m.cfg.Cookie, value)
 	if s.Remember {
-		rest := s.Created.Add(m.cfg.MaxLifetime).Sub(now)
+		rest := s.Created.Add(m.set().MaxLifetime).Sub(now)
 		c.MaxAge = int(min(rest, maxCookieAge) / time.Second)
 	}
 	return c, nil

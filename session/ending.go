@@ -123,7 +123,7 @@ func (m *Manager) Once(ctx context.Context, name string, until time.Time) (bool,
 // revokeThere tells the provider that the tokens of an ended session are not
 // needed any more. It does so beside: nobody waits for a provider to sign out.
 func (m *Manager) revokeThere(login *auth.Login, key Key) {
-	method, ok := m.cfg.Methods[login.Identity.Provider].(auth.Revoker)
+	method, ok := m.set().Methods[login.Identity.Provider].(auth.Revoker)
 	if !ok || m.ctx.Err() != nil {
 		return
 	}

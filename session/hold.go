@@ -49,7 +49,7 @@ func (m *Manager) hold(ctx context.Context, e *entry, h handle, need func(*loade
 			continue
 		}
 		asked := m.cfg.Now()
-		leased, err := m.cfg.Store.Lease(ctx, e.key, holder, m.cfg.Lease)
+		leased, err := m.cfg.Store.Lease(ctx, e.key, holder, m.set().Lease)
 		if other, ok := errors.AsType[*HeldError](err); ok {
 			if err := wait(ctx, changed, other.Left); err != nil {
 				return nil, loaded{}, err
@@ -88,7 +88,7 @@ const lookEvery = 250 * time.Millisecond
 // anybody else may renew. Where it is lost all the same, the renewal goes on: its answer
 // is stored by compare and set.
 func (h *hold) keep() {
-	tick, look := time.NewTicker(h.m.cfg.Lease/3), time.NewTicker(lookEvery)
+	tick, look := time.NewTicker(h.m.set().Lease/3), time.NewTicker(lookEvery)
 	defer tick.Stop()
 	defer look.Stop()
 	epoch, failed := h.m.cfg.Store.Epoch(), false
@@ -104,7 +104,7 @@ func (h *hold) keep() {
 		}
 		epoch = h.m.cfg.Store.Epoch()
 		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-		_, err := h.m.cfg.Store.Lease(ctx, h.key, h.holder, h.m.cfg.Lease)
+		_, err := h.m.cfg.Store.Lease(ctx, h.key, h.holder, h.m.set().Lease)
 		cancel()
 		_, other := errors.AsType[*HeldError](err)
 		if err != nil && !failed {
@@ -118,7 +118,7 @@ func (h *hold) keep() {
 func (h *hold) look(ctx context.Context, dk DataKey) (loaded, error) {
 	for range maxTries {
 		asked := h.m.cfg.Now()
-		leased, err := h.m.cfg.Store.Lease(ctx, h.key, h.holder, h.m.cfg.Lease)
+		leased, err := h.m.cfg.Store.Lease(ctx, h.key, h.holder, h.m.set().Lease)
 		if err != nil {
 			return loaded{}, err
 		}

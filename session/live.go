@@ -30,7 +30,7 @@ func (s *live) Times() auth.Times {
 	}
 	return auth.Times{
 		Ends:     s.m.ends(st).Add(-skew),
-		IdleEnds: s.e.seen.Add(s.m.cfg.IdleTimeout).Add(-skew),
+		IdleEnds: s.e.seen.Add(s.m.set().IdleTimeout).Add(-skew),
 		Renews:   s.m.renewsAt(s.e.key, s.e.stored()),
 	}
 }
@@ -146,7 +146,7 @@ func (s *live) attend(ctx context.Context, allowed func(*auth.Login) error) erro
 		if err := allowed(login); err != nil {
 			return errNotAllowed
 		}
-		idleEnds := l.lastSeen(s.m).Add(s.m.cfg.IdleTimeout)
+		idleEnds := l.lastSeen(s.m).Add(s.m.set().IdleTimeout)
 		wait := earlier(s.m.ends(at.state), idleEnds).Sub(l.now)
 		switch now := s.m.cfg.Now(); {
 		case !stored.renewable():

@@ -193,7 +193,7 @@ func (m *Manager) over(l *loaded) string {
 			return auth.Ended
 		}
 		return auth.Over
-	case !l.now.Before(l.lastSeen(m).Add(m.cfg.IdleTimeout)):
+	case !l.now.Before(l.lastSeen(m).Add(m.set().IdleTimeout)):
 		return auth.Idle
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -13,7 +14,8 @@ import (
 // Manager remembers sign-ins. It implements auth.Authenticator and
 // auth.Sessions. Make one with New; Close it to end what it runs.
 type Manager struct {
-	cfg Config
+	cfg      Config // but for its Settings
+	settings atomic.Pointer[Settings]
 
 	ctx    context.Context // ends with Close: nothing begins any more, and streams end
 	cancel context.CancelFunc
@@ -79,8 +81,10 @@ func New(cfg Config) (*Manager, error) {
 		return nil, errors.New("session: a Manager needs a Store and a Ring")
 	case cfg.Cookie == "":
 		return nil, errors.New("session: the session cookie has no name")
-	case cfg.IdleTimeout <= 0 || cfg.MaxLifetime <= 0 || cfg.Grace <= 0 || cfg.MaxStale < 0:
-		return nil, errors.New("session: idle_timeout, max_lifetime and rotation_grace must be above zero")
+	}
+	set := cfg.takeSettings()
+	if err := set.check(); err != nil {
+		return nil, err
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -88,16 +92,11 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.RenewBefore == nil {
-		cfg.RenewBefore = func(life time.Duration) time.Duration { return life / 5 }
-	}
 	if cfg.houseEvery == 0 {
 		cfg.houseEvery = houseEvery
 	}
-	if cfg.Lease <= 0 {
-		cfg.Lease = 25 * time.Second
-	}
 	m := &Manager{cfg: cfg, entries: map[Key]*entry{}}
+	m.settings.Store(set)
 	if m.epoch = cfg.Store.Epoch(); m.epoch != 0 {
 		m.since = cfg.Now()
 	}
@@ -147,20 +146,20 @@ const (
 
 // seenEvery is how coarsely the idle clock is written. A session whose last
 // use is known only from the store is kept this much longer, never shorter.
-func (m *Manager) seenEvery() time.Duration { return min(m.cfg.IdleTimeout/20, 5*time.Minute) }
+func (m *Manager) seenEvery() time.Duration { return min(m.set().IdleTimeout/20, 5*time.Minute) }
 
 func (m *Manager) rules(s *state) Rules {
-	return Rules{Grace: m.cfg.Grace, Lifetime: s.Login.Expires.Sub(s.Login.Issued)}
+	return Rules{Grace: m.set().Grace, Lifetime: s.Login.Expires.Sub(s.Login.Issued)}
 }
 
 // ends is when the session ends however it is used.
 func (m *Manager) ends(s *state) time.Time {
-	ends := s.Created.Add(m.cfg.MaxLifetime)
+	ends := s.Created.Add(m.set().MaxLifetime)
 	if !s.Until.IsZero() {
 		ends = earlier(ends, s.Until)
 	}
 	if s.Retired {
-		return earlier(ends, s.Seen.Add(m.cfg.Grace))
+		return earlier(ends, s.Seen.Add(m.set().Grace))
 	}
 	return ends
 }
@@ -171,9 +170,9 @@ func (m *Manager) expires(s *state) time.Time {
 	if !s.Until.IsZero() && ends.Equal(s.Until) {
 		// It is kept a little longer, to know of which provider it was: that may sign
 		// the person in again without a word.
-		ends = earlier(ends.Add(silentTime), s.Created.Add(m.cfg.MaxLifetime))
+		ends = earlier(ends.Add(silentTime), s.Created.Add(m.set().MaxLifetime))
 	}
-	return earlier(ends, s.Seen.Add(m.cfg.IdleTimeout+m.seenEvery()))
+	return earlier(ends, s.Seen.Add(m.set().IdleTimeout+m.seenEvery()))
 }
 
 // silentTime is for how long after the end of a session that could not be renewed

@@ -73,7 +73,7 @@ var mutants = []mutant{
 	}
 	data, err := next.seal(`}}},
 	{name: "no lease", few: 3000, changes: []change{
-		{"hold.go", "leased, err := m.cfg.Store.Lease(ctx, e.key, holder, m.cfg.Lease)\n\t\tif other,",
+		{"hold.go", "leased, err := m.cfg.Store.Lease(ctx, e.key, holder, m.set().Lease)\n\t\tif other,",
 			"rec, err := m.cfg.Store.Get(ctx, e.key, 0)\n\t\tleased := Leased{Record: rec}\n\t\tif other,"}}},
 	{name: "a lease without heartbeat", few: 20000, changes: []change{
 		{"hold.go", "held.done.Go(held.keep)", ""}}},

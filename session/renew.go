@@ -17,7 +17,7 @@ const skewLeeway = 60 * time.Second
 // own, up to a quarter longer than asked, so that those who signed in together
 // do not renew together for ever after.
 func (m *Manager) window(key Key, life time.Duration) time.Duration {
-	w := m.cfg.RenewBefore(life)
+	w := m.set().RenewBefore(life)
 	spread := time.Duration(float64(w/4) * float64(binary.BigEndian.Uint16(key[:])) / (1 << 16))
 	return min(w+spread, max(w, life/10*9))
 }
@@ -117,7 +117,7 @@ func (m *Manager) runRenewal(ctx context.Context, e *entry, h handle, resource, 
 func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, resource string) bool {
 	stored := l.stored()
 	old := stored.login()
-	method, ok := m.cfg.Methods[old.Identity.Provider]
+	method, ok := m.set().Methods[old.Identity.Provider]
 	if !ok {
 		m.renewalFailed(ctx, l.entry, resource, &auth.Unavailable{What: "the provider", Err: errNoMethod})
 		return true
@@ -276,7 +276,7 @@ func (e *entry) usable(m *Manager, resource string) (*storedLogin, error) {
 	switch {
 	case now.Before(expires):
 		return stored, nil
-	case resource == "" && !t.unclear.IsZero() && now.After(later(expires, t.unclear).Add(m.cfg.MaxStale)):
+	case resource == "" && !t.unclear.IsZero() && now.After(later(expires, t.unclear).Add(m.set().MaxStale)):
 		return nil, &auth.Absent{Reason: auth.Stale}
 	}
 	return nil, &auth.Unavailable{What: "the renewal of your sign-in", RetryAfter: max(t.retryAt.Sub(now), time.Second)}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -20,9 +21,10 @@ import (
 // What only memory knows is lost with the process: who signed out (the deny-list;
 // the provider's revocation stands), and what took the place of a spent token.
 type Stateless struct {
-	cfg   StatelessConfig
-	names [maxChunks]string // of the chunks' cookies
-	room  int               // how much of a set one chunk carries, in bytes
+	cfg      StatelessConfig // but for its Settings
+	settings atomic.Pointer[Settings]
+	names    [maxChunks]string // of the chunks' cookies
+	room     int               // how much of a set one chunk carries, in bytes
 
 	ctx       context.Context // ends with Close: nothing begins any more, and streams end
 	cancel    context.CancelFunc
@@ -80,8 +82,10 @@ func NewStateless(cfg StatelessConfig) (*Stateless, error) {
 		return nil, errors.New("session: a Stateless needs a Ring")
 	case cfg.Cookie == "":
 		return nil, errors.New("session: the session cookie has no name")
-	case cfg.IdleTimeout <= 0 || cfg.MaxLifetime <= 0 || cfg.Grace <= 0 || cfg.MaxStale < 0:
-		return nil, errors.New("session: idle_timeout, max_lifetime and rotation_grace must be above zero")
+	}
+	set := cfg.takeSettings()
+	if err := set.check(); err != nil {
+		return nil, err
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -89,10 +93,8 @@ func NewStateless(cfg StatelessConfig) (*Stateless, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.RenewBefore == nil {
-		cfg.RenewBefore = func(life time.Duration) time.Duration { return life / 5 }
-	}
 	s := &Stateless{cfg: cfg, sessions: map[Key]*kept{}, once: map[string]time.Time{}}
+	s.settings.Store(set)
 	s.names = chunkNames(cfg.Cookie)
 	var err error
 	if s.room, err = s.measure(); err != nil {
@@ -138,12 +140,12 @@ func (s *Stateless) Once(_ context.Context, name string, until time.Time) (bool,
 }
 
 // coarse is how exactly the cookie bears the last use.
-func (s *Stateless) coarse() time.Duration { return s.cfg.IdleTimeout / 20 }
+func (s *Stateless) coarse() time.Duration { return s.set().IdleTimeout / 20 }
 
 // retention is how long a successor has to be in use before nobody comes with
 // what it replaced any more: requests arrive up to ten minutes after their cookies
 // were attached.
-func (s *Stateless) retention() time.Duration { return max(10*time.Minute, 10*s.cfg.Grace) }
+func (s *Stateless) retention() time.Duration { return max(10*time.Minute, 10*s.set().Grace) }
 
 // sweepEvery is how often what nobody needs any more is forgotten.
 const sweepEvery = time.Minute
@@ -166,7 +168,7 @@ func (s *Stateless) sweep() {
 	for _, k := range s.snapshot() {
 		s.mu.Lock()
 		k.mu.Lock()
-		if k.unknowable(now, s.cfg.IdleTimeout+s.coarse()) {
+		if k.unknowable(now, s.set().IdleTimeout+s.coarse()) {
 			delete(s.sessions, k.key)
 		}
 		k.cool(now)

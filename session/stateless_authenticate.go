@@ -83,7 +83,7 @@ func (s *Stateless) stands(ctx context.Context, k *kept) error {
 	return k.absent()
 }
 
-func (s *Stateless) check(login *auth.Login) error { return check(s.cfg.Methods, login) }
+func (s *Stateless) check(login *auth.Login) error { return check(s.set().Methods, login) }
 
 // use moves the idle clock.
 func (k *kept) use(now time.Time) {

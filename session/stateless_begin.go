@@ -68,7 +68,7 @@ func (s *Stateless) retire(r *http.Request, host string, login *auth.Login) []Ke
 		return nil
 	}
 	if k.retired.IsZero() {
-		k.retired = s.cfg.Now().Add(s.cfg.Grace)
+		k.retired = s.cfg.Now().Add(s.set().Grace)
 		k.wake()
 	}
 	all := append([]Key{k.key}, k.replaced...)

@@ -148,7 +148,7 @@ func (s *Stateless) adopt(k *kept, c *cookieSet) (reason string) {
 // is held.
 func (s *Stateless) warm(k *kept, p payload, set cookieSet, now time.Time) {
 	k.hot = &hot{payload: p, set: set, idToken: p.Login.IDToken != ""}
-	k.ends = p.Created.Add(s.cfg.MaxLifetime)
+	k.ends = p.Created.Add(s.set().MaxLifetime)
 	if k.seen.IsZero() || p.Seen.After(k.seen) {
 		k.seen = earlier(p.Seen.Add(s.coarse()), later(now, p.Seen))
 	}
@@ -179,7 +179,7 @@ func (s *Stateless) over(k *kept, now time.Time) string {
 			return auth.Ended
 		}
 		return auth.Over
-	case !now.Before(k.seen.Add(s.cfg.IdleTimeout)):
+	case !now.Before(k.seen.Add(s.set().IdleTimeout)):
 		return auth.Idle
 	}
 	return ""

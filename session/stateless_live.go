@@ -28,7 +28,7 @@ func (l *carriedLive) Times() auth.Times {
 	}
 	return auth.Times{
 		Ends:     l.s.ends(l.k),
-		IdleEnds: l.k.seen.Add(l.s.cfg.IdleTimeout),
+		IdleEnds: l.k.seen.Add(l.s.set().IdleTimeout),
 		Renews:   l.s.renewsAt(l.k.key, &l.k.hot.Login),
 	}
 }
@@ -42,7 +42,7 @@ func (s *Stateless) age(p payload) time.Duration {
 	if !p.Remember {
 		return 0
 	}
-	return p.Created.Add(s.cfg.MaxLifetime).Sub(s.cfg.Now())
+	return p.Created.Add(s.set().MaxLifetime).Sub(s.cfg.Now())
 }
 
 // Deliver implements auth.Session. A response to a cookie that is not the newest
@@ -103,7 +103,7 @@ func (l *carriedLive) attend(ctx context.Context, allowed func(*auth.Login) erro
 			return errSessionEnded
 		}
 		changed, stored := k.changed, &k.hot.Login
-		ends := earlier(s.ends(k), k.seen.Add(s.cfg.IdleTimeout))
+		ends := earlier(s.ends(k), k.seen.Add(s.set().IdleTimeout))
 		retryAt := k.trouble[""].retryAt
 		k.mu.Unlock()
 		if allowed(stored.login()) != nil {

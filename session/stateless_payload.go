@@ -117,7 +117,7 @@ func (s *Stateless) fit(p payload, generation uint64) (set cookieSet, idToken bo
 	if len(data) <= limit {
 		return set, true, nil
 	}
-	if !s.cfg.NeedIDToken && p.Login.IDToken != "" {
+	if !s.set().NeedIDToken && p.Login.IDToken != "" {
 		if less, err := p.carried(false).pack(); err == nil && len(less) <= limit {
 			return newSet(generation, less), false, nil
 		}

@@ -14,7 +14,7 @@ import (
 // own, up to a quarter longer than asked, so that those who signed in together do
 // not renew together for ever after.
 func (s *Stateless) window(key Key, life time.Duration) time.Duration {
-	w := s.cfg.RenewBefore(life)
+	w := s.set().RenewBefore(life)
 	spread := time.Duration(float64(w/4) * float64(binary.BigEndian.Uint16(key[:])) / (1 << 16))
 	return min(w+spread, max(w, life/10*9))
 }
@@ -76,7 +76,7 @@ func (s *Stateless) runRenewal(ctx context.Context, k *kept, resource, refused s
 	if t := sent.of(resource); t.Token != "" && !s.due(k.key, t, s.cfg.Now()) && (refused == "" || t.Token != refused) {
 		return // the request that asked had seen an older token
 	}
-	method, ok := s.cfg.Methods[sent.Identity.Provider]
+	method, ok := s.set().Methods[sent.Identity.Provider]
 	if !ok {
 		s.renewalRefused(ctx, k, sent, &auth.Refused{Reason: "its provider is not configured any more"})
 		return
@@ -193,7 +193,7 @@ func (s *Stateless) usable(k *kept, resource string) (*storedLogin, error) {
 	switch {
 	case now.Before(expires):
 		return stored, nil
-	case resource == "" && !t.unclear.IsZero() && now.After(later(expires, t.unclear).Add(s.cfg.MaxStale)):
+	case resource == "" && !t.unclear.IsZero() && now.After(later(expires, t.unclear).Add(s.set().MaxStale)):
 		return nil, &auth.Absent{Reason: auth.Stale}
 	}
 	return nil, &auth.Unavailable{What: "the renewal of your sign-in", RetryAfter: max(t.retryAt.Sub(now), time.Second)}
@@ -202,7 +202,7 @@ func (s *Stateless) usable(k *kept, resource string) (*storedLogin, error) {
 // revokeThere tells the provider that the tokens of an ended session are not needed
 // any more. It does so beside: nobody waits for a provider to sign out.
 func (s *Stateless) revokeThere(login *auth.Login, key Key) {
-	method, ok := s.cfg.Methods[login.Identity.Provider].(auth.Revoker)
+	method, ok := s.set().Methods[login.Identity.Provider].(auth.Revoker)
 	if !ok || s.ctx.Err() != nil {
 		return
 	}

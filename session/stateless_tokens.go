@@ -64,12 +64,12 @@ func (l *carriedLive) exchange(ctx context.Context, want auth.Wanted) (auth.Toke
 		return auth.Token{}, err
 	}
 	name := "exchanged\x00" + want.Audience + "\x00" + want.Scope
-	if t, ok := l.made(name, stored.Token); ok {
-		return t, nil
-	}
-	method, ok := l.s.cfg.Methods[stored.Identity.Provider].(auth.Exchanger)
+	method, ok := l.s.set().Methods[stored.Identity.Provider].(auth.Exchanger)
 	if !ok {
 		return auth.Token{}, nil
+	}
+	if t, ok := l.made(name, stored.Token, method); ok {
+		return t, nil
 	}
 	// It is kept for those who come next, also where this request goes away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
@@ -81,40 +81,42 @@ func (l *carriedLive) exchange(ctx context.Context, want auth.Wanted) (auth.Toke
 	if err != nil {
 		return auth.Token{}, err
 	}
-	l.keep(name, t, stored.Token)
+	l.keep(name, minted{storeToken(t), stored.Token, method})
 	return t, nil
 }
 
 // mint returns a token that the gateway signs from the claims of now.
 func (l *carriedLive) mint(ctx context.Context, audience string) (auth.Token, error) {
-	if l.s.cfg.Minter == nil {
+	minter := l.s.set().Minter
+	if minter == nil {
 		return auth.Token{}, &auth.Unavailable{What: "the gateway's own tokens"}
 	}
 	stored, err := l.s.access(ctx, l.k, &l.c, "", "")
 	if err != nil {
 		return auth.Token{}, err
 	}
-	if t, ok := l.made(audience, stored.Token); ok {
+	if t, ok := l.made(audience, stored.Token, minter); ok {
 		return t, nil
 	}
-	t, err := l.s.cfg.Minter.Mint(ctx, stored.login(), audience)
+	t, err := minter.Mint(ctx, stored.login(), audience)
 	if err != nil {
 		return auth.Token{}, &auth.Unavailable{What: "the gateway's own tokens", Err: err}
 	}
-	l.keep(audience, t, stored.Token)
+	l.keep(audience, minted{storeToken(t), stored.Token, minter})
 	return t, nil
 }
 
-// made returns a token that was made of an access token and is not due.
-func (l *carriedLive) made(name, from string) (auth.Token, bool) {
+// made returns a token that was made of an access token, by whoever would make it now,
+// and is not due.
+func (l *carriedLive) made(name, from string, by any) (auth.Token, bool) {
 	l.k.mu.Lock()
 	defer l.k.mu.Unlock()
 	m := l.k.minted[name]
-	return m.token.token(), m.from == from && m.token.Token != "" && !l.s.due(l.k.key, m.token, l.s.cfg.Now())
+	return m.token.token(), m.from == from && m.by == by && m.token.Token != "" && !l.s.due(l.k.key, m.token, l.s.cfg.Now())
 }
 
 // keep keeps a token that was made of another, for as long as that is the one.
-func (l *carriedLive) keep(name string, t auth.Token, from string) {
+func (l *carriedLive) keep(name string, t minted) {
 	l.k.mu.Lock()
 	defer l.k.mu.Unlock()
 	if l.k.hot == nil {
@@ -123,5 +125,5 @@ func (l *carriedLive) keep(name string, t auth.Token, from string) {
 	if l.k.minted == nil {
 		l.k.minted = map[string]minted{}
 	}
-	l.k.minted[name] = minted{storeToken(t), from}
+	l.k.minted[name] = t
 }

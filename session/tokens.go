@@ -13,6 +13,7 @@ import (
 type minted struct {
 	token storedToken
 	from  string
+	by    any // the minter or the method; another one may have other settings
 }
 
 // Token implements auth.Session.
@@ -119,13 +120,13 @@ func (s *live) exchange(ctx context.Context, want auth.Wanted) (auth.Token, erro
 		return auth.Token{}, &auth.Unavailable{What: "a token for this app", Err: ctx.Err()}
 	}
 	name := "exchanged\x00" + want.Audience + "\x00" + want.Scope
-	stored, t, ok := s.made(name)
-	if ok {
-		return t, nil
-	}
-	method, ok := s.m.cfg.Methods[stored.Identity.Provider].(auth.Exchanger)
+	method, ok := s.m.set().Methods[s.provider()].(auth.Exchanger)
 	if !ok {
 		return auth.Token{}, nil // users kept here have nothing to exchange
+	}
+	stored, t, ok := s.made(name, method)
+	if ok {
+		return t, nil
 	}
 	// It is kept for those who come next, also where this request goes away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
@@ -137,45 +138,53 @@ func (s *live) exchange(ctx context.Context, want auth.Wanted) (auth.Token, erro
 	if err != nil {
 		return auth.Token{}, err
 	}
-	s.e.keep(name, storeToken(t), stored.Token)
+	s.e.keep(name, minted{storeToken(t), stored.Token, method})
 	return t, nil
 }
 
-// made returns a token that was made of the access token of now and is not due; ok
-// is false where one has to be made of stored.
-func (s *live) made(name string) (stored *storedLogin, t auth.Token, ok bool) {
+// provider is how the person signed in.
+func (s *live) provider() string {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	return s.e.stored().Identity.Provider
+}
+
+// made returns a token that was made of the access token of now, by whoever would make
+// it now, and is not due; ok is false where one has to be made of stored.
+func (s *live) made(name string, by any) (stored *storedLogin, t auth.Token, ok bool) {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
 	stored = s.e.stored()
 	kept := s.e.minted[name]
-	ok = kept.from == stored.Token && kept.token.Token != "" && !s.m.due(s.e.key, kept.token, s.m.cfg.Now())
+	ok = kept.from == stored.Token && kept.by == by && kept.token.Token != "" && !s.m.due(s.e.key, kept.token, s.m.cfg.Now())
 	return stored, kept.token.token(), ok
 }
 
 // keep keeps a token that was made of another, for as long as that is the one.
-func (e *entry) keep(name string, t storedToken, from string) {
+func (e *entry) keep(name string, t minted) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.minted == nil {
 		e.minted = map[string]minted{}
 	}
-	e.minted[name] = minted{t, from}
+	e.minted[name] = t
 }
 
 // mint returns a token that the gateway signs from the claims of now.
 func (s *live) mint(ctx context.Context, audience string) (auth.Token, error) {
-	if s.m.cfg.Minter == nil {
+	minter := s.m.set().Minter
+	if minter == nil {
 		return auth.Token{}, &auth.Unavailable{What: "the gateway's own tokens"}
 	}
-	stored, t, ok := s.made(audience)
+	stored, t, ok := s.made(audience, minter)
 	if ok {
 		return t, nil
 	}
-	t, err := s.m.cfg.Minter.Mint(ctx, stored.login(), audience)
+	t, err := minter.Mint(ctx, stored.login(), audience)
 	if err != nil {
 		return auth.Token{}, &auth.Unavailable{What: "the gateway's own tokens", Err: err}
 	}
-	s.e.keep(audience, storeToken(t), stored.Token)
+	s.e.keep(audience, minted{storeToken(t), stored.Token, minter})
 	return t, nil
 }
 

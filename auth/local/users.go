@@ -1,17 +1,17 @@
 package local
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/evergate/evergate/internal/follow"
 )
 
 // User is one user as the users file holds it.
@@ -40,8 +40,7 @@ type Directory struct {
 	mu       sync.Mutex // guards onChange
 	onChange []func()
 
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	watch *follow.Files // nil where there is no file
 }
 
 // known is a user, with what sign-in and checks need of them.
@@ -72,14 +71,13 @@ func NewDirectory(o DirectoryOptions) (*Directory, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Directory{opts: o, seed: maphash.MakeSeed()}
-	seen := fingerprint(o.Path)
+	files := []string{o.Path}
+	seen := follow.Look(files)
 	if err := d.load(); err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	d.stop = stop
 	if o.Path != "" {
-		d.wg.Go(func() { d.watch(ctx, seen) })
+		d.watch = follow.Start(follow.Options{Files: func() []string { return files }, Seen: seen, Every: o.Every, Changed: d.changed})
 	}
 	return d, nil
 }
@@ -93,9 +91,10 @@ func (d *Directory) OnChange(f func()) {
 
 // Close ends the watch, and waits for it.
 func (d *Directory) Close() error {
-	d.stop()
-	d.wg.Wait()
-	return nil
+	if d.watch == nil {
+		return nil
+	}
+	return d.watch.Close()
 }
 
 func (d *Directory) find(name string) *known { return (*d.users.Load())[name] }
@@ -141,47 +140,19 @@ func stampOf(password string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// watch looks at the file by its content, so that a swapped link or a restored
-// time stamp counts for what it is. A bad file keeps the users of before.
-func (d *Directory) watch(ctx context.Context, seen string) {
-	tick := time.NewTicker(d.opts.Every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now := fingerprint(d.opts.Path)
-		if now == seen {
-			continue
-		}
-		seen = now
-		if err := d.load(); err != nil {
-			d.opts.Log.Error("the users file has changed and cannot be used; the users of before stay in force", "path", d.opts.Path, "err", err)
-			continue
-		}
-		d.opts.Log.Info("the users file was read again", "path", d.opts.Path, "users", len(*d.users.Load()))
-		d.mu.Lock()
-		calls := d.onChange
-		d.mu.Unlock()
-		for _, f := range calls {
-			f()
-		}
+// changed reads the file again. A bad one keeps the users of before.
+func (d *Directory) changed() {
+	if err := d.load(); err != nil {
+		d.opts.Log.Error("the users file has changed and cannot be used; the users of before stay in force", "path", d.opts.Path, "err", err)
+		return
 	}
-}
-
-// fingerprint is a digest of what is at path, or the reason why it cannot be read.
-func fingerprint(path string) string {
-	if path == "" {
-		return ""
+	d.opts.Log.Info("the users file was read again", "path", d.opts.Path, "users", len(*d.users.Load()))
+	d.mu.Lock()
+	calls := d.onChange
+	d.mu.Unlock()
+	for _, f := range calls {
+		f()
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "error: " + err.Error()
-	}
-	sum := sha256.Sum256(b)
-	return string(sum[:])
 }
 
 // canonical is the one spelling that attempts are counted under: `Alice` and

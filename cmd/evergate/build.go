@@ -5,26 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/local"
-	"github.com/evergate/evergate/auth/oidc"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
-	"github.com/evergate/evergate/internal/web"
+	"github.com/evergate/evergate/internal/follow"
+	"github.com/evergate/evergate/internal/metrics"
 	"github.com/evergate/evergate/proxy"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/token"
 )
 
 // gateway is Evergate, wired: one handler for the public, one for the operator,
-// and what has to be closed.
+// and what has to be closed. Its fields last for as long as it runs; what the config
+// says besides is an edition, and is swapped.
 type gateway struct {
 	Public http.Handler
 	Admin  *admin.Handler
@@ -32,6 +34,30 @@ type gateway struct {
 	Certificates door.Certificates
 	// Known reports whether a host is served here.
 	Known func(host string) bool
+	// Applied is called with each config that comes into force after the first, if set.
+	Applied func(*config.Config)
+
+	in       parts
+	log      *slog.Logger
+	cookie   string
+	store    session.Store // nil where the cookie is the store
+	ring     *session.Ring
+	keys     *token.Keys
+	throttle local.Guard
+	hasher   *local.Hasher
+	forms    *auth.Forms
+	sessions sessions
+	streams  proxy.Streams
+	metrics  *metrics.Metrics
+
+	current atomic.Pointer[edition]
+	ringAt  *follow.Files // follows the files of the ring; nil where it has none
+
+	mu   sync.Mutex      // guards the uses of parts
+	life context.Context // ends with Close
+	end  context.CancelFunc
+	wg   sync.WaitGroup
+
 	close []func() error // in the order of building
 }
 
@@ -54,11 +80,15 @@ type parts struct {
 	Now func() time.Time
 	// Wrap stands between the sessions and their store, if set.
 	Wrap func(session.Store) session.Store
+	// Level is that of the log, if it can change.
+	Level *slog.LevelVar
 }
 
-// build turns a config into a gateway. This is the wiring, all of it.
+// build turns a config into a gateway. With edition.go this is the wiring, all of it:
+// here is what lasts, there what a reload of the config makes anew.
 func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err error) {
-	g := &gateway{}
+	g := &gateway{in: in, log: log, hasher: local.NewHasher(hashesAtOnce)}
+	g.life, g.end = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.Close())
@@ -66,116 +96,81 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	}()
 	inMemory := in.Users != nil
 	secure := cfg.PublicURL.Scheme == "https"
-	cookie := cfg.Session.Cookie.Name
-	if cookie == "" {
-		cookie = session.CookieName(secure, port(cfg.PublicURL))
+	if g.cookie = cfg.Session.Cookie.Name; g.cookie == "" {
+		g.cookie = session.CookieName(secure, port(cfg.PublicURL))
 	}
-
-	router, ways, err := buildRouter(cfg, log)
-	if err != nil {
+	if err := check(cfg); err != nil { // before anything is made on disk
 		return nil, err
 	}
-	ways.Start()
-	g.close = append(g.close, ways.Close)
 	if !inMemory {
 		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 			return nil, fmt.Errorf("make data_dir: %w", err)
 		}
 	}
-	store, err := openStore(cfg, log, in, g)
-	if err != nil {
+	if g.store, err = openStore(cfg, log, in, g); err != nil {
 		return nil, err
 	}
-	ring, err := buildRing(cfg, inMemory)
-	if err != nil {
+	if g.ring, err = buildRing(cfg, inMemory); err != nil {
 		return nil, err
 	}
 	if files, err := keyFiles(cfg.Keys.Files, cfg.DataDir); !inMemory && err == nil {
-		g.close = append(g.close, watchRing(ring, files, log).Close)
+		g.ringAt = watchRing(g.ring, files, log)
+		g.close = append(g.close, func() error { return g.ringAt.Close() })
 	}
-	keys, err := buildKeys(cfg, store, ring, log, inMemory)
+	if g.keys, err = buildKeys(cfg, g.store, g.ring, log, inMemory); err != nil {
+		return nil, err
+	}
+	g.close = append(g.close, g.keys.Close)
+	g.throttle = buildThrottle(in, g.store, g.ring)
+	g.close = append(g.close, g.closeEditions)
+	first, err := g.prepare(cfg)
 	if err != nil {
 		return nil, err
 	}
-	g.close = append(g.close, keys.Close)
-	issuer, err := token.NewIssuer(token.Config{
-		Issuer: cfg.PublicURL.String() + "/.evergate", Audience: cfg.AccessToken.Audience,
-		TTL: cfg.AccessToken.TTL, Keys: keys, Now: in.Now,
-	})
+	g.sessions, err = buildSessions(session.Config{Ring: g.ring, Cookie: g.cookie, Insecure: !secure, Log: log, Now: in.Now}, first.settings, g.store)
 	if err != nil {
+		g.letGo(first)
 		return nil, err
 	}
-	people, err := buildLocal(cfg, log, in, buildThrottle(in, store, ring), issuer)
-	if err != nil {
-		return nil, err
-	}
-	methods := map[string]auth.Refresher{}
-	if people != nil {
-		g.close = append(g.close, people.Users.Close)
-		methods[people.Name] = people
-	}
-
-	var signedIn sessions
-	once := func(ctx context.Context, name string, until time.Time) (bool, error) {
-		return signedIn.Once(ctx, name, until)
-	}
-	providers, err := buildProviders(cfg, log, in.Now, once)
-	if err != nil {
-		return nil, err
-	}
-	for i, o := range cfg.Providers() {
-		g.close = append(g.close, providers[i].Close)
-		methods[o.Name] = providers[i]
-	}
-	signedIn, err = buildSessions(cfg, session.Config{Ring: ring, Methods: methods, Minter: issuer, Cookie: cookie, Insecure: !secure, Log: log, Now: in.Now}, store)
-	if err != nil {
-		return nil, err
-	}
-	g.close = append(g.close, signedIn.Close)
-	extra := issuer.Handlers()
-	clientKeys(cfg, providers, extra)
-	forms := buildForms(in, store, ring)
-	g.close = append(g.close, forms.Close)
-	pageConfig := auth.HandlerConfig{
-		Sessions: signedIn, Providers: signInAt(cfg, providers), Once: signedIn.Once, Sealer: ring, Forms: forms, PublicURL: cfg.PublicURL,
-		CookiePrefix: cookie, Secure: secure, Log: log, Extra: extra,
-	}
-	if apps, ok := signedIn.(auth.Handovers); ok {
-		pageConfig.Handovers, pageConfig.AppHost = apps, appHosts(cfg, router)
-	}
-	if people != nil {
-		pageConfig.Password = people
-		people.Users.OnChange(signedIn.Recheck)
-	}
-	pages, err := auth.NewHandler(pageConfig)
-	if err != nil {
-		return nil, err
-	}
-	g.close = append(g.close, pages.Close)
-	gate := &proxy.Gate{
-		Router: router, Auth: signedIn, Bearer: oidc.NewBearers(providers...), Minter: issuer, Own: pages, Challenge: pages.Challenge, Restore: pages.Restore, Log: log,
-		PublicHost: cfg.PublicURL.Hostname(),
-		OwnCookie:  func(name string) bool { return isOwnCookie(name, cookie) },
-	}
-	g.Public = web.Serve(web.LimitHeaders(web.LimitBody(gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{
-		Log: log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
-		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout,
-	})
-	if g.Admin, err = buildAdmin(cfg, inMemory, store, signedIn); err != nil {
-		return nil, err
-	}
-	maps.Copy(g.Admin.Beside, providerChecks(cfg, providers))
-	maps.Copy(g.Admin.Beside, ways.checks())
-	home := cfg.Hosts()[0]
-	g.Known = func(host string) bool { return strings.Trim(host, "[]") == home || router.KnowsHost(host) }
+	g.close = append(g.close, g.sessions.Close)
+	g.forms = buildForms(in, g.store, g.ring)
+	g.close = append(g.close, g.forms.Close)
 	if g.Certificates, err = buildCertificates(cfg, log); err != nil {
+		g.letGo(first)
 		return nil, err
 	}
 	if g.Certificates != nil {
 		g.close = append(g.close, g.Certificates.Close)
+	}
+	if err := g.wire(first); err != nil {
+		g.letGo(first)
+		return nil, err
+	}
+	g.begin(first)
+
+	g.Public = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e := g.enter()
+		defer e.leave()
+		e.handler.ServeHTTP(w, r)
+	})
+	g.Known = func(host string) bool {
+		return strings.Trim(host, "[]") == cfg.Hosts()[0] || g.current.Load().router.KnowsHost(host)
+	}
+	return g, g.buildAdmin(cfg)
+}
+
+// buildAdmin makes the operator's side.
+func (g *gateway) buildAdmin(cfg *config.Config) (err error) {
+	if g.Admin, err = buildAdmin(cfg, g.in.Users != nil, g.store, g.sessions); err != nil {
+		return err
+	}
+	g.metrics = metrics.New(version, time.Now())
+	g.Admin.Metrics = g.metrics.Handler()
+	g.Admin.Current = func() map[string]admin.Check { return g.current.Load().checks }
+	if g.Certificates != nil {
 		g.Admin.Beside["certificate"] = func(context.Context) error { return g.Certificates.Trouble() }
 	}
-	return g, nil
+	return nil
 }
 
 // isOwnCookie reports whether a cookie is the session's or one of its helpers. An

@@ -61,6 +61,6 @@ func checkUsers(cfg *config.Config) (missing []string, err error) {
 // check builds what can be built without opening or making anything, for the
 // faults that only the parts can see.
 func check(cfg *config.Config) error {
-	_, _, err := buildRouter(cfg, nil)
+	_, _, err := buildRouter(cfg, nil, nil)
 	return err
 }

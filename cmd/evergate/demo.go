@@ -141,7 +141,7 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 		pr.next = append(pr.next, "A second way in: the demo provider, as "+demoPerson+" with the same password. Its refresh tokens are good once.",
 			"Break it (503, slow, new keys, revoked), and watch the app:  "+provider.control())
 	}
-	log := newLog(p.err, cfg.Log)
+	log, _ := newLog(p.err, cfg.Log)
 	g, err := build(cfg, log, parts{Users: users})
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 		fmt.Fprintln(p.err, "  - "+line)
 	}
 	fmt.Fprintln(p.err, "Plain http on a loopback name: the cookie is not Secure, so that every browser keeps it. Ctrl-C ends it.")
-	return runServers(ctx, g, cfg, log, &listeners{front: front, back: back})
+	return runServers(ctx, g, log, &listeners{front: front, back: back}, &serviceManager{log: log}, nil)
 }
 
 func oneUser(ctx context.Context, pr protection, password secret.Text) ([]local.User, error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
@@ -98,30 +99,70 @@ func openListeners(cfg *config.Config) (_ *listeners, err error) {
 	return ls, nil
 }
 
-// onHangup has SIGHUP look at the certificates again. It keeps a closed terminal or
-// a habit from other servers from ending the gateway.
-func onHangup(ctx context.Context, log *slog.Logger, certificates door.Certificates) {
-	hup := make(chan os.Signal, 1)
+// onHangup has SIGHUP read the config again, until stop,
+// which waits for what is under way. It keeps a closed terminal or a habit from other
+// servers from ending the gateway.
+func onHangup(reload func()) (stop func()) {
+	hup, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hup, syscall.SIGHUP)
-	context.AfterFunc(ctx, func() {
-		signal.Stop(hup)
-		close(hup)
-	})
-	go func() {
-		for range hup {
-			notify(log, door.Reloading)
-			if certificates != nil {
-				_ = certificates.Refresh() // which tells the log what is wrong
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-hup:
+				reload()
+			case <-done:
+				return
 			}
-			log.Warn("SIGHUP: certificates were looked at; the config is not read again while the gateway runs, restart it to change settings. The users file is.")
-			notify(log, door.Ready)
 		}
-	}()
+	})
+	return func() {
+		signal.Stop(hup)
+		close(done)
+		wg.Wait()
+	}
+}
+
+// serviceManager is told how the gateway does. READY=1 ends a start and a reload, and
+// nothing else: it is never said before the gateway serves, nor once it goes down.
+type serviceManager struct {
+	log *slog.Logger
+
+	mu   sync.Mutex // held while it is told something
+	up   bool
+	over bool
+}
+
+func (s *serviceManager) ready() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.up = true
+		s.notify(door.Ready)
+	}
+}
+
+func (s *serviceManager) stopping() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.up, s.over = false, true
+	s.notify(door.Stopping)
+}
+
+// reloading tells of a reload, which f is.
+func (s *serviceManager) reloading(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.up {
+		s.notify(door.Reloading)
+		defer s.notify(door.Ready)
+	}
+	f()
 }
 
 // notify tells the service manager. That it does not listen is no reason to stop.
-func notify(log *slog.Logger, s door.State) {
-	if err := door.Notify(s); err != nil {
-		log.Warn("the service manager was not told", "err", err)
+func (s *serviceManager) notify(state door.State) {
+	if err := door.Notify(state); err != nil {
+		s.log.Warn("the service manager was not told", "err", err)
 	}
 }

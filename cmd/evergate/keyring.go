@@ -1,18 +1,17 @@
 package main
 
 import (
-	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/evergate/evergate/internal/follow"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 )
@@ -71,10 +70,28 @@ func loadRing(files []string, dataDir string) (*session.Ring, error) {
 	return ring, nil
 }
 
-// ringWatch has a ring follow its files.
-type ringWatch struct {
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+// prepareRing reads the keys of e where they are in other files than before.
+func (g *gateway) prepareRing(e, before *edition) error {
+	if before.cfg == nil || g.in.Users != nil || slices.Equal(e.cfg.Keys.Files, before.cfg.Keys.Files) {
+		return nil
+	}
+	files, err := keyFiles(e.cfg.Keys.Files, e.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	keys, err := readKeys(files)
+	if err != nil {
+		return err
+	}
+	if _, err := session.NewRing(keys...); err != nil {
+		return fmt.Errorf("key ring %v: %w", files, err)
+	}
+	e.use = append(e.use, func() {
+		_ = g.ringAt.Close()
+		_ = g.ring.Replace(keys...) // as NewRing took them
+		g.ringAt = watchRing(g.ring, files, g.log)
+	})
+	return nil
 }
 
 // ringEvery is how often the files are looked at.
@@ -82,53 +99,19 @@ const ringEvery = 2 * time.Second
 
 // watchRing replaces the keys of ring when what its files hold has changed. A bad
 // file leaves the keys of before in force.
-func watchRing(ring *session.Ring, files []string, log *slog.Logger) *ringWatch {
-	ctx, stop := context.WithCancel(context.Background())
-	w := &ringWatch{stop: stop}
-	seen := digestOf(files)
-	w.wg.Go(func() {
-		tick := time.NewTicker(ringEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			now := digestOf(files)
-			if now == seen {
-				continue
-			}
-			seen = now
+func watchRing(ring *session.Ring, files []string, log *slog.Logger) *follow.Files {
+	return follow.Start(follow.Options{
+		Files: func() []string { return files }, Seen: follow.Look(files), Every: ringEvery,
+		Changed: func() {
 			keys, err := readKeys(files)
 			if err == nil {
 				err = ring.Replace(keys...)
 			}
 			if err != nil {
 				log.Error("the key ring has changed and cannot be used; the keys of before stay in force", "event", "keys.bad", "files", files, "err", err)
-				continue
+				return
 			}
 			log.Info("the key ring was read again", "event", "keys.reloaded", "files", files, "keys", ring.Len())
-		}
+		},
 	})
-	return w
-}
-
-// Close ends the watch, and waits for it.
-func (w *ringWatch) Close() error {
-	w.stop()
-	w.wg.Wait()
-	return nil
-}
-
-// digestOf tells one content of the files from another, by what is read through
-// links and swapped volumes.
-func digestOf(files []string) (sum [sha256.Size]byte) {
-	h := sha256.New()
-	for _, path := range files {
-		b, err := os.ReadFile(path)
-		fmt.Fprintf(h, "%d %v\x00", len(b), err)
-		h.Write(b)
-	}
-	return [sha256.Size]byte(h.Sum(nil))
 }

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -31,7 +30,8 @@ type process struct {
 	*testing.T
 	bin, file, base string
 	cmd             *exec.Cmd
-	out             bytes.Buffer
+	out             safeBuffer
+	adminAt         string
 }
 
 func (p *process) start() {

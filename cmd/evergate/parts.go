@@ -120,15 +120,15 @@ func port(u *url.URL) string {
 	return "80"
 }
 
-// buildRouter turns routes into a Router, and returns the upstreams of these. A
-// nil log is for checking alone.
-func buildRouter(cfg *config.Config, log *slog.Logger) (*proxy.Router, waysOut, error) {
+// buildRouter turns routes into a Router, and returns the upstreams of these. Those
+// that are as they were before are taken over. A nil log is for checking alone.
+func buildRouter(cfg *config.Config, log *slog.Logger, before waysOut) (*proxy.Router, waysOut, error) {
 	var routes []*proxy.Route
 	var ways waysOut
 	var faults config.Faults
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
-		way, err := ways.of(r, log)
+		way, err := ways.of(r, log, before)
 		if err != nil {
 			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].upstream", i), err.Error()))
 			continue
@@ -217,30 +217,43 @@ func placed(cfg *config.Config, err error) error {
 // hashesAtOnce bounds the memory of sign-ins: each hash takes 64 MiB.
 const hashesAtOnce = 4
 
-// buildLocal opens the users that are kept here; nil where there are none.
-func buildLocal(cfg *config.Config, log *slog.Logger, in parts, throttle local.Guard, minter auth.Minter) (*local.Method, error) {
-	o := local.DirectoryOptions{Log: log, Load: func() ([]local.User, error) { return in.Users, nil }}
-	if in.Users == nil {
-		file := ""
-		for _, id := range cfg.Identity {
-			if id.Local != nil {
-				file = id.Local.UsersFile
-			}
+// preparePeople opens the users that are kept here, or takes them over from before;
+// without any, e.people stays nil.
+func (g *gateway) preparePeople(e, before *edition) error {
+	file := ""
+	for _, id := range e.cfg.Identity {
+		if id.Local != nil {
+			file = id.Local.UsersFile
 		}
-		if file == "" {
-			return nil, nil
+	}
+	if file == "" && g.in.Users == nil {
+		return nil
+	}
+	if e.users = before.users; e.users == nil || e.users.file != file {
+		o := local.DirectoryOptions{Log: g.log, Load: func() ([]local.User, error) { return g.in.Users, nil }}
+		if g.in.Users == nil {
+			o.Path, o.Load = file, func() ([]local.User, error) { return loadUsers(file) }
 		}
-		o.Path = file
-		o.Load = func() ([]local.User, error) { return loadUsers(file) }
+		all, err := local.NewDirectory(o)
+		if err != nil {
+			return err
+		}
+		all.OnChange(func() { g.sessions.Recheck() })
+		e.users = &users{Directory: all, file: file, part: part{close: all.Close}}
 	}
-	users, err := local.NewDirectory(o)
-	if err != nil {
-		return nil, err
+	g.hold(e, &e.users.part)
+	e.people = &local.Method{
+		Name: "local", Prefix: e.cfg.Prefix("local"), Users: e.users.Directory, Hasher: g.hasher, Throttle: g.throttle,
+		Minter: e.issuer, Log: g.log,
 	}
-	return &local.Method{
-		Name: "local", Prefix: cfg.Prefix("local"), Users: users, Hasher: local.NewHasher(hashesAtOnce), Throttle: throttle,
-		Minter: minter, Log: log,
-	}, nil
+	return nil
+}
+
+// users are those of one file.
+type users struct {
+	*local.Directory
+	file string
+	part part
 }
 
 func loadUsers(file string) ([]local.User, error) {

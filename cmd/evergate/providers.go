@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -18,22 +20,54 @@ import (
 	"github.com/evergate/evergate/config"
 )
 
-// buildProviders makes the OpenID Connect providers. It asks them nothing.
+// provider is an OpenID Connect provider that the config names.
+type provider struct {
+	*config.OIDC
+	*oidc.Method
+	made oidc.Config // what it was made of
+	part *part
+}
+
+// buildProviders makes the OpenID Connect providers. It asks them nothing. One that is
+// as it was before is taken over: what is known of it stays, its keys and how it does.
 func buildProviders(cfg *config.Config, log *slog.Logger, now func() time.Time,
-	once func(context.Context, string, time.Time) (bool, error)) (all []*oidc.Method, err error) {
+	once func(context.Context, string, time.Time) (bool, error), before []*provider) (all []*provider, err error) {
 	for _, o := range cfg.Providers() {
 		c, err := providerConfig(cfg, o)
 		if err != nil {
 			return nil, err
 		}
+		if i := slices.IndexFunc(before, func(p *provider) bool { return sameProvider(p.made, c) }); i >= 0 {
+			p := before[i]
+			if !reflect.DeepEqual(p.OIDC, o) { // its label, say
+				p = &provider{OIDC: o, Method: p.Method, made: p.made, part: p.part}
+			}
+			all = append(all, p)
+			continue
+		}
+		made := c
 		c.Log, c.Now, c.Once = log, now, once
 		m, err := oidc.New(c)
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", o.Name, err)
 		}
-		all = append(all, m)
+		all = append(all, &provider{OIDC: o, Method: m, made: made, part: &part{close: m.Close}})
 	}
 	return all, nil
+}
+
+// sameProvider compares what providers are made of.
+func sameProvider(a, b oidc.Config) bool {
+	sameRoots := a.RootCAs == b.RootCAs || a.RootCAs != nil && b.RootCAs != nil && a.RootCAs.Equal(b.RootCAs)
+	a.RootCAs, b.RootCAs = nil, nil
+	return sameRoots && reflect.DeepEqual(a, b)
+}
+
+func methodsOf(all []*provider) (methods []*oidc.Method) {
+	for _, p := range all {
+		methods = append(methods, p.Method)
+	}
+	return methods
 }
 
 var clientAuths = map[string]oidc.ClientAuth{"client_secret_basic": oidc.ClientSecretBasic,
@@ -111,21 +145,21 @@ func readPrivateKey(path string) (crypto.Signer, error) {
 }
 
 // signInAt lists the providers for the pages.
-func signInAt(cfg *config.Config, methods []*oidc.Method) (all []auth.Provider) {
-	for i, o := range cfg.Providers() {
-		all = append(all, auth.Provider{Name: o.Name, Label: o.Label, Issuer: o.Issuer, Method: methods[i], Remember: o.Remember})
+func signInAt(providers []*provider) (all []auth.Provider) {
+	for _, p := range providers {
+		all = append(all, auth.Provider{Name: p.Name, Label: p.Label, Issuer: p.Issuer, Method: p.Method, Remember: p.Remember})
 	}
 	return all
 }
 
 // clientKeys publishes the public halves of client keys, by path.
-func clientKeys(cfg *config.Config, methods []*oidc.Method, into map[string]http.Handler) {
-	for i, o := range cfg.Providers() {
-		keys := methods[i].ClientJWKS()
+func clientKeys(providers []*provider, into map[string]http.Handler) {
+	for _, p := range providers {
+		keys := p.ClientJWKS()
 		if keys == nil {
 			continue
 		}
-		into["client-jwks/"+o.Name] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		into["client-jwks/"+p.Name] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/jwk-set+json")
 			w.Header().Set("Cache-Control", "public, max-age=300")
 			w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -135,11 +169,11 @@ func clientKeys(cfg *config.Config, methods []*oidc.Method, into map[string]http
 }
 
 // providerChecks tell the operator how the providers are.
-func providerChecks(cfg *config.Config, methods []*oidc.Method) map[string]admin.Check {
+func providerChecks(providers []*provider) map[string]admin.Check {
 	checks := map[string]admin.Check{}
-	for i, o := range cfg.Providers() {
-		checks["provider "+o.Name] = func(context.Context) error {
-			s := methods[i].State()
+	for _, p := range providers {
+		checks["provider "+p.Name] = func(context.Context) error {
+			s := p.State()
 			switch {
 			case s.Open:
 				return errors.New("renewals wait, for it does not answer: " + s.LastError)

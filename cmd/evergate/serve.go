@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
 )
 
@@ -43,23 +42,31 @@ func (p *program) serveCmd() *cobra.Command {
 }
 
 func (p *program) serve(ctx context.Context, cfg *config.Config, file string) error {
-	log := newLog(p.err, cfg.Log)
+	log, level := newLog(p.err, cfg.Log)
 	for _, w := range cfg.Warnings() {
 		log.Warn("config", "at", w.Error())
 	}
-	g, err := build(cfg, log, parts{})
+	g, err := build(cfg, log, parts{Level: level})
 	if err != nil {
 		return err
 	}
 	defer func() { closeLogged(log, g) }()
-	onHangup(ctx, log, g.Certificates)
+	told := &serviceManager{log: log}
+	reloads := newReloader(g, file, log, told)
 	ls, err := openListeners(cfg)
 	if err != nil {
 		return err
 	}
 	defer ls.Close()
 	p.announce(cfg, file, ls.front.Addr())
-	return runServers(ctx, g, cfg, log, ls)
+	return runServers(ctx, g, log, ls, told, func() (stop func()) {
+		files := reloads.follow()
+		hangups := onHangup(func() { reloads.reload("SIGHUP") })
+		return func() {
+			hangups()
+			_ = files.Close()
+		}
+	})
 }
 
 // announce says what is protected, how to sign in and what to type next.
@@ -100,38 +107,44 @@ func listen(address, key string) (net.Listener, error) {
 	return l, nil
 }
 
-// runServers serves until ctx ends, then lets requests finish.
-func runServers(ctx context.Context, g *gateway, cfg *config.Config, log *slog.Logger, ls *listeners) error {
+// runServers serves until ctx ends, then lets requests finish. While it is up, beside
+// runs, if set.
+func runServers(ctx context.Context, g *gateway, log *slog.Logger, ls *listeners, told *serviceManager, beside func() (stop func())) error {
 	var draining atomic.Bool
 	g.Admin.Draining = draining.Load
 	// Streams and upgraded connections have no end of their own; they are told
 	// through the context of their requests.
 	requests, endRequests := context.WithCancel(context.Background())
 	defer endRequests()
-	public := newDoor(requests, g, cfg, log)
+	public := newDoor(requests, g, g.config(), log)
+	g.Applied = func(cfg *config.Config) { public.Reconfigure(cfg.Limits.ConnectionsPerAddress, cfg.TrustedProxies) }
 	private := &http.Server{Handler: g.Admin, ReadHeaderTimeout: 5 * time.Second,
 		ErrorLog: slog.NewLogLogger(debugOnly{log.Handler()}, slog.LevelDebug)}
 	failed := make(chan error, 2)
 	go func() { failed <- public.Serve(ls.front, ls.redirect) }()
 	go func() { failed <- serveOn(private, ls.back) }()
 	log.Info("evergate is up", "listen", ls.front.Addr().String(), "admin", ls.back.Addr().String(), "version", version)
-	notify(log, door.Ready)
+	told.ready()
+	if beside != nil {
+		defer beside()()
+	}
 
 	running := 2
 	var first error
 	select {
 	case <-ctx.Done():
-		log.Info("going down: requests may finish, a second signal ends at once", "within", cfg.Limits.ShutdownTimeout)
+		log.Info("going down: requests may finish, a second signal ends at once", "within", g.config().Limits.ShutdownTimeout)
 	case first = <-failed:
 		running--
 	}
 	draining.Store(true)
-	notify(log, door.Stopping)
-	shut, cancel := context.WithTimeout(context.Background(), cfg.Limits.ShutdownTimeout)
+	told.stopping()
+	most := g.config().Limits.ShutdownTimeout
+	shut, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
 	context.AfterFunc(shut, endRequests)
 	// Half of the time is for requests that end by themselves, then streams are told.
-	nudge := time.AfterFunc(cfg.Limits.ShutdownTimeout/2, endRequests)
+	nudge := time.AfterFunc(most/2, endRequests)
 	defer nudge.Stop()
 	err := public.Shutdown(shut)
 	endRequests()

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -210,7 +211,8 @@ func (c *adminClient) Revoke(ctx context.Context, w session.Which) (int, error) 
 	return out.Revoked, err
 }
 
-func (c *adminClient) call(ctx context.Context, method, path string, in, out any) error {
+// call asks path. An answer that is not 200 is an error, but for the statuses in also.
+func (c *adminClient) call(ctx context.Context, method, path string, in, out any, also ...int) error {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -244,7 +246,7 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 		return fmt.Errorf("read the answer of %s: %w", c.base+path, err)
 	case res.StatusCode == http.StatusUnauthorized:
 		return &hinted{errors.New("the admin listener does not take the token of " + c.token), "is another gateway listening at " + c.base + "?"}
-	case res.StatusCode != http.StatusOK:
+	case res.StatusCode != http.StatusOK && !slices.Contains(also, res.StatusCode):
 		return fmt.Errorf("the admin listener answers %d: %s", res.StatusCode, bytes.TrimSpace(b))
 	case out == nil:
 		return nil

@@ -17,22 +17,30 @@ type sessions interface {
 	auth.Sessions
 	Once(ctx context.Context, name string, until time.Time) (bool, error)
 	Recheck()
+	Reconfigure(s session.Settings) error
 	Close() error
 }
 
-// buildSessions makes the sessions over store, which is nil where the cookie has all.
-func buildSessions(cfg *config.Config, c session.Config, store session.Store) (sessions, error) {
-	c.IdleTimeout, c.MaxLifetime = cfg.Session.IdleTimeout, cfg.Session.MaxLifetime
-	c.Lease, c.Grace, c.MaxStale = leaseTime(cfg), cfg.Session.RotationGrace, cfg.Session.MaxStale
-	c.RenewBefore = cfg.AccessToken.RenewBefore.For
-	if store != nil {
-		c.Store = store
-		return session.New(c)
+// sessionSettings are what the config says of sessions that may change.
+func sessionSettings(cfg *config.Config, methods map[string]auth.Refresher, minter auth.Minter) session.Settings {
+	return session.Settings{
+		Methods: methods, Minter: minter, IdleTimeout: cfg.Session.IdleTimeout, MaxLifetime: cfg.Session.MaxLifetime,
+		Grace: cfg.Session.RotationGrace, MaxStale: cfg.Session.MaxStale, RenewBefore: cfg.AccessToken.RenewBefore.For,
+		Lease: leaseTime(cfg), NeedIDToken: needIDToken(cfg),
 	}
-	return session.NewStateless(session.StatelessConfig{
-		Ring: c.Ring, Methods: c.Methods, Minter: c.Minter, Cookie: c.Cookie, Insecure: c.Insecure, NeedIDToken: needIDToken(cfg),
-		IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime, Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Log: c.Log, Now: c.Now,
-	})
+}
+
+// buildSessions makes the sessions over store, which is nil where the cookie has all.
+func buildSessions(c session.Config, s session.Settings, store session.Store) (sessions, error) {
+	if store == nil {
+		return session.NewStateless(session.StatelessConfig{
+			Ring: c.Ring, Methods: s.Methods, Minter: s.Minter, Cookie: c.Cookie, Insecure: c.Insecure, NeedIDToken: s.NeedIDToken,
+			IdleTimeout: s.IdleTimeout, MaxLifetime: s.MaxLifetime, Grace: s.Grace, MaxStale: s.MaxStale, RenewBefore: s.RenewBefore, Log: c.Log, Now: c.Now,
+		})
+	}
+	c.Store, c.Methods, c.Minter, c.IdleTimeout, c.MaxLifetime = store, s.Methods, s.Minter, s.IdleTimeout, s.MaxLifetime
+	c.Grace, c.MaxStale, c.RenewBefore, c.Lease = s.Grace, s.MaxStale, s.RenewBefore, s.Lease
+	return session.New(c)
 }
 
 // needIDToken reports whether an upstream gets the ID token.

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"reflect"
+	"slices"
 
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/follow"
 	"github.com/evergate/evergate/proxy"
 )
 
@@ -23,15 +25,24 @@ type wayOut struct {
 	config   *config.Upstream
 	timeouts config.Timeouts
 	host     string
+	files    follow.Digest // what the files of its tls held
+	part     *part         // nil until an edition holds it
 }
 
-// of returns the upstream of a route, made if no route before it has the same. A
-// nil log is for checking alone: the files that it names need not be there.
-func (all *waysOut) of(r *config.Route, log *slog.Logger) (*proxy.Upstream, error) {
-	for _, u := range *all {
-		if u.timeouts == r.Timeouts && u.host == r.Host && reflect.DeepEqual(u.config, r.Upstream) {
-			return u.Upstream, nil
-		}
+// of returns the upstream of a route, made if no route before it has the same, and
+// none had before. A nil log is for checking alone: the files that it names need not be
+// there.
+func (all *waysOut) of(r *config.Route, log *slog.Logger, before waysOut) (*proxy.Upstream, error) {
+	files := follow.Look(tlsFiles(r.Upstream))
+	same := func(u *wayOut) bool {
+		return u.timeouts == r.Timeouts && u.host == r.Host && u.files == files && reflect.DeepEqual(u.config, r.Upstream)
+	}
+	if i := slices.IndexFunc(*all, same); i >= 0 {
+		return (*all)[i].Upstream, nil
+	}
+	if i := slices.IndexFunc(before, same); i >= 0 {
+		*all = append(*all, before[i])
+		return before[i].Upstream, nil
 	}
 	o, err := upstreamOptions(r, log)
 	if err != nil {
@@ -41,8 +52,20 @@ func (all *waysOut) of(r *config.Route, log *slog.Logger) (*proxy.Upstream, erro
 	if err != nil {
 		return nil, err
 	}
-	*all = append(*all, &wayOut{way, r.Upstream, r.Timeouts, r.Host})
+	*all = append(*all, &wayOut{Upstream: way, config: r.Upstream, timeouts: r.Timeouts, host: r.Host, files: files})
 	return way, nil
+}
+
+func tlsFiles(u *config.Upstream) (files []string) {
+	if u == nil || u.TLS == nil {
+		return nil
+	}
+	for _, f := range []string{u.TLS.CAFile, u.TLS.CertFile, u.TLS.KeyFile} {
+		if f != "" {
+			files = append(files, f)
+		}
+	}
+	return files
 }
 
 var (
@@ -83,21 +106,6 @@ func upstreamOptions(r *config.Route, log *slog.Logger) (proxy.UpstreamOptions, 
 		}
 	}
 	return o, nil
-}
-
-// Start begins the health checks.
-func (all waysOut) Start() {
-	for _, u := range all {
-		u.Start()
-	}
-}
-
-// Close ends what Start began, and waits for it.
-func (all waysOut) Close() error {
-	for _, u := range all {
-		u.Upstream.Close()
-	}
-	return nil
 }
 
 // checks tell the operator how each target is. One that several upstreams have

@@ -36,6 +36,9 @@ type Note struct {
 	// Ended says that the session ended under a response that was still running,
 	// which was cut for it: an end as it should be, set by whoever cut it.
 	Ended atomic.Bool
+	// Down says the same of a gateway that goes down, and has streams come again to
+	// one that stays.
+	Down atomic.Bool
 	// Err is why an answer is an error.
 	Err error
 

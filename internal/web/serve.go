@@ -103,6 +103,8 @@ func (s *server) recovered(x *exchange, r *http.Request, v any) bool {
 		switch {
 		case x.note.Ended.Load():
 			x.note.Err = errors.New("its session ended")
+		case x.note.Down.Load():
+			x.note.Err = errors.New("the gateway goes down; streams come again")
 		case x.note.Err == nil:
 			x.note.Err = errors.New("the answer was cut short")
 		}
@@ -126,7 +128,7 @@ func (s *server) line(x *exchange) {
 	n := x.note
 	status, gone := x.rec.outcome()
 	level := slog.LevelInfo
-	if !gone && (status >= 500 || x.rec.aborted && !n.Ended.Load()) {
+	if !gone && (status >= 500 || x.rec.aborted && !n.Ended.Load() && !n.Down.Load()) {
 		level = slog.LevelWarn
 	}
 	if !s.Log.Enabled(x.ctx, level) {

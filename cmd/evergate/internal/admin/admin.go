@@ -15,13 +15,17 @@ import (
 // Check asks one part whether it is in order; nil means it is.
 type Check func(ctx context.Context) error
 
-// Handler serves /livez, /readyz and /api/.
+// Handler serves /livez, /readyz, /metrics and /api/.
 type Handler struct {
 	// Checks are asked by /readyz, by the name of the part.
 	Checks map[string]Check
 	// Beside are shown by /readyz and do not make the gateway unready: what it
 	// needs of others, who may have a bad day while it serves on.
 	Beside map[string]Check
+	// Current is the rest of Beside: what the config in force makes. Nil is nothing.
+	Current func() map[string]Check
+	// Metrics serves /metrics, if set.
+	Metrics http.Handler
 	// API answers under /api/, if set.
 	API *API
 	// Draining reports that the gateway is going down, if set.
@@ -47,6 +51,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 	case r.URL.Path == "/readyz":
 		h.ready(w, r)
+	case r.URL.Path == "/metrics" && h.Metrics != nil:
+		h.Metrics.ServeHTTP(w, r)
 	default:
 		http.NotFound(w, r)
 	}
@@ -78,6 +84,11 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	for name, check := range h.Beside {
 		answer.Parts[name] = check.ask(ctx)
+	}
+	if h.Current != nil {
+		for name, check := range h.Current() {
+			answer.Parts[name] = check.ask(ctx)
+		}
 	}
 	if h.Draining != nil && h.Draining() {
 		answer.Ready = false

@@ -19,13 +19,15 @@ type Sessions interface {
 
 // API is what changes things or names people, for whoever has the token: GET
 // /api/sessions?user= lists, POST /api/sessions/revoke ends those that its body
-// picks.
+// picks, POST /api/reload reads the config again.
 type API struct {
 	// Token is what the Authorization header must bring as a Bearer token. The zero
 	// Token lets nobody in.
 	Token secret.Text
 	// Sessions is nil where there is no store to find them in.
 	Sessions Sessions
+	// Reload reads the config again; nil where there is no file.
+	Reload func() Reloaded
 }
 
 const apiPrefix = "/api/"
@@ -49,11 +51,14 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the Bearer token of data_dir/admin.token is needed", http.StatusUnauthorized)
 		return
 	}
-	if a.Sessions == nil {
+	call := r.Method + " " + r.URL.Path
+	if a.Sessions == nil && strings.HasPrefix(r.URL.Path, "/api/sessions") {
 		http.Error(w, "with session.store: cookie sessions lie in the browsers, and nobody can list or end them from here", http.StatusNotImplemented)
 		return
 	}
-	switch r.Method + " " + r.URL.Path {
+	switch call {
+	case "POST /api/reload":
+		a.reload(w)
 	case "GET /api/sessions":
 		all, err := a.Sessions.List(r.Context(), r.URL.Query().Get("user"))
 		if all == nil {

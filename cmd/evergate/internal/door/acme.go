@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -43,7 +44,7 @@ type ACME struct {
 	o    ACMEOptions
 	said *lastWord
 
-	mu      sync.Mutex // guards what hosts hold, and plain
+	mu      sync.Mutex // guards hosts, what they hold, and plain
 	hosts   map[string]*acmeHost
 	plain   http.Handler // what plain http is for besides challenges; nil is no plain http
 	refresh chan struct{}
@@ -79,11 +80,50 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 	a := &ACME{o: o, hosts: map[string]*acmeHost{}, refresh: make(chan struct{}, 1)}
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	a.said = &lastWord{next: transport, life: a.ctx}
-	for _, host := range o.Hosts {
-		a.hosts[host] = &acmeHost{}
-		a.begin(host)
-	}
+	a.serve(o.Hosts)
 	return a, nil
+}
+
+// serve has certificates for exactly these hosts. It holds mu, or nobody else is there
+// yet.
+func (a *ACME) serve(hosts []string) {
+	for host := range a.hosts {
+		if !slices.Contains(hosts, host) {
+			delete(a.hosts, host)
+		}
+	}
+	for _, host := range hosts {
+		if a.hosts[host] == nil {
+			a.hosts[host] = &acmeHost{}
+			a.begin(host)
+		}
+	}
+}
+
+// names are the hosts.
+func (a *ACME) names() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.hosts))
+}
+
+// Prepare implements Certificates. A host that is new gets its certificate as soon as
+// that is in force.
+func (a *ACME) Prepare(c Served) (use func(), err error) {
+	return func() {
+		a.mu.Lock()
+		a.serve(c.Hosts)
+		a.mu.Unlock()
+		a.lookAgain()
+	}, nil
+}
+
+// lookAgain has what is due fetched now.
+func (a *ACME) lookAgain() {
+	select {
+	case a.refresh <- struct{}{}:
+	default:
+	}
 }
 
 // begin gives a host a Manager that knows of no failure. It holds mu, or nobody
@@ -135,7 +175,7 @@ func (a *ACME) Challenges(next http.Handler) http.Handler {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.plain = next
-	for _, host := range a.o.Hosts {
+	for host := range a.hosts {
 		a.begin(host)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -161,7 +201,7 @@ func (a *ACME) Start() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for {
-			for _, host := range a.o.Hosts {
+			for _, host := range a.names() {
 				if a.due(host) && a.ctx.Err() == nil {
 					a.get(host)
 				}
@@ -179,7 +219,8 @@ func (a *ACME) Start() {
 func (a *ACME) due(host string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !time.Now().Before(a.hosts[host].next)
+	h := a.hosts[host]
+	return h != nil && !time.Now().Before(h.next)
 }
 
 // get fetches the certificate of a host: from the folder, or from the authority. Where
@@ -187,11 +228,18 @@ func (a *ACME) due(host string) bool {
 func (a *ACME) get(host string) {
 	a.mu.Lock()
 	h := a.hosts[host]
+	if h == nil {
+		a.mu.Unlock()
+		return
+	}
 	manager := h.manager
 	a.mu.Unlock()
 	cert, err := manager.GetCertificate(helloFor(host))
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.hosts[host] != h {
+		return // it is not served any more
+	}
 	if err != nil {
 		if a.ctx.Err() != nil {
 			return
@@ -244,10 +292,7 @@ func (a *ACME) Refresh() error {
 		}
 	}
 	a.mu.Unlock()
-	select {
-	case a.refresh <- struct{}{}:
-	default:
-	}
+	a.lookAgain()
 	return a.Trouble()
 }
 
@@ -256,7 +301,7 @@ func (a *ACME) Trouble() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var all []error
-	for _, host := range a.o.Hosts {
+	for _, host := range slices.Sorted(maps.Keys(a.hosts)) {
 		switch h := a.hosts[host]; {
 		case h.err != nil:
 			all = append(all, h.err)

@@ -20,12 +20,23 @@ type Certificates interface {
 	Start()
 	// Refresh looks again now, and says what is wrong.
 	Refresh() error
+	// Prepare looks at whether c can be served, and returns what has it served. On an
+	// error all stays as it is.
+	Prepare(c Served) (use func(), err error)
 	// Trouble is what the operator should see to; nil is nothing.
 	Trouble() error
 	// Challenges answers the authority on plain http, and hands on everything else.
 	Challenges(next http.Handler) http.Handler
 	// Close ends what runs, and waits for it.
 	Close() error
+}
+
+// Served is what Certificates may be told anew while they serve.
+type Served struct {
+	// Hosts are the names that people come by.
+	Hosts []string
+	// CertFile and KeyFile are those of Files, and "" elsewhere.
+	CertFile, KeyFile string
 }
 
 // Options are what a Door is made of.
@@ -138,10 +149,16 @@ func (d *Door) Serve(front, redirect net.Listener) error {
 func (d *Door) guard(l net.Listener) net.Listener {
 	l = &limited{l, d.limiter}
 	if d.o.ProxyProtocol {
-		l = &behindProxies{Listener: l, trusted: d.o.TrustedProxies, limiter: d.limiter, timeout: d.o.Limits.HeaderTimeout,
+		l = &behindProxies{Listener: l, limiter: d.limiter, timeout: d.o.Limits.HeaderTimeout,
 			missing: coarse{log: d.o.Log, now: time.Now}}
 	}
 	return l
+}
+
+// Reconfigure puts other limits in force for connections to come: how many an address
+// may have, and who is trusted. The other limits are those of the start.
+func (d *Door) Reconfigure(connectionsPerAddress int, trusted []netip.Prefix) {
+	d.limiter.rules.Store(&limits{connectionsPerAddress, trusted})
 }
 
 // Shutdown takes nothing new and waits for requests under way, until ctx ends.

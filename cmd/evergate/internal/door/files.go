@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,7 @@ type Files struct {
 	o       FilesOptions
 	current atomic.Pointer[tls.Certificate]
 
-	mu     sync.Mutex // guards seen, bad, warned, and the order of replacing
+	mu     sync.Mutex // guards seen, bad, warned, the names and hosts in o, and the order of replacing
 	seen   [sha256.Size]byte
 	bad    error     // why the files as they are now cannot be used
 	warned time.Time // when its end was last told
@@ -51,17 +52,53 @@ func OpenFiles(o FilesOptions) (*Files, error) {
 		o.Now = time.Now
 	}
 	f := &Files{o: o, stop: func() {}}
-	chain, key, err := f.read()
+	pair, seen, err := open(o.CertFile, o.KeyFile)
 	if err != nil {
 		return nil, err
 	}
-	pair, err := parsePair(chain, key)
-	if err != nil {
-		return nil, fmt.Errorf("the certificate %s with the key %s: %w", o.CertFile, o.KeyFile, err)
-	}
-	f.seen = digest(chain, key, nil)
+	f.seen = seen
 	f.use(pair)
 	return f, nil
+}
+
+// open reads a pair that has to be good.
+func open(certFile, keyFile string) (*tls.Certificate, [sha256.Size]byte, error) {
+	chain, key, err := read(certFile, keyFile)
+	if err != nil {
+		return nil, [sha256.Size]byte{}, err
+	}
+	pair, err := parsePair(chain, key)
+	if err != nil {
+		return nil, [sha256.Size]byte{}, fmt.Errorf("the certificate %s with the key %s: %w", certFile, keyFile, err)
+	}
+	return pair, digest(chain, key, nil), nil
+}
+
+// Prepare implements Certificates. Other files have to hold a good pair; those of now
+// may be bad meanwhile.
+func (f *Files) Prepare(c Served) (use func(), err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.CertFile == f.o.CertFile && c.KeyFile == f.o.KeyFile {
+		return func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if !slices.Equal(f.o.Hosts, c.Hosts) {
+				f.o.Hosts = c.Hosts
+				f.use(f.current.Load())
+			}
+		}, nil
+	}
+	pair, seen, err := open(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.o.Hosts, f.o.CertFile, f.o.KeyFile, f.seen, f.bad = c.Hosts, c.CertFile, c.KeyFile, seen, nil
+		f.use(pair)
+	}, nil
 }
 
 // Start implements Certificates: the files are watched until Close.
@@ -106,7 +143,7 @@ func (f *Files) Challenges(next http.Handler) http.Handler { return next }
 func (f *Files) Refresh() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	chain, key, err := f.read()
+	chain, key, err := read(f.o.CertFile, f.o.KeyFile)
 	now := digest(chain, key, err)
 	if now == f.seen {
 		f.tellEnd()
@@ -160,11 +197,11 @@ func (f *Files) Trouble() error {
 	return endsSoon(f.current.Load().Leaf, f.o.Now())
 }
 
-func (f *Files) read() (chain, key []byte, err error) {
-	if chain, err = os.ReadFile(f.o.CertFile); err != nil {
+func read(certFile, keyFile string) (chain, key []byte, err error) {
+	if chain, err = os.ReadFile(certFile); err != nil {
 		return nil, nil, fmt.Errorf("read tls.cert_file: %w", err)
 	}
-	if key, err = os.ReadFile(f.o.KeyFile); err != nil {
+	if key, err = os.ReadFile(keyFile); err != nil {
 		return nil, nil, fmt.Errorf("read tls.key_file: %w", err)
 	}
 	return chain, key, nil

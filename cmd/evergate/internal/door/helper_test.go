@@ -47,6 +47,7 @@ func (b *book) count(event string) int { return strings.Count(b.String(), "event
 
 // open is a door that serves on loopback, and how it is reached.
 type open struct {
+	*door.Door
 	front, redirect string
 	log             *book
 }
@@ -83,7 +84,7 @@ func serve(t *testing.T, o door.Options) *open {
 			_ = o.Certificates.Close()
 		}
 	})
-	return &open{front.Addr().String(), redirect.Addr().String(), b}
+	return &open{d, front.Addr().String(), redirect.Addr().String(), b}
 }
 
 func listen(t *testing.T) net.Listener {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/evergate/evergate/internal/web"
@@ -41,34 +42,43 @@ func (c *coarse) warn(msg string, args ...any) {
 
 // limiter counts the connections of each address. Its listeners share it.
 type limiter struct {
-	most    int // zero is no limit
-	trusted []netip.Prefix
-	over    coarse
+	rules atomic.Pointer[limits]
+	over  coarse
 
 	mu   sync.Mutex // guards open
 	open map[netip.Prefix]int
 }
 
-func newLimiter(most int, trusted []netip.Prefix, log *slog.Logger) *limiter {
-	return &limiter{most: most, trusted: trusted, over: coarse{log: log, now: time.Now}, open: map[netip.Prefix]int{}}
+// limits are what a limiter goes by.
+type limits struct {
+	most    int // zero is no limit
+	trusted []netip.Prefix
 }
+
+func newLimiter(most int, trusted []netip.Prefix, log *slog.Logger) *limiter {
+	l := &limiter{over: coarse{log: log, now: time.Now}, open: map[netip.Prefix]int{}}
+	l.rules.Store(&limits{most, trusted})
+	return l
+}
+
+func (l *limiter) isTrusted(addr net.Addr) bool { return isTrusted(l.rules.Load().trusted, ipOf(addr)) }
 
 // admit counts a connection of addr until release, which is nil where nothing is
 // counted. It reports false where addr has as many as it may.
 func (l *limiter) admit(addr net.Addr) (release func(), ok bool) {
-	ip := ipOf(addr)
-	if l.most == 0 || !ip.IsValid() || isTrusted(l.trusted, ip) {
+	ip, rules := ipOf(addr), l.rules.Load()
+	if rules.most == 0 || !ip.IsValid() || isTrusted(rules.trusted, ip) {
 		return nil, true
 	}
 	who := web.Network(ip)
 	l.mu.Lock()
-	if ok = l.open[who] < l.most; ok {
+	if ok = l.open[who] < rules.most; ok {
 		l.open[who]++
 	}
 	l.mu.Unlock()
 	if !ok {
 		l.over.warn("connections were closed at once: their address has as many as limits.connections_per_address; if it is a proxy, list it in trusted_proxies",
-			"event", "door.too_many_connections", "address", who.String(), "limit", l.most)
+			"event", "door.too_many_connections", "address", who.String(), "limit", rules.most)
 		return nil, false
 	}
 	return sync.OnceFunc(func() {

@@ -3,7 +3,6 @@ package door
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -16,8 +15,7 @@ import (
 // known, so that it is garbage in front of TLS or HTTP.
 type behindProxies struct {
 	net.Listener
-	trusted []netip.Prefix
-	limiter *limiter
+	limiter *limiter // which knows the proxies
 	timeout time.Duration
 	missing coarse
 }
@@ -26,7 +24,7 @@ type behindProxies struct {
 // keeps nobody else waiting.
 func (l *behindProxies) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err != nil || !isTrusted(l.trusted, ipOf(c.RemoteAddr())) {
+	if err != nil || !l.limiter.isTrusted(c.RemoteAddr()) {
 		return c, err
 	}
 	return &proxied{listener: l, Conn: proxyproto.NewConn(c,

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/evergate/evergate/cmd/evergate/internal/admin"
+	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/follow"
+	"github.com/evergate/evergate/internal/metrics"
+)
+
+// apply puts a config in force. On an error nothing has changed.
+func (g *gateway) apply(cfg *config.Config) error {
+	e, err := g.prepare(cfg)
+	if err != nil {
+		return err
+	}
+	if err := g.wire(e); err != nil {
+		g.letGo(e)
+		return err
+	}
+	if err := g.sessions.Reconfigure(e.settings); err != nil {
+		g.letGo(e)
+		return err
+	}
+	g.begin(e)
+	return nil
+}
+
+// reloader reads the config of a gateway again.
+type reloader struct {
+	g    *gateway
+	file string
+	log  *slog.Logger
+	told *serviceManager
+
+	mu    sync.Mutex // one reload at a time; guards what follows
+	files map[string]follow.Digest
+	bad   error // why the file as it was read last is not in force
+}
+
+// newReloader is for a gateway whose config was just read from file.
+func newReloader(g *gateway, file string, log *slog.Logger, told *serviceManager) *reloader {
+	r := &reloader{g: g, file: file, log: log, told: told}
+	r.files = r.look(g.current.Load().cfg)
+	g.Admin.Beside["config"] = r.check
+	if g.Admin.API != nil {
+		g.Admin.API.Reload = func() admin.Reloaded { return r.reload("evergate reload") }
+	}
+	return r
+}
+
+// named are the files that a config is made of, itself included. Users, keys of the
+// ring and the certificate are followed by those who have them, also while the rest
+// of the config is bad.
+func (r *reloader) named(cfg *config.Config) []string {
+	own := append([]string{cfg.TLS.CertFile, cfg.TLS.KeyFile}, cfg.Keys.Files...)
+	for _, id := range cfg.Identity {
+		if id.Local != nil {
+			own = append(own, id.Local.UsersFile)
+		}
+	}
+	return append([]string{r.file}, slices.DeleteFunc(cfg.Files(), func(f string) bool { return slices.Contains(own, f) })...)
+}
+
+func (r *reloader) look(cfg *config.Config) map[string]follow.Digest {
+	all := map[string]follow.Digest{}
+	for _, f := range r.named(cfg) {
+		all[f] = follow.Look([]string{f})
+	}
+	return all
+}
+
+// check is the part of /readyz. A gateway with a bad file serves on with the one of
+// before, so it is as ready as it was: one wrong edit must not take all of them away.
+func (r *reloader) check(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bad
+}
+
+// follow reads the config again whenever its files hold something else, until Close.
+func (r *reloader) follow() *follow.Files {
+	files := func() []string { return r.named(r.g.current.Load().cfg) }
+	return follow.Start(follow.Options{Files: files, Seen: follow.Look(files()), Settle: true, Changed: func() { r.reload("a file has changed") }})
+}
+
+// reload reads the config, and puts it in force if it is good.
+func (r *reloader) reload(cause string) (out admin.Reloaded) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told.reloading(func() { out = r.now(cause) })
+	return out
+}
+
+func (r *reloader) now(cause string) admin.Reloaded {
+	changed, err := r.load()
+	if c := r.g.Certificates; c != nil {
+		_ = c.Refresh() // which tells the log what is wrong
+	}
+	r.bad = err
+	if err != nil {
+		r.bad = fmt.Errorf("the config is bad, and the one of before is in force: %w", err)
+		r.g.metrics.Reloaded(metrics.Rejected, time.Now())
+		r.log.Error("the config cannot be used; the one of before stays in force", "event", "config.bad", "cause", cause, "file", r.file, "err", err)
+		return admin.Reloaded{Error: err.Error(), Drawn: drawn(err)}
+	}
+	r.g.metrics.Reloaded(metrics.Applied, time.Now())
+	r.log.Info("the config was read again and is in force", "event", "config.reloaded", "cause", cause, "file", r.file, "changed", changed)
+	return admin.Reloaded{OK: true, Changed: changed}
+}
+
+// load does what can fail, and says what is another than before.
+func (r *reloader) load() (changed []string, err error) {
+	// What is read is known before it is read, so that no change is missed.
+	itself := follow.Look([]string{r.file})
+	next, err := config.Load(r.file)
+	if err != nil {
+		return nil, err
+	}
+	now := r.g.current.Load().cfg
+	files := r.look(next)
+	files[r.file] = itself
+	changed = config.Diff(now, next)
+	for f, d := range files {
+		if was, ok := r.files[f]; ok && was != d && f != r.file {
+			changed = append(changed, f)
+		}
+	}
+	if faults := restartFaults(now, next, changed); len(faults) > 0 {
+		return nil, faults
+	}
+	if len(changed) == 0 {
+		r.files = files
+		return nil, nil
+	}
+	if err := r.g.apply(next); err != nil {
+		return nil, err
+	}
+	r.files = files
+	for _, w := range next.Warnings() {
+		r.log.Warn("config", "at", w.Error())
+	}
+	return changed, nil
+}
+
+// drawn shows faults with their lines of the file.
+func drawn(err error) string {
+	var b strings.Builder
+	if faults, ok := errors.AsType[config.Faults](err); ok {
+		faults.Draw(&b, false)
+	}
+	return b.String()
+}

@@ -1,0 +1,92 @@
+package session
+
+import (
+	"errors"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// Settings are what of a Config or a StatelessConfig may change while it is in use. A
+// session is held to those in force when it is asked about; what the store has been
+// told of its end follows with its next write.
+type Settings struct {
+	// Methods, Minter, IdleTimeout, MaxLifetime, Grace, MaxStale, RenewBefore and Lease
+	// are those of Config.
+	Methods     map[string]auth.Refresher
+	Minter      auth.Minter
+	IdleTimeout time.Duration
+	MaxLifetime time.Duration
+	Grace       time.Duration
+	MaxStale    time.Duration
+	RenewBefore func(lifetime time.Duration) time.Duration
+	Lease       time.Duration
+	// NeedIDToken is that of StatelessConfig.
+	NeedIDToken bool
+}
+
+// defaultLease is the Lease of Settings that have none.
+const defaultLease = 25 * time.Second
+
+// check says what is wrong with s, and fills in what it leaves out.
+func (s *Settings) check() error {
+	if s.IdleTimeout <= 0 || s.MaxLifetime <= 0 || s.Grace <= 0 || s.MaxStale < 0 {
+		return errors.New("session: idle_timeout, max_lifetime and rotation_grace must be above zero")
+	}
+	if s.RenewBefore == nil {
+		s.RenewBefore = func(life time.Duration) time.Duration { return life / 5 }
+	}
+	if s.Lease <= 0 {
+		s.Lease = defaultLease
+	}
+	return nil
+}
+
+// takeSettings moves what may change out of c, so that nothing can read there what
+// was in force once.
+func (c *Config) takeSettings() *Settings {
+	s := &Settings{Methods: c.Methods, Minter: c.Minter, IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime,
+		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Lease: c.Lease}
+	c.Methods, c.Minter, c.RenewBefore = nil, nil, nil
+	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale, c.Lease = 0, 0, 0, 0, 0
+	return s
+}
+
+func (c *StatelessConfig) takeSettings() *Settings {
+	s := &Settings{Methods: c.Methods, Minter: c.Minter, IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime,
+		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, NeedIDToken: c.NeedIDToken}
+	c.Methods, c.Minter, c.RenewBefore, c.NeedIDToken = nil, nil, nil, false
+	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale = 0, 0, 0, 0
+	return s
+}
+
+// Reconfigure puts other settings in force, for sessions that there are too. Those
+// with a live connection are asked again at once. On an error nothing changes.
+func (m *Manager) Reconfigure(s Settings) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	m.settings.Store(&s)
+	m.Recheck()
+	return nil
+}
+
+// set returns the settings in force. Whoever needs two of them asks once.
+func (m *Manager) set() *Settings { return m.settings.Load() }
+
+// Reconfigure is that of a Manager.
+func (s *Stateless) Reconfigure(set Settings) error {
+	if err := set.check(); err != nil {
+		return err
+	}
+	longer := set.MaxLifetime - s.settings.Swap(&set).MaxLifetime
+	for _, k := range s.snapshot() {
+		k.mu.Lock()
+		k.ends = k.ends.Add(longer) // those signed out are denied for as long as their cookies could be good
+		k.mu.Unlock()
+	}
+	s.Recheck()
+	return nil
+}
+
+func (s *Stateless) set() *Settings { return s.settings.Load() }
