@@ -21,6 +21,9 @@ const (
 	Theft     = "theft"     // a spent handle was proven to be in a cookie jar
 	Elsewhere = "elsewhere" // signed out at the provider, or from another device
 	Stale     = "stale"     // the access token ran out long ago and could not be renewed
+
+	// Unconfirmed: the session lives, and has to be handed to this host once more.
+	Unconfirmed = "unconfirmed"
 )
 
 // Absent says that a request has no live session, and why.

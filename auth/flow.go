@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -61,7 +62,7 @@ func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
 	t.ID, t.Started = newHelperID(), h.cfg.Now()
 	k := &kept{trip: t, Nonce: random(), Verifier: random()}
 	k.RD, t.RD = shorter(t.RD, maxFlowRD), shorter(t.RD, maxStateRD)
-	plain, err := json.Marshal(t)
+	plain, err := marshal(t)
 	if err != nil {
 		return nil, Flow{}, fmt.Errorf("begin a sign-in: %w", err)
 	}
@@ -82,7 +83,7 @@ func (h *Handler) flow(k *kept, state string) Flow {
 
 // setFlow gives the browser the cookie of k.
 func (h *Handler) setFlow(w http.ResponseWriter, r *http.Request, k *kept) error {
-	plain, err := json.Marshal(k)
+	plain, err := marshal(k)
 	if err != nil {
 		return fmt.Errorf("begin a sign-in: %w", err)
 	}
@@ -107,7 +108,9 @@ func (h *Handler) flowHost(r *http.Request) string {
 // publicHost is the host that providers send browsers back to. Flows are bound
 // to it: where one is begun under another name of the gateway its cookie stays
 // behind, and the callback begins anew.
-func (h *Handler) publicHost() string { return strings.ToLower(h.cfg.PublicURL.Hostname()) }
+func (h *Handler) publicHost() string {
+	return strings.TrimSuffix(strings.ToLower(h.cfg.PublicURL.Hostname()), ".")
+}
 
 // absolute is the address of one of our own pages, as providers are told it.
 func (h *Handler) absolute(page string) string {
@@ -186,18 +189,29 @@ func (h *Handler) pruneFlows(w http.ResponseWriter, r *http.Request, adding int)
 	}
 }
 
-// shorter is rd in at most so many bytes: without its fragment, without its query
+// shorter is rd in at most so many bytes of JSON: without its fragment, without its query
 // too, or the start page.
 func shorter(rd string, most int) string {
-	if len(rd) <= most {
+	fits := func() bool { return len(rd)+strings.Count(rd, `"`) <= most }
+	if fits() {
 		return rd
 	}
 	for _, end := range []string{"#", "?"} {
-		if rd, _, _ = strings.Cut(rd, end); len(rd) <= most {
+		if rd, _, _ = strings.Cut(rd, end); fits() {
 			return rd
 		}
 	}
 	return "/"
+}
+
+// marshal is JSON without the escapes that are for HTML: an "&" would take six bytes, and
+// a cookie has no room for that.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSpace(b.Bytes()), err
 }
 
 // random is 256 bits as text, fit for a nonce and for a PKCE verifier

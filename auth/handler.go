@@ -269,6 +269,8 @@ func (h *Handler) who(w http.ResponseWriter, r *http.Request) (*Login, error) {
 func (h *Handler) already(w http.ResponseWriter, r *http.Request, v *loginView) (done bool, err error) {
 	login, err := h.who(w, r)
 	switch {
+	case err == nil && h.isAppHost(r) && login.Session != nil && login.Session.Unconfirmed():
+		return false, nil // they are to go round once more
 	case err == nil && v.To != "":
 		return true, h.sendOver(w, r, login, v)
 	case err == nil:

@@ -37,9 +37,21 @@ type errand struct {
 	// RD is the path there, for the sign-in page to show and to begin anew with.
 	RD string `json:"r"`
 	// Kept says that a form is kept there.
-	Kept     bool      `json:"k,omitempty"`
+	Kept bool `json:"k,omitempty"`
+	// Mark names the session there that is to be signed out, and User whose it is.
+	Mark     string    `json:"m,omitempty"`
+	User     string    `json:"u,omitempty"`
 	Restarts int       `json:"n,omitempty"`
 	Started  time.Time `json:"t"`
+}
+
+// asked is the errand that a request to the public host brings, or nil: no other host
+// speaks for it.
+func (h *Handler) asked(r *http.Request, to string) *errand {
+	if hostOf(r) != h.publicHost() {
+		return nil
+	}
+	return h.openErrand(to)
 }
 
 // isAppHost reports whether r came to an app's own host.
@@ -60,7 +72,7 @@ func (h *Handler) origin(host string) string {
 }
 
 func (h *Handler) sealErrand(e *errand) (string, error) {
-	plain, err := json.Marshal(e)
+	plain, err := marshal(e)
 	if err != nil {
 		return "", fmt.Errorf("begin a hand-over: %w", err)
 	}
@@ -126,7 +138,7 @@ func (h *Handler) goAsk(w http.ResponseWriter, r *http.Request, page string, g g
 
 // sendOver sends a signed-in browser back to the host that it came from.
 func (h *Handler) sendOver(w http.ResponseWriter, r *http.Request, login *Login, v *loginView) error {
-	e := h.openErrand(v.To)
+	e := h.asked(r, v.To)
 	if e == nil || e.Challenge == nil {
 		return redirect(w, http.StatusSeeOther, v.RD)
 	}
@@ -217,8 +229,15 @@ func hostsMixed(public, host string) error {
 
 // leaveToSignOut sends a browser from an app's host to the page that asks.
 func (h *Handler) leaveToSignOut(w http.ResponseWriter, r *http.Request) error {
-	rd := ReturnTo(one(r.URL.Query(), "rd"))
-	to, err := h.sealErrand(&errand{Host: hostOf(r), RD: shorter(rd, maxErrandRD), Started: h.cfg.Now()})
+	e := &errand{Host: hostOf(r), RD: shorter(ReturnTo(one(r.URL.Query(), "rd")), maxErrandRD), Started: h.cfg.Now()}
+	// The public host may know nobody, or somebody else, by now.
+	login, err := h.who(w, r)
+	if err == nil {
+		e.Mark, e.User = h.cfg.Handovers.Mark(login), shown(login.Identity.User)
+	} else if !isAnonymous(err) {
+		return err
+	}
+	to, err := h.sealErrand(e)
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,10 @@ type Session interface {
 	Attend(ctx context.Context, allowed func(*Login) error) (attended context.Context, activity func())
 	// Times says when the session ends.
 	Times() Times
+	// Unconfirmed reports whether the host at hand should be handed the session once
+	// more, when a person can be sent round for that. Always false on the host that they
+	// signed in at.
+	Unconfirmed() bool
 	// Token returns the token that a route wants sent upstream, getting or
 	// renewing it first where that is due. The error is a *Unavailable, or a
 	// *Absent if the session ended.
@@ -163,6 +167,12 @@ type Handovers interface {
 	// to h. The code is used up whatever comes of it, but for a *Unavailable. The error is a *Refused for a code that is used, over, foreign or for another
 	// browser or host, a *Absent if the session ended meanwhile, or a *Unavailable.
 	Receive(h http.Header, r *http.Request, code, verifier string) (*Login, error)
+	// Mark names the session of login for EndMarked. It opens nothing, and is sealed
+	// wherever it goes.
+	Mark(login *Login) string
+	// EndMarked ends a session as Sessions.End does, without its cookie. It returns the
+	// Login if that is known here. The error is a *Unavailable.
+	EndMarked(ctx context.Context, mark string) (*Login, error)
 }
 
 // Minter signs access tokens. token.Issuer is one.

@@ -144,7 +144,7 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 func (h *Handler) loginView(r *http.Request, g goal) loginView {
 	form := g.Form
 	v := loginView{goal: goal{RD: ReturnTo(g.RD)}, Host: r.Host}
-	if e := h.openErrand(g.To); e != nil {
+	if e := h.asked(r, g.To); e != nil {
 		v.To, v.Host, v.Kept = g.To, e.Host, e.Kept
 		if path, _, _ := strings.Cut(e.RD, "?"); path != "/" {
 			v.Path = path

@@ -16,9 +16,10 @@ import (
 func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	to := one(query, "to")
-	back := h.placeOf(one(query, "rd"), to)
+	back, e := h.placeOf(r, one(query, "rd"), to)
 	login, err := h.who(w, r)
-	if isAnonymous(err) {
+	marked := e != nil && e.Mark != ""
+	if isAnonymous(err) && !marked {
 		if b, ok := h.backFromProvider(one(query, "state")); ok {
 			if back = b; !back.start() {
 				return redirect(w, http.StatusSeeOther, h.address(back))
@@ -26,13 +27,17 @@ func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
 		}
 		return h.showSignedOut(w, r, "", "", back)
 	}
-	if err != nil {
+	if err != nil && !isAnonymous(err) {
 		return err
 	}
-	id := &login.Identity
-	return h.pages["logout"].Write(w, r, http.StatusOK, web.Page{Title: "Sign out?", Data: logoutView{
-		User: id.User, Name: id.Name, Host: r.Host, RD: back.RD, To: to, Back: h.address(back), Provider: h.signsOutAt(login),
-	}, Header: http.Header{"Content-Security-Policy": {h.formPolicy()}}})
+	v := logoutView{Host: r.Host, RD: back.RD, To: to, Back: h.address(back)}
+	if login != nil {
+		v.User, v.Name, v.Provider = login.Identity.User, login.Identity.Name, h.signsOutAt(login)
+	}
+	if marked && v.User != e.User {
+		v.User, v.Name, v.Host = e.User, "", e.Host
+	}
+	return h.pages["logout"].Write(w, r, http.StatusOK, web.Page{Title: "Sign out?", Data: v, Header: http.Header{"Content-Security-Policy": {h.formPolicy()}}})
 }
 
 // place is where to go after signing out: RD on Host, where "" is the host at hand.
@@ -45,11 +50,11 @@ type place struct {
 func (p place) start() bool { return p.RD == "/" }
 
 // placeOf is the place that a request names, by a path of its own or by an errand.
-func (h *Handler) placeOf(rd, to string) place {
-	if e := h.openErrand(to); e != nil {
-		return place{e.Host, e.RD}
+func (h *Handler) placeOf(r *http.Request, rd, to string) (place, *errand) {
+	if e := h.asked(r, to); e != nil {
+		return place{e.Host, e.RD}, e
 	}
-	return place{RD: ReturnTo(rd)}
+	return place{RD: ReturnTo(rd)}, nil
 }
 
 // address is where p is, for a link or a Location on the host at hand.
@@ -76,7 +81,14 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	if rd == "" {
 		rd = one(r.URL.Query(), "rd")
 	}
+	back, e := h.placeOf(r, rd, to)
 	login, err := h.cfg.Sessions.End(w.Header(), r)
+	if err == nil && e != nil && e.Mark != "" {
+		var there *Login
+		if there, err = h.cfg.Handovers.EndMarked(r.Context(), e.Mark); login == nil {
+			login = there
+		}
+	}
 	if u, ok := errors.AsType[*Unavailable](err); ok {
 		e := unavailable(u, "You are NOT signed out.")
 		e.Title, e.Links = "Error: You are still signed in", []web.Link{{Text: "Try to sign out again", URL: own("logout", "rd", rd, "to", to)}}
@@ -94,7 +106,6 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 		note(r, login)
 		user = login.Identity.User
 	}
-	back := h.placeOf(rd, to)
 	there, still := h.signOutThere(r, login, back)
 	switch {
 	case there != "":
@@ -159,7 +170,7 @@ func (h *Handler) signOutThere(r *http.Request, login *Login, back place) (to, s
 	if back.RD = shorter(back.RD, maxStateRD); back.Host == "" && h.isAppHost(r) {
 		back.Host = hostOf(r)
 	}
-	plain, err := json.Marshal(back)
+	plain, err := marshal(back)
 	if err != nil {
 		return "", p.label()
 	}

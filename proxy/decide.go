@@ -37,7 +37,7 @@ type Decision struct {
 	// Up is the target that goes up: Target, but for what Route rewrites.
 	Up Target
 	// Login is who is signed in: set for Allowed and Denied, for Public where
-	// there is one.
+	// there is one, and for SignIn where their session has to be confirmed.
 	Login *auth.Login
 	// WebSocket says that the request opens one and may.
 	WebSocket bool
@@ -90,6 +90,10 @@ func (g *Gate) Decide(r *http.Request) Decision {
 	d.Login, d.Outcome = login, Allowed
 	if err := d.Route.Policy.Allow(&login.Identity); err != nil {
 		d.Outcome, d.Err = Denied, err
+	}
+	// A person who opens a page goes round by the host that they signed in at.
+	if login.Session != nil && r.Method == http.MethodGet && web.IsNavigation(r) && !web.IsFramed(r) && login.Session.Unconfirmed() {
+		d.Outcome, d.Err = SignIn, &auth.Absent{Reason: auth.Unconfirmed}
 	}
 	return d
 }

@@ -160,6 +160,8 @@ func newSession() *session {
 }
 
 func (s *session) ID() string        { return "s-1" }
+func (s *session) Unconfirmed() bool { return false }
+
 func (s *session) Times() auth.Times { return auth.Times{} }
 
 func (s *session) Deliver(_ context.Context, h http.Header) {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -28,6 +29,11 @@ func cleanHost(host string) (name, port string, ok bool) {
 		}
 	}
 	bracket := strings.HasPrefix(name, "[")
+	if bracket {
+		if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err != nil {
+			return "", "", false
+		}
+	}
 	for i := range len(name) {
 		c := name[i]
 		if unreserved(c) && c != '~' || bracket && (c == ':' || c == '[' && i == 0 || c == ']') {

@@ -35,6 +35,9 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 		if err := m.stands(ctx, &l); err != nil {
 			return nil, err
 		}
+		if _, known := l.state.Families[host]; known && l.state.unconfirmed(host, l.now, m.cfg.confirmBy) {
+			return nil, &auth.Absent{Reason: auth.Unconfirmed} // the cookie stays
+		}
 		l, again, err := m.present(ctx, l, h, use, host)
 		if again {
 			continue
@@ -121,7 +124,11 @@ func (m *Manager) fromMemory(h handle, host string) *auth.Login {
 	if !m.cfg.Now().Before(login.AccessToken.Expires) || m.over(&l) != "" || m.check(login) != nil {
 		return nil
 	}
-	if _, _, v := l.state.Families[host].Present(Use{Generation: h.generation, Child: h.child}, l.now, m.rules(l.state)); v != Serve {
+	fam, ok := l.state.family(host, h.generation)
+	if !ok {
+		return nil
+	}
+	if _, _, v := fam.Present(Use{Generation: h.generation, Child: h.child}, l.now, m.rules(l.state)); v != Serve {
 		return nil
 	}
 	e.use(l.now)
@@ -177,9 +184,10 @@ func check(methods map[string]auth.Refresher, login *auth.Login) error {
 // present judges the handle and stores what follows from it. Again says that
 // somebody else wrote meanwhile.
 func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host string) (next loaded, again bool, err error) {
-	// No family yet is one that this copy of the record has not heard of, or that the
-	// store has lost: a hand-over was the last that was written. The handle is ahead of it.
-	fam := l.state.Families[host]
+	fam, ok := l.state.family(host, h.generation)
+	if !ok {
+		return l, false, &auth.Absent{Reason: auth.Ended}
+	}
 	moved, changed, verdict := fam.Present(use, l.now, m.rules(l.state))
 	name := l.entry.key.Name()
 	switch {
@@ -205,7 +213,11 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 	case !changed || l.state.Retired || m.unrest() > 0:
 		return l, false, nil
 	}
-	saved, err := m.save(ctx, l, l.state.withFamily(host, moved))
+	after := l.state.withRoom(host).withFamily(host, moved)
+	if _, known := l.state.Families[host]; !known && host != l.state.Home {
+		after = after.withHanded(host, l.now)
+	}
+	saved, err := m.save(ctx, l, after)
 	switch {
 	case err == nil:
 		if moved.Generation > fam.Generation {

@@ -9,6 +9,12 @@ func (cfg Config) TidyEvery(d time.Duration) Config {
 	return cfg
 }
 
+// ConfirmWithin returns cfg with hosts that stand by themselves for as long.
+func (cfg Config) ConfirmWithin(at, by time.Duration) Config {
+	cfg.confirmAt, cfg.confirmBy = at, by
+	return cfg
+}
+
 // Tidy does what the house does once a second.
 func (m *Manager) Tidy() { m.tidy() }
 

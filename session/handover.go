@@ -20,6 +20,17 @@ import (
 // verifier that lies in a cookie of that host. What it stands for lies in the store,
 // sealed with a key that is made of the code, so the store alone opens nothing.
 
+// A copied cookie of the first host could be taken to a host that its owner never opens,
+// where no handle of theirs would ever meet the thief's. So a host stands by itself for a
+// while only: then the browser goes round by the first host again, whose handle has
+// rotated meanwhile under whoever really has it.
+const (
+	// confirmAt is when a person who opens a page is sent round. They see nothing of it.
+	confirmAt = time.Hour
+	// confirmBy is when nothing is served any more without.
+	confirmBy = 12 * time.Hour
+)
+
 // codeTTL is for how long a code can be redeemed (RFC 6749 section 4.1.2 has ten minutes
 // at most; here nobody waits in between).
 const codeTTL = 30 * time.Second
@@ -75,9 +86,8 @@ func (m *Manager) Receive(header http.Header, r *http.Request, code, verifier st
 	if err != nil {
 		return nil, err
 	}
-	h := handle{session: got.Session, key: got.Key}
 	old, noOld := m.handleOf(r, host)
-	l, err := m.join(ctx, &h, host)
+	l, h, err := m.join(ctx, handle{session: got.Session, key: got.Key}, old, host)
 	if err != nil {
 		return nil, err
 	}
@@ -85,16 +95,38 @@ func (m *Manager) Receive(header http.Header, r *http.Request, code, verifier st
 	if noOld == nil && old.session != h.session {
 		m.retire(context.WithoutCancel(ctx), old, login)
 	}
-	cookie, err := m.handleCookie(h, host, l.state, l.now)
-	if err != nil {
-		return nil, err
+	if h != old {
+		cookie, err := m.handleCookie(h, host, l.state, l.now)
+		if err != nil {
+			return nil, err
+		}
+		http.SetCookie(headerWriter{header}, cookie)
 	}
-	http.SetCookie(headerWriter{header}, cookie)
 	l.entry.use(l.now)
 	m.cfg.Log.InfoContext(ctx, "signed in on another host", "event", "session.handed_over", "session", l.entry.key.Name(),
 		"subject", login.Identity.User, "host", host)
 	login.Session = &live{m: m, e: l.entry, h: h, host: host}
 	return login, nil
+}
+
+// Mark implements auth.Handovers.
+func (m *Manager) Mark(login *auth.Login) string {
+	if s, ok := login.Session.(*live); ok {
+		return base64.RawURLEncoding.EncodeToString(s.e.key[:])
+	}
+	return ""
+}
+
+// EndMarked implements auth.Handovers.
+func (m *Manager) EndMarked(ctx context.Context, mark string) (*auth.Login, error) {
+	var key Key
+	raw, err := base64.RawURLEncoding.DecodeString(mark)
+	if err != nil || copy(key[:], raw) != len(key) {
+		return nil, nil
+	}
+	login := m.known(key)
+	_, err = m.endKeys(context.WithoutCancel(ctx), []Key{key}, auth.Ended)
+	return login, err
 }
 
 // redeem takes what a code stands for. Whoever comes with the wrong verifier, or at the
@@ -151,44 +183,60 @@ func (c handoverCode) open(data []byte) (got handed, err error) {
 	return got, nil
 }
 
+// holds reports whether old is a good handle of the very session and family.
+func (m *Manager) holds(old, h handle, fam Family, l *loaded) bool {
+	if old.session != h.session || old.key != h.key {
+		return false
+	}
+	_, _, v := fam.Present(Use{Generation: old.generation, Child: old.child}, l.now, m.rules(l.state))
+	return v == Serve && old.generation <= fam.Generation
+}
+
 // join adds the family of host to the session of h, or a child to that which is there,
-// and fills in h's generation and child.
-func (m *Manager) join(ctx context.Context, h *handle, host string) (loaded, error) {
+// and returns the handle for it. Where the browser has a good one there already, old,
+// that is all it needs.
+func (m *Manager) join(ctx context.Context, h, old handle, host string) (loaded, handle, error) {
 	for range maxTries {
 		if err := m.rest(ctx); err != nil {
-			return loaded{}, err
+			return loaded{}, h, err
 		}
-		l, err := m.load(ctx, *h)
+		l, err := m.load(ctx, h)
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSeal) {
-			return l, &auth.Absent{Reason: auth.Ended}
+			return l, h, &auth.Absent{Reason: auth.Ended}
 		}
 		if err != nil {
-			return l, &auth.Unavailable{What: "the session store", Err: err}
+			return l, h, &auth.Unavailable{What: "the session store", Err: err}
 		}
 		if err := m.stands(ctx, &l); err != nil {
-			return l, err
+			return l, h, err
 		}
 		if l.state.Retired {
-			return l, &auth.Absent{Reason: auth.Ended} // a newer sign-in has taken its place
+			return l, h, &auth.Absent{Reason: auth.Ended} // a newer sign-in has taken its place
 		}
-		h.child = newChild()
-		fam, known := l.state.Families[host]
-		if known {
-			fam = fam.Join(l.now)
-		} else {
+		next := l.state.withRoom(host).withHanded(host, l.now)
+		fam, known := next.Families[host]
+		switch {
+		case !known:
+			h.child = newChild()
 			fam = NewFamily(h.child, l.now)
+			fam.Generation += next.Floor
+			h.generation = fam.Generation
+		case m.holds(old, h, fam, &l):
+			h = old
+		default:
+			fam = fam.Join(l.now)
+			h.generation, h.child = fam.Generation, newChild()
 		}
-		h.generation = fam.Generation
-		saved, err := m.save(ctx, l, l.state.withRoom(host).withFamily(host, fam))
+		saved, err := m.save(ctx, l, next.withFamily(host, fam))
 		if errors.Is(err, ErrConflict) {
 			continue
 		}
 		if err != nil {
-			return l, &auth.Unavailable{What: "the session store", Err: err}
+			return l, h, &auth.Unavailable{What: "the session store", Err: err}
 		}
-		return saved, nil
+		return saved, h, nil
 	}
-	return loaded{}, &auth.Unavailable{What: "the session store", Err: ErrConflict}
+	return loaded{}, h, &auth.Unavailable{What: "the session store", Err: ErrConflict}
 }
 
 // rest waits while nobody should write to a session: a store that was out of reach may

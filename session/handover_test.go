@@ -302,8 +302,13 @@ func TestHostsAreBounded(t *testing.T) {
 		if n := len(put[len(put)-1].Data); n > 32<<10 {
 			b.Errorf("the record has %d bytes", n)
 		}
+		// The first of them has to be handed the session again, and is.
+		if err := b.serves(first, "h0.test"); !errors.Is(err, auth.ErrAnonymous) {
+			b.Errorf("the first host: got %v, want nobody", err)
+		}
+		b.visit(j, first, "h0.test")
 		if err := b.serves(first, "h0.test"); err != nil {
-			b.Errorf("the first host: %v", err)
+			b.Errorf("the first host, handed the session again: %v", err)
 		}
 		b.mustServe(j)
 	})

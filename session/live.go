@@ -49,6 +49,14 @@ func (s *live) current() *live {
 	return &now
 }
 
+// Unconfirmed implements auth.Session.
+func (s *live) Unconfirmed() bool {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	st := s.e.at.state
+	return st != nil && st.unconfirmed(s.host, s.m.cfg.Now().Add(s.e.at.skew), s.m.cfg.confirmAt)
+}
+
 // Deliver implements auth.Session.
 func (s *live) Deliver(ctx context.Context, header http.Header) {
 	use := Use{Generation: s.h.generation, Child: s.h.child}

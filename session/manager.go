@@ -71,7 +71,7 @@ type Config struct {
 	// Now is the wall clock, by which access tokens expire; nil means time.Now.
 	Now func() time.Time
 
-	houseEvery time.Duration // zero is the constant of that name
+	houseEvery, confirmAt, confirmBy time.Duration // zero is the constant of that name
 }
 
 // New returns a Manager that runs until Close.
@@ -94,6 +94,9 @@ func New(cfg Config) (*Manager, error) {
 	}
 	if cfg.houseEvery == 0 {
 		cfg.houseEvery = houseEvery
+	}
+	if cfg.confirmBy == 0 {
+		cfg.confirmAt, cfg.confirmBy = confirmAt, confirmBy
 	}
 	m := &Manager{cfg: cfg, entries: map[Key]*entry{}}
 	m.settings.Store(set)

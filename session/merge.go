@@ -16,6 +16,10 @@ func (s *state) merged(o *state) state {
 	for host, f := range o.Families {
 		next.Families[host] = next.Families[host].merged(f)
 	}
+	next.Floor = max(s.Floor, o.Floor)
+	for host, at := range o.Handed {
+		next = next.withHanded(host, later(s.Handed[host], at))
+	}
 	next.Seen = later(s.Seen, o.Seen)
 	next.Retired = s.Retired || o.Retired
 	if len(o.Replaced) > len(s.Replaced) {

@@ -109,10 +109,11 @@ var mutants = []mutant{
 	{name: "a session that the store lost is said to have ended", few: 3000, plan: "lossy sign-out", changes: []change{
 		{"heal.go", "m.unrest() > 0:\n\t\treturn loaded{}, errUnrest", "false:\n\t\treturn loaded{}, errUnrest"}}},
 	{name: "a hand-over begins the family of its host anew", few: 3000, plan: "hosts", changes: []change{
-		{"handover.go", "fam = fam.Join(l.now)", "fam = NewFamily(h.child, l.now)"}}},
+		{"handover.go", "fam = fam.Join(l.now)\n\t\t\th.generation, h.child = fam.Generation, newChild()", "h.child = newChild()\n\t\t\tfam = NewFamily(h.child, l.now)\n\t\t\th.generation = fam.Generation"}}},
 	{name: "a handle whose family is not known yet is refused", few: 3000, plan: "hosts", changes: []change{
-		{"authenticate.go", "\tfam := l.state.Families[host]\n",
-			"\tfam, ok := l.state.Families[host]\n\tif !ok {\n\t\treturn l, false, &auth.Absent{Reason: auth.Damaged}\n\t}\n"}}},
+		{"record.go", "return f, known || generation > s.Floor", "return f, known"}}},
+	{name: "what is handed to a host stands by itself for ever", few: 3000, plan: "hosts", changes: []change{
+		{"record.go", "now.Sub(s.Handed[host]) >= than", "false"}}},
 	{name: "a hand-over leaves the handle before it settled", few: 3000, plan: "hosts", changes: []change{
 		{"family.go", "return Family{Generation: f.Generation + 1, Parent: f.Settled, Minted: 2, MintedAt: now, Rotated: now}",
 			"return Family{Generation: f.Generation + 1, Parent: f.Settled, Settled: f.Settled, MintedAt: now, Rotated: now}"}}},

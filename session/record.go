@@ -31,7 +31,14 @@ type state struct {
 	// Until ends a session that cannot be renewed; zero is no such end.
 	Until    time.Time         `json:"until,omitzero"`
 	Families map[string]Family `json:"families"`
-	Login    storedLogin       `json:"login"`
+	// Home is the host that the person signed in at.
+	Home string `json:"home,omitempty"`
+	// Handed is when each of the other hosts was last handed the session.
+	Handed map[string]time.Time `json:"handed,omitempty"`
+	// Floor is the highest generation among the families that were dropped for want of
+	// room: no handle of one that is not known counts unless it is above.
+	Floor uint64      `json:"floor,omitempty"`
+	Login storedLogin `json:"login"`
 }
 
 // storedLogin is an auth.Login with its tokens in the clear: it exists inside
@@ -145,13 +152,38 @@ func (s state) withRoom(host string) state {
 	}
 	oldest := ""
 	for h, f := range s.Families {
-		if oldest == "" || f.Rotated.Before(s.Families[oldest].Rotated) {
+		if h != s.Home && (oldest == "" || f.Rotated.Before(s.Families[oldest].Rotated)) {
 			oldest = h
 		}
 	}
-	s.Families = maps.Clone(s.Families)
+	s.Floor = max(s.Floor, s.Families[oldest].Generation)
+	s.Families, s.Handed = maps.Clone(s.Families), maps.Clone(s.Handed)
 	delete(s.Families, oldest)
+	delete(s.Handed, oldest)
 	return s
+}
+
+// family is that of a host, as a handle of that generation finds it. A host without one
+// is one that this copy of the record has not heard of, or that the store has lost: the
+// handle is ahead of it. False is a handle of a family that was dropped.
+func (s *state) family(host string, generation uint64) (Family, bool) {
+	f, known := s.Families[host]
+	return f, known || generation > s.Floor
+}
+
+// withHanded notes that host was handed the session.
+func (s state) withHanded(host string, now time.Time) state {
+	s.Handed = maps.Clone(s.Handed)
+	if s.Handed == nil {
+		s.Handed = map[string]time.Time{}
+	}
+	s.Handed[host] = now
+	return s
+}
+
+// unconfirmed reports whether host was handed the session longer ago than that.
+func (s *state) unconfirmed(host string, now time.Time, than time.Duration) bool {
+	return s.Home != "" && host != s.Home && now.Sub(s.Handed[host]) >= than
 }
 
 // seal encrypts s with AES-256-GCM under the session's data key. The store key

@@ -23,6 +23,7 @@ type simBrowser struct {
 	probe   string
 	past    []simJar // what the jar was, for a crash
 	crashes int      // answers to requests from before a crash reach nobody
+	out     bool     // it has to be handed the session again, and cannot
 }
 
 type simJar struct {
@@ -84,6 +85,7 @@ type simSend struct {
 	late     time.Duration // how long after its cookies were attached it arrives
 	upstream time.Duration // how long the app takes
 	hangUp   time.Duration // when the browser goes away, or 0
+	page     bool          // a person opens a page
 }
 
 // send sends one request and follows it to its end.
@@ -135,6 +137,15 @@ func (b *simBrowser) send(how simSend) {
 			time.Sleep(time.Second + w.random(4*time.Second))
 			cookie, probe, crashes = b.jar()
 			continue
+		case isUnconfirmed(err) && b.from == nil:
+			b.mu.Lock()
+			b.out = true
+			b.mu.Unlock()
+			return
+		case isUnconfirmed(err), err == nil && how.page && b.from != nil && login.Session.Unconfirmed():
+			b.handOver()
+			cookie, probe, crashes = b.jar()
+			continue
 		case err != nil:
 			w.signedOut(b.who, err)
 			return
@@ -148,6 +159,18 @@ func (b *simBrowser) send(how simSend) {
 		b.answer(login, how, crashes)
 		return
 	}
+}
+
+func isUnconfirmed(err error) bool {
+	var absent *auth.Absent
+	return errors.As(err, &absent) && absent.Reason == auth.Unconfirmed
+}
+
+// isOut reports whether the browser cannot go on by itself.
+func (b *simBrowser) isOut() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.out
 }
 
 // answer takes an answer from the app to the jar.
@@ -181,7 +204,7 @@ func (b *simBrowser) answer(login *auth.Login, how simSend, crashes int) {
 func (b *simBrowser) use(end time.Time) {
 	w := b.w
 	for time.Now().Before(end) && !w.isRevoked() {
-		how := simSend{method: http.MethodGet}
+		how := simSend{method: http.MethodGet, page: w.chance(2)}
 		if w.chance(4) {
 			how.method = http.MethodPost
 		}

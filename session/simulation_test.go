@@ -184,15 +184,20 @@ func (w *simWorld) steal(b *simBrowser, end time.Time) {
 		time.Sleep(time.Second)
 		thief.cookie, thief.probe, _ = b.jar() // an app's host may not have been visited yet
 	}
-	cookie := thief.cookie
+	cookie, unseen := thief.cookie, theftTime
+	if w.plan.hosts && b.from == nil && w.chance(2) {
+		// They take it to a host that its owner never opens, and leave the copy alone.
+		thief = &simBrowser{w: w, who: "the thief elsewhere", host: "unused.example.com", from: thief}
+		cookie, unseen = "", theftTime+simConfirmBy
+	}
 	w.mu.Lock()
 	w.theft = time.Now()
 	w.mu.Unlock()
 	// Some thieves take what they are handed, as browsers do; others keep what they have.
-	stubborn := w.chance(2)
+	stubborn := w.chance(2) && thief.from == nil
 	w.note("the cookie is stolen, stubborn: %v", stubborn)
-	seen := time.Now().Add(theftTime)
-	for time.Now().Before(end) && !w.isRevoked() {
+	seen := time.Now().Add(unseen)
+	for time.Now().Before(end) && !w.isRevoked() && !thief.isOut() {
 		w.wg.Go(func() {
 			thief.send(simSend{method: http.MethodGet})
 			if stubborn {
@@ -201,7 +206,7 @@ func (w *simWorld) steal(b *simBrowser, end time.Time) {
 		})
 		w.wg.Go(func() { b.send(simSend{method: http.MethodGet}) })
 		if time.Now().After(seen) && !w.isExcused() {
-			w.fault("thief and owner have both been active for %v, and the session lives", theftTime)
+			w.fault("thief and owner have both been active for %v, and the session lives", unseen)
 			return
 		}
 		time.Sleep(w.random(40 * time.Second))

@@ -20,6 +20,9 @@ import (
 const (
 	simLife  = 5 * time.Minute // of an access token
 	simGrace = time.Minute     // S
+
+	// For how long a host stands by itself.
+	simConfirmAt, simConfirmBy = 5 * time.Minute, 15 * time.Minute
 )
 
 // simWorld is one history: replicas on one store, a provider with one-time refresh
@@ -126,7 +129,7 @@ func (w *simWorld) newReplica() *simReplica {
 		Store: r.store, Ring: w.ring, Methods: map[string]auth.Refresher{"op": r.method},
 		Cookie: "c", IdleTimeout: 12 * time.Hour, MaxLifetime: 72 * time.Hour, Grace: simGrace, MaxStale: 10 * time.Minute,
 		Now: func() time.Time { return time.Now().Add(r.skew) }, Log: w.log(),
-	}.TidyEvery(time.Hour))
+	}.TidyEvery(time.Hour).ConfirmWithin(simConfirmAt, simConfirmBy))
 	if err != nil {
 		panic(err)
 	}

@@ -19,6 +19,9 @@ type carriedLive struct {
 // ID implements auth.Session.
 func (l *carriedLive) ID() string { return l.k.key.Name() }
 
+// Unconfirmed implements auth.Session. There is one host.
+func (l *carriedLive) Unconfirmed() bool { return false }
+
 // Times implements auth.Session.
 func (l *carriedLive) Times() auth.Times {
 	l.k.mu.Lock()
