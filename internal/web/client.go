@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// maxForwarded bounds how much of X-Forwarded-For or Forwarded is looked at.
-const maxForwarded = 2048
-
 // origin returns the address of the client and the scheme it used. They are
 // the peer's own unless the peer is a trusted proxy that says otherwise, in the
 // one header that is believed: the other may be the client's own.
@@ -40,32 +37,27 @@ func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (netip.Addr, 
 
 // forwardedFor walks the list from its right end, which the trusted peer
 // wrote, to the first address that is no trusted proxy: what stands left of it
-// is hearsay. Some proxies add a line of their own, so that several lines are
-// one list (RFC 9110 section 5.3). Anything that is no plain address makes the
-// whole list worthless, and the peer is all that is known.
+// is the client's own fiction, and is not looked at. Anything on the way that is
+// no plain address, and a chain without end, make the whole list worthless, and
+// the peer is all that is known.
 func forwardedFor(h http.Header, peer netip.Addr, trusted []netip.Prefix) netip.Addr {
-	list := strings.Join(h.Values("X-Forwarded-For"), ",")
-	if strings.TrimSpace(list) == "" || len(list) > maxForwarded {
-		return peer
-	}
 	client := peer
-	for list != "" {
-		var last string
-		if i := strings.LastIndexByte(list, ','); i >= 0 {
-			list, last = list[:i], list[i+1:]
-		} else {
-			list, last = "", list
+	list := hops{lines: h.Values("X-Forwarded-For")}
+	for {
+		element, ok := list.next()
+		if !ok && list.tooMany() {
+			return peer
+		} else if !ok {
+			return client // all are trusted: the farthest is who asked
 		}
-		addr, err := netip.ParseAddr(strings.TrimSpace(last))
+		addr, err := netip.ParseAddr(strings.TrimSpace(element))
 		if err != nil || addr.Zone() != "" {
 			return peer
 		}
-		client = addr.Unmap()
-		if !contains(trusted, client) {
+		if client = addr.Unmap(); !contains(trusted, client) {
 			return client
 		}
 	}
-	return client // all are trusted: the farthest is who asked
 }
 
 // Network is who counts as one client: an IPv4 address, or the /64 of IPv6 that one
