@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -18,7 +19,7 @@ func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (netip.Addr, 
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		peer = ap.Addr().Unmap().WithZone("")
 	}
-	if !contains(trusted, peer) {
+	if !contains(trusted, peer) || isProxysOwn(r.Context()) {
 		return peer, scheme
 	}
 	if rfc7239 {
@@ -33,6 +34,21 @@ func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (netip.Addr, 
 		}
 	}
 	return forwardedFor(r.Header, peer, trusted), scheme
+}
+
+type proxysOwnKey struct{}
+
+// WithProxysOwn returns the context of a connection on which a trusted proxy may
+// say that it knows no client. Own reports that, and is asked for each request. No
+// header of such a request is believed: the proxy that knows nobody wrote none, or
+// it is the proxy itself that asks, which needs none.
+func WithProxysOwn(ctx context.Context, own func() bool) context.Context {
+	return context.WithValue(ctx, proxysOwnKey{}, own)
+}
+
+func isProxysOwn(ctx context.Context) bool {
+	own, ok := ctx.Value(proxysOwnKey{}).(func() bool)
+	return ok && own()
 }
 
 // forwardedFor walks the list from its right end, which the trusted peer

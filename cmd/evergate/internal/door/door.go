@@ -91,6 +91,7 @@ func (d *Door) server(h http.Handler) *http.Server {
 		// (CVE-2023-45288); both bounds follow from these two limits.
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: l.Streams},
 		BaseContext: func(net.Listener) context.Context { return d.o.Context },
+		ConnContext: withOwn,
 		ErrorLog:    slog.NewLogLogger(d.o.ErrorLog.Handler(), slog.LevelDebug),
 	}
 }
