@@ -75,6 +75,7 @@ func New(o Options) *Door {
 	d := &Door{o: o, limiter: newLimiter(o.Limits.ConnectionsPerAddress, o.TrustedProxies, o.Log)}
 	d.public = d.server(o.Handler)
 	d.plain = d.server(&redirector{known: o.Known, port: o.Port})
+	d.plain.ReadTimeout = o.Limits.HeaderTimeout // nobody reads a body there, and net/http waits for one before it answers
 	if o.Certificates != nil {
 		d.public.TLSConfig = o.Certificates.TLS()
 	}
