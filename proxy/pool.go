@@ -30,13 +30,16 @@ func (u *Upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	var tried []*target
 	var failed error // what became of it at the last one
 	for {
-		c.leave()
-		t, err := u.take(req.Context(), u.stickyKey(c), tried)
-		if err != nil {
-			if failed != nil {
-				return nil, failed
+		t := c.slot // its place is kept where it goes once more with a new token
+		if t == nil || failed != nil {
+			c.leave()
+			var err error
+			if t, err = u.take(req.Context(), u.stickyKey(c), tried); err != nil {
+				if failed != nil {
+					return nil, failed
+				}
+				return nil, err
 			}
-			return nil, err
 		}
 		c.slot, c.note.Target = t, t.name
 		try := &attempt{}
