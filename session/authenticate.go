@@ -142,6 +142,9 @@ func (m *Manager) stands(ctx context.Context, l *loaded) error {
 			// Another gateway may have a newer config, and its sessions are not ours to end.
 			return &auth.Absent{Reason: auth.Withdrawn}
 		}
+		if away := m.knownElsewhere(l.entry, err); away != nil {
+			return away
+		}
 		if err != nil {
 			reason = auth.Withdrawn
 			m.cfg.Log.InfoContext(ctx, "session withdrawn", "event", "session.withdrawn",
