@@ -45,6 +45,9 @@ type Gate struct {
 	// replace the body of r and the headers that describe it. It is called for POST
 	// requests that are allowed. Nil means there are none.
 	Restore func(r *http.Request, login *auth.Login) error
+	// StallTimeout is how long a client may let a transfer stand still: send nothing
+	// of a body that is not answered yet, or take nothing of an answer. Zero is no limit.
+	StallTimeout time.Duration
 	// Log hears of what upstreams try. Nil means nobody.
 	Log *slog.Logger
 }
@@ -129,7 +132,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	c := &carriage{
 		in: r, route: d.Route, login: d.Login, token: token, target: d.Target, up: d.Up,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
-		note: note, log: orDiscard(g.Log), own: g.OwnCookie,
+		note: note, log: orDiscard(g.Log), own: g.OwnCookie, patience: g.StallTimeout,
 	}
 	if c.own == nil {
 		c.own = func(string) bool { return false }
