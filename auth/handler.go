@@ -103,14 +103,17 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		return nil, err
 	}
 	h.endpoints = map[string]endpoint{
-		"login":     {get: h.loginPage, post: h.signIn},
-		"landed":    {get: h.landed},
-		"resend":    {get: h.resendPage},
-		"logout":    {get: h.logoutPage, post: h.signOut},
-		"session":   {get: h.session},
-		"ping":      {get: ping},
-		"icon.svg":  {get: icon},
-		"login.js":  {get: script},
+		"login":    {get: h.loginPage, post: h.signIn},
+		"landed":   {get: h.landed},
+		"resend":   {get: h.resendPage},
+		"logout":   {get: h.logoutPage, post: h.signOut},
+		"session":  {get: h.session},
+		"ping":     {get: ping},
+		"icon.svg": {get: icon},
+		"login.js": {get: script},
+
+		"session.js": {get: sessionJS},
+
 		"style.css": {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }},
 	}
 	if err := h.providerEndpoints(); err != nil {

@@ -20,7 +20,11 @@ func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
 		if back, ok := h.backFromProvider(one(query, "state")); ok && back != "/" {
 			return redirect(w, http.StatusSeeOther, back)
 		}
-		return h.showSignedOut(w, r, "", "", rd)
+		still := ""
+		if p := h.provider(one(query, "at")); p != nil {
+			still = p.label()
+		}
+		return h.showSignedOut(w, r, "", still, rd)
 	}
 	if err != nil {
 		return err
@@ -44,22 +48,12 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	if rd == "" {
 		rd = one(r.URL.Query(), "rd")
 	}
-	login, err := h.cfg.Sessions.End(w.Header(), r)
-	if u, ok := errors.AsType[*Unavailable](err); ok {
-		e := unavailable(u, "You are NOT signed out.")
-		e.Title, e.Links = "Error: You are still signed in", []web.Link{{Text: "Try to sign out again", URL: own("logout", "rd", rd)}}
-		return e
-	}
+	login, err := h.endSession(w, r, rd)
 	if err != nil {
 		return err
 	}
-	h.clearForms(w, r)
-	// What the app showed must not be shown again by the Back button or the cache.
-	w.Header().Set("Clear-Site-Data", `"cache"`)
-	n, user := web.NoteOf(r.Context()), ""
-	n.Decision = "signed-out"
+	user := ""
 	if login != nil {
-		note(r, login)
 		user = login.Identity.User
 	}
 	rd = ReturnTo(rd)
@@ -73,10 +67,59 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	return h.showSignedOut(w, r, user, still, rd)
 }
 
+// endSession ends the session that r brings, and has the answer say to the browser what
+// follows from that. Login is nil if there was none.
+func (h *Handler) endSession(w http.ResponseWriter, r *http.Request, rd string) (*Login, error) {
+	login, err := h.cfg.Sessions.End(w.Header(), r)
+	if u, ok := errors.AsType[*Unavailable](err); ok {
+		e := unavailable(u, "You are NOT signed out.")
+		e.Title, e.Links = "Error: You are still signed in", []web.Link{{Text: "Try to sign out again", URL: own("logout", "rd", rd)}}
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.clearForms(w, r)
+	// What the app showed must not be shown again by the Back button or the cache.
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+	web.NoteOf(r.Context()).Decision = "signed-out"
+	if login != nil {
+		note(r, login)
+	}
+	return login, nil
+}
+
+// SignOut ends the session that r brings, for an app whose own sign-out r asked for. What
+// the browser must be told goes into header. Address is where a person goes next: to be
+// signed out at their provider too, or to our page that says so. The error is a
+// *web.Error for the answer; the session lives on then.
+func (h *Handler) SignOut(header http.Header, r *http.Request) (address string, err error) {
+	login, err := h.endSession(headerWriter{header}, r, "")
+	if err != nil {
+		return "", err
+	}
+	there, still := h.signOutThere(r, login, "/")
+	if there != "" {
+		return there, nil
+	}
+	if still == "" {
+		return own("logout"), nil
+	}
+	return own("logout", "at", login.Identity.Provider), nil
+}
+
+// headerWriter is a bare header, for what writes cookies.
+type headerWriter struct{ h http.Header }
+
+func (w headerWriter) Header() http.Header     { return w.h }
+func (headerWriter) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (headerWriter) WriteHeader(int)           {}
+
 // showSignedOut shows the page. Still is where the person may still be signed
 // in, or "".
 func (h *Handler) showSignedOut(w http.ResponseWriter, r *http.Request, user, still, rd string) error {
-	return h.pages["signedout"].Write(w, r, http.StatusOK, web.Page{Title: "Signed out", Data: signedOutView{
+	// The script tells the other tabs.
+	return h.pages["signedout"].Write(w, r, http.StatusOK, web.Page{Title: "Signed out", Script: own("session.js"), Data: signedOutView{
 		User: user, Host: r.Host, Still: still, LoginURL: own("login", "rd", rd),
 	}})
 }

@@ -41,6 +41,8 @@ type carriage struct {
 	sent, taken stall // the body of the request: by the client, and by the target
 	down        stall // the answer, by the client
 
+	signOut   func(h http.Header, r *http.Request) (string, error) // what the answer ends; nil is nothing, or it is done
+	kept      []string                                             // the app's cookies, where its answer gives way to ours
 	delivered bool
 	cookies   http.Header // what Deliver gave
 	bodyErr   atomic.Pointer[error]
@@ -65,6 +67,7 @@ func (c *carriage) carry(w http.ResponseWriter) {
 	defer web.TakeBody(ctx)()
 	defer cancel()
 	defer c.end()
+	defer c.endAnyway()
 	defer c.leave()
 	c.writer = &writer{ResponseWriter: w, c: c}
 	c.watchStalls(c.patience)
@@ -225,6 +228,9 @@ func (c *carriage) modify(res *http.Response) error {
 	}
 	if !c.route.Policy.Public && !switching {
 		keepPrivate(h)
+	}
+	if c.signOut != nil && !switching {
+		return c.farewell(res)
 	}
 	c.deliver(h)
 	h["X-Request-Id"] = []string{c.note.ID}

@@ -28,8 +28,18 @@ func (c *carriage) fail(u *Upstream, w http.ResponseWriter, err error) {
 	if c.tunnel != nil {
 		return // the connection is the tunnel's already
 	}
+	err = c.failure(u, err)
+	if c.signOut != nil {
+		var answered bool
+		if answered, err = c.farewellWithout(w, err); answered {
+			return
+		}
+	}
 	c.deliver(w.Header())
-	web.Respond(w, c.in, c.failure(u, err))
+	if c.kept != nil {
+		w.Header()["Set-Cookie"] = append(w.Header()["Set-Cookie"], c.kept...)
+	}
+	web.Respond(w, c.in, err)
 }
 
 // failure says what went wrong, by who is to blame.

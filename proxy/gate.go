@@ -45,6 +45,11 @@ type Gate struct {
 	// replace the body of r and the headers that describe it. It is called for POST
 	// requests that are allowed. Nil means there are none.
 	Restore func(r *http.Request, login *auth.Login) error
+	// SignOut ends the session that r brings, where a route's LogoutPaths say so. It puts
+	// into h what the browser must be told, and returns the address at which a person is
+	// signed out elsewhere too, or told that they are. The error is one to answer with;
+	// the session lives on then. Nil means that no path ends sessions.
+	SignOut func(h http.Header, r *http.Request) (address string, err error)
 	// StallTimeout is how long a client may let a transfer stand still: send nothing
 	// of a body that is not answered yet, or take nothing of an answer. Zero is no limit.
 	StallTimeout time.Duration
@@ -71,6 +76,12 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 		g.Own.ServeHTTP(w, r)
 		return nil
 	case SignIn:
+		if g.isOver(r, &d) {
+			keepNowhere(w.Header())
+			w.Header().Set("Location", reserved+"/logout")
+			w.WriteHeader(http.StatusSeeOther)
+			return nil
+		}
 		return g.challenge(w, r, d.Err)
 	case Detour:
 		return detour(w, r, &d)
@@ -136,6 +147,9 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	}
 	if c.own == nil {
 		c.own = func(string) bool { return false }
+	}
+	if g.signsOut(r, d) {
+		c.signOut = g.SignOut
 	}
 	w.Header().Del("X-Request-Id") // the answer brings it, once
 	c.carry(w)

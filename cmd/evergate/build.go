@@ -150,9 +150,9 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	}
 	g.close = append(g.close, pages.Close)
 	gate := &proxy.Gate{
-		Router: router, Auth: signedIn, Bearer: oidc.NewBearers(providers...), Minter: issuer, Own: pages, Challenge: pages.Challenge, Restore: pages.Restore, Log: log,
+		Router: router, Auth: signedIn, Bearer: oidc.NewBearers(providers...), Minter: issuer, Own: pages, Challenge: pages.Challenge, Restore: pages.Restore, SignOut: pages.SignOut, Log: log,
 		PublicHost: cfg.PublicURL.Hostname(), StallTimeout: cfg.Limits.StallTimeout,
-		OwnCookie:  func(name string) bool { return isOwnCookie(name, cookie) },
+		OwnCookie: func(name string) bool { return isOwnCookie(name, cookie) },
 	}
 	g.Public = web.Serve(web.LimitHeaders(web.LimitBody(gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{
 		Log: log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
