@@ -299,3 +299,27 @@ func TestReplayKeepsItsPlace(t *testing.T) {
 		})
 	}
 }
+
+// TestR13KeptFormIsSentAgain: a form that was kept while its sender signed in is at hand,
+// so it goes up once more with the new token, whole and once per token.
+func TestR13KeptFormIsSentAgain(t *testing.T) {
+	var seen atomic.Int32
+	up := newUpstream(t, refusing(`Bearer error="invalid_token"`, &seen))
+	s := newSession()
+	gw := newGateway(t, &proxy.Gate{Auth: alice(s), Restore: func(r *http.Request, _ *auth.Login) error {
+		body := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("a=1&b=2")), nil }
+		r.Body, _ = body()
+		r.GetBody, r.ContentLength = body, 7
+		r.Header.Set("Content-Length", "7")
+		return nil
+	}, Router: newRouter(t, &proxy.Route{Upstream: newWay(t, proxy.UpstreamOptions{Target: up.addr})})})
+	a := gw.send(t, request("POST", "/", "Cookie: "+sid+"=alice", "Content-Length: 1")+"x")
+	if a.StatusCode != 200 || seen.Load() != 2 || s.replaced != 1 {
+		t.Errorf("got %d after %d requests and %d renewals, want 200, 2 and 1", a.StatusCode, seen.Load(), s.replaced)
+	}
+	for i, raw := range up.requests() {
+		if !strings.HasSuffix(raw, "\r\n\r\na=1&b=2") || len(header(raw, "Authorization")) != 1 {
+			t.Errorf("request %d: got\n%s", i+1, raw)
+		}
+	}
+}
