@@ -253,3 +253,39 @@ func TestEndIsToldBefore(t *testing.T) {
 		t.Errorf("got %s, want why and where to sign in", got)
 	}
 }
+
+// TestAppsOwnSignOutGoesOnToTheProvider: who signs out of the app ends at the provider's own
+// page for that, and has to sign in there again. A tab that is opened again at the address
+// does nothing of the kind.
+func TestAppsOwnSignOutGoesOnToTheProvider(t *testing.T) {
+	t.Parallel()
+	app, port := newUpstream(t), freePort(t)
+	p := newPanva(t, "http://127.0.0.1:"+port, 60, nil)
+	g := newGateway(t, port, panvaConfig(p.url, app.URL, "", "    logout_paths: [/logout]\n"), map[string]string{"secret": "secret of evergate, with a space\n"})
+	who := newPerson(t)
+	who.signIn(g.url+"/", alice).told(t)
+	logout := func(site string) page {
+		t.Helper()
+		req, err := http.NewRequest(http.MethodGet, g.url+"/logout", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range map[string]string{"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"} {
+			req.Header.Set(name, value)
+		}
+		return who.do(req)
+	}
+	if told := logout("none").told(t); told["path"] != "/logout" || told["user"] != "alice" {
+		t.Errorf("the app was told %v", told)
+	}
+	at := logout("same-origin")
+	if !strings.HasPrefix(at.url.String(), p.url+"/session/end") {
+		t.Fatalf("after signing out: at %s (%d), want the provider's page", at.url, at.status)
+	}
+	if at = who.submit(at, map[string]string{"logout": "yes"}); at.status != http.StatusOK || !strings.HasPrefix(at.url.String(), g.url+"/.evergate/logout") || !strings.Contains(at.body, "Signed out") {
+		t.Errorf("back from the provider: at %s (%d)", at.url, at.status)
+	}
+	if at = who.get(g.url + "/"); at.status != http.StatusOK || !strings.Contains(at.url.Path, "/interaction/") {
+		t.Errorf("afterwards: at %s (%d), want to have to sign in", at.url, at.status)
+	}
+}
