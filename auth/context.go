@@ -2,7 +2,19 @@ package auth
 
 import "context"
 
-type contextKey struct{}
+type (
+	contextKey struct{}
+	glanceKey  struct{}
+)
+
+// WithGlance returns a context for a request that asks how a session is and is no use
+// of it: the idle clock stands where it is, and nothing is renewed.
+func WithGlance(ctx context.Context) context.Context {
+	return context.WithValue(ctx, glanceKey{}, true)
+}
+
+// IsGlance reports whether ctx is from WithGlance.
+func IsGlance(ctx context.Context) bool { return ctx.Value(glanceKey{}) != nil }
 
 // NewContext returns a context that carries login.
 func NewContext(ctx context.Context, login *Login) context.Context {

@@ -74,6 +74,10 @@ type Refused struct {
 	// Reason is for logs, never for the page: "no such user", "wrong password",
 	// "disabled".
 	Reason string
+	// Here says that it is what this gateway knows, and that another one which shares
+	// its sessions may know better: a list that has not come here yet. It ends nothing
+	// that others would serve.
+	Here bool
 	// Code is the error code that a provider gave (RFC 6749 sections 4.1.2.1 and
 	// 5.2), such as "access_denied", or "".
 	Code string

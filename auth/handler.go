@@ -113,15 +113,16 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		return nil, err
 	}
 	h.endpoints = map[string]endpoint{
-		"login":     {get: h.loginPage, post: h.signIn},
-		"landed":    {get: h.landed, everywhere: true},
-		"resend":    {get: h.resendPage, everywhere: true},
-		"logout":    {get: h.logoutPage, post: h.signOut},
-		"session":   {get: h.session, everywhere: true},
-		"ping":      {get: ping, everywhere: true},
-		"icon.svg":  {get: icon, everywhere: true},
-		"login.js":  {get: script, everywhere: true},
-		"style.css": {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }, everywhere: true},
+		"login":      {get: h.loginPage, post: h.signIn},
+		"landed":     {get: h.landed, everywhere: true},
+		"resend":     {get: h.resendPage, everywhere: true},
+		"logout":     {get: h.logoutPage, post: h.signOut},
+		"session":    {get: h.session, everywhere: true},
+		"ping":       {get: ping, everywhere: true},
+		"icon.svg":   {get: icon, everywhere: true},
+		"login.js":   {get: script, everywhere: true},
+		"session.js": {get: sessionJS, everywhere: true},
+		"style.css":  {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }, everywhere: true},
 	}
 	if err := h.providerEndpoints(); err != nil {
 		return nil, err

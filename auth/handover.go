@@ -241,7 +241,7 @@ func (h *Handler) leaveToSignOut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return redirect(w, http.StatusSeeOther, h.origin(h.publicHost())+own("logout", "to", to))
+	return redirect(w, http.StatusSeeOther, h.origin(h.publicHost())+own("logout", "to", to, "at", one(r.URL.Query(), "at")))
 }
 
 // elsewhere is what an app's host answers at addresses of the public one.

@@ -34,6 +34,7 @@ type sessions struct {
 	fault error // of whatever is asked, while set
 	// detour sends each request that has not been sent there on a detour.
 	detour bool
+	asked  func(*http.Request) // hears of each request, if set
 }
 
 const sessionCookie = "evergate-80"
@@ -45,6 +46,9 @@ func (s *sessions) cookie(value string, age int) *http.Cookie {
 func (s *sessions) Authenticate(r *http.Request) (*auth.Login, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.asked != nil {
+		s.asked(r)
+	}
 	if s.fault != nil {
 		return nil, s.fault
 	}

@@ -133,7 +133,8 @@ type Times struct {
 // The error is a *Absent (errors.Is ErrAnonymous) when nobody is signed in, a
 // *Unavailable when that cannot be told or served now, and a *Detour when the
 // browser has to come once more before it can be told. They are never mixed:
-// an outage is never "signed out".
+// an outage is never "signed out". A request with WithGlance uses no session: its
+// Login may hold a token that has run out.
 type Authenticator interface {
 	Authenticate(r *http.Request) (*Login, error)
 }

@@ -25,7 +25,11 @@ func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
 				return redirect(w, http.StatusSeeOther, h.address(back))
 			}
 		}
-		return h.showSignedOut(w, r, "", "", back)
+		still := ""
+		if p := h.provider(one(query, "at")); p != nil {
+			still = p.label()
+		}
+		return h.showSignedOut(w, r, "", still, back)
 	}
 	if err != nil && !isAnonymous(err) {
 		return err
@@ -82,28 +86,12 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 		rd = one(r.URL.Query(), "rd")
 	}
 	back, e := h.placeOf(r, rd, to)
-	login, err := h.cfg.Sessions.End(w.Header(), r)
-	if err == nil && e != nil && e.Mark != "" {
-		var there *Login
-		if there, err = h.cfg.Handovers.EndMarked(r.Context(), e.Mark); login == nil {
-			login = there
-		}
-	}
-	if u, ok := errors.AsType[*Unavailable](err); ok {
-		e := unavailable(u, "You are NOT signed out.")
-		e.Title, e.Links = "Error: You are still signed in", []web.Link{{Text: "Try to sign out again", URL: own("logout", "rd", rd, "to", to)}}
-		return e
-	}
+	login, err := h.endSession(w, r, e, own("logout", "rd", rd, "to", to))
 	if err != nil {
 		return err
 	}
-	h.clearForms(w, r)
-	// What the app showed must not be shown again by the Back button or the cache.
-	w.Header().Set("Clear-Site-Data", `"cache"`)
-	n, user := web.NoteOf(r.Context()), ""
-	n.Decision = "signed-out"
+	user := ""
 	if login != nil {
-		note(r, login)
 		user = login.Identity.User
 	}
 	there, still := h.signOutThere(r, login, back)
@@ -116,10 +104,65 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	return h.showSignedOut(w, r, user, still, back)
 }
 
+// endSession ends the session that r brings, and that which an errand names, and has the
+// answer say to the browser what follows from that. Login is nil if there was none.
+func (h *Handler) endSession(w http.ResponseWriter, r *http.Request, e *errand, again string) (*Login, error) {
+	login, err := h.cfg.Sessions.End(w.Header(), r)
+	if err == nil && e != nil && e.Mark != "" {
+		var there *Login
+		if there, err = h.cfg.Handovers.EndMarked(r.Context(), e.Mark); login == nil {
+			login = there
+		}
+	}
+	if u, ok := errors.AsType[*Unavailable](err); ok {
+		e := unavailable(u, "You are NOT signed out.")
+		e.Title, e.Links = "Error: You are still signed in", []web.Link{{Text: "Try to sign out again", URL: again}}
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.clearForms(w, r)
+	// What the app showed must not be shown again by the Back button or the cache.
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+	web.NoteOf(r.Context()).Decision = "signed-out"
+	if login != nil {
+		note(r, login)
+	}
+	return login, nil
+}
+
+// SignOut ends the session that r brings, for an app whose own sign-out r asked for. What
+// the browser must be told goes into header. Address is where a person goes next: to be
+// signed out at their provider too, or to our page that says so. The error is a
+// *web.Error for the answer; the session lives on then.
+func (h *Handler) SignOut(header http.Header, r *http.Request) (address string, err error) {
+	login, err := h.endSession(headerWriter{header}, r, nil, own("logout"))
+	if err != nil {
+		return "", err
+	}
+	there, still := h.signOutThere(r, login, place{RD: "/"})
+	if there != "" {
+		return there, nil
+	}
+	if still == "" {
+		return own("logout"), nil
+	}
+	return own("logout", "at", login.Identity.Provider), nil
+}
+
+// headerWriter is a bare header, for what writes cookies.
+type headerWriter struct{ h http.Header }
+
+func (w headerWriter) Header() http.Header     { return w.h }
+func (headerWriter) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (headerWriter) WriteHeader(int)           {}
+
 // showSignedOut shows the page. Still is where the person may still be signed
 // in, or "".
 func (h *Handler) showSignedOut(w http.ResponseWriter, r *http.Request, user, still string, back place) error {
-	return h.pages["signedout"].Write(w, r, http.StatusOK, web.Page{Title: "Signed out", Data: signedOutView{
+	// The script tells the other tabs.
+	return h.pages["signedout"].Write(w, r, http.StatusOK, web.Page{Title: "Signed out", Script: own("session.js"), Data: signedOutView{
 		User: user, Host: r.Host, Still: still, LoginURL: h.signInAgain(back),
 	}})
 }

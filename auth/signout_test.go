@@ -135,6 +135,8 @@ func TestMethodsAndPaths(t *testing.T) {
 		{"GET", "/.evergate/icon.svg", 200, ""},
 		{"POST", "/.evergate/style.css", 405, "GET, HEAD"},
 		{"GET", "/.evergate/jwks.json", 200, ""},
+		{"HEAD", "/.evergate/session.js", 200, ""},
+		{"POST", "/.evergate/session.js", 405, "GET, HEAD"},
 		{"GET", "/.evergate/", 404, ""},
 		{"GET", "/.evergate/login/", 404, ""},
 		{"GET", "/.evergate/LOGIN", 404, ""},
@@ -149,7 +151,7 @@ func TestMethodsAndPaths(t *testing.T) {
 			if got := p.Header.Get("Allow"); got != c.allow {
 				t.Errorf("got Allow %q, want %q", got, c.allow)
 			}
-			cacheable := c.want == 200 && (strings.Contains(c.path, "style.css") || strings.Contains(c.path, "icon.svg") || strings.Contains(c.path, "jwks"))
+			cacheable := c.want == 200 && (strings.Contains(c.path, "style.css") || strings.Contains(c.path, "icon.svg") || strings.Contains(c.path, "session.js") || strings.Contains(c.path, "jwks"))
 			if got := p.Header.Get("Cache-Control"); (got == "no-store") == cacheable {
 				t.Errorf("got Cache-Control %q", got)
 			}

@@ -37,9 +37,14 @@ type sessionAnswer struct {
 }
 
 // session answers who is signed in. It is for scripts: nobody is 401 and
-// problem+json whoever asks, never a page and never a redirect to one.
+// problem+json whoever asks, never a page and never a redirect to one. With
+// ?glance=1 it is no use of the session: a page that watches the clock must not
+// be what keeps its person signed in.
 func (h *Handler) session(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Vary", "Cookie")
+	if one(r.URL.Query(), "glance") == "1" {
+		r = r.WithContext(WithGlance(r.Context()))
+	}
 	login, err := h.who(w, r)
 	absent, nobody := errors.AsType[*Absent](err)
 	if nobody {

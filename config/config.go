@@ -128,6 +128,8 @@ type Route struct {
 	CORSPreflight string `yaml:"cors_preflight"`
 	// PassHeaders are headers of the client that would be removed otherwise.
 	PassHeaders []string `yaml:"pass_headers"`
+	// LogoutPaths are where the app signs people out, and the gateway with it.
+	LogoutPaths []string `yaml:"logout_paths"`
 	// PathChars are encoded_slash, semicolon and double_slash.
 	PathChars []string `yaml:"path_chars"`
 	// Origins may open WebSockets besides the gateway's own.

@@ -107,6 +107,7 @@ func TestDefaults(t *testing.T) {
 		{"header_bytes", c.Limits.HeaderBytes, config.Size(64 << 10)},
 		{"headers", c.Limits.Headers, 100},
 		{"request_timeout", c.Limits.RequestTimeout, time.Duration(0)},
+		{"stall_timeout", c.Limits.StallTimeout, time.Minute},
 		{"connections_per_address", c.Limits.ConnectionsPerAddress, 1024},
 		{"streams", c.Limits.Streams, 100},
 		{"forwarded_header", c.ForwardedHeader, "X-Forwarded-For"},

@@ -49,6 +49,8 @@ type Limits struct {
 	HeaderTimeout time.Duration `yaml:"header_timeout"`
 	// RequestTimeout is how long the whole request may take to arrive; zero is no limit.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
+	// StallTimeout is how long a client may let a transfer stand still; zero is no limit.
+	StallTimeout time.Duration `yaml:"stall_timeout"`
 	// IdleTimeout is how long an unused connection is kept.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 	// ShutdownTimeout is how long requests may go on after a signal to stop.
@@ -59,7 +61,7 @@ type Limits struct {
 	Streams int `yaml:"streams"`
 }
 
-var defaultLimits = Limits{HeaderBytes: 64 << 10, Headers: 100, HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+var defaultLimits = Limits{HeaderBytes: 64 << 10, Headers: 100, HeaderTimeout: 10 * time.Second, StallTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 	ShutdownTimeout: 30 * time.Second, ConnectionsPerAddress: 1024, Streams: 100}
 
 // fill sets the defaults of what is there only when asked for.
@@ -154,6 +156,9 @@ func (c *Config) checkLimits() {
 	between(c, "limits.shutdown_timeout", l.ShutdownTimeout, time.Second, time.Hour)
 	if l.RequestTimeout != 0 {
 		between(c, "limits.request_timeout", l.RequestTimeout, time.Second, 24*time.Hour)
+	}
+	if l.StallTimeout != 0 {
+		between(c, "limits.stall_timeout", l.StallTimeout, time.Second, 24*time.Hour)
 	}
 	if l.HeaderBytes < 4<<10 || l.HeaderBytes > 1<<20 {
 		c.wrong("", "limits.header_bytes", "want 4KiB to 1MiB, got %s", l.HeaderBytes)

@@ -47,6 +47,14 @@ func (c *Config) checkRoute(r *Route, path string) {
 	for i, p := range r.PathChars {
 		oneOf(c, fmt.Sprintf("%s.path_chars[%d]", path, i), p, "encoded_slash", "semicolon", "double_slash")
 	}
+	for i, p := range r.LogoutPaths {
+		at := fmt.Sprintf("%s.logout_paths[%d]", path, i)
+		if strings.Contains(p, "?") {
+			c.wrong("name a path that does nothing else", at, "%q holds a query, which no rule reads", p)
+		} else if msg := badPath(p); msg != "" {
+			c.wrong("", at, "%s", msg)
+		}
+	}
 	for i, o := range r.Origins {
 		u, err := url.Parse(o)
 		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || o != u.Scheme+"://"+u.Host {

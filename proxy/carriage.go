@@ -31,6 +31,7 @@ type carriage struct {
 	log       *slog.Logger
 	own       func(name string) bool
 	streams   *Streams
+	patience  time.Duration // with a client that stands still; zero has no end
 
 	start  time.Time
 	cancel context.CancelFunc // ends the request upstream
@@ -38,6 +39,11 @@ type carriage struct {
 	to     *target // where it went last
 	slot   *target // the one that counts it among its requests; nil is none
 
+	sent, taken stall // the body of the request: by the client, and by the target
+	down        stall // the answer, by the client
+
+	signOut   func(h http.Header, r *http.Request) (string, error) // what the answer ends; nil is nothing, or it is done
+	kept      []string                                             // the app's cookies, where its answer gives way to ours
 	delivered bool
 	cookies   http.Header // what Deliver gave
 	bodyErr   atomic.Pointer[error]
@@ -65,8 +71,10 @@ func (c *carriage) carry(w http.ResponseWriter) {
 	defer web.TakeBody(ctx)()
 	defer cancel()
 	defer c.end()
+	defer c.endAnyway()
 	defer c.leave()
 	c.writer = &writer{ResponseWriter: w, c: c}
+	c.watchStalls(c.patience)
 	if c.in.ContentLength != 0 && c.in.ProtoMajor == 1 {
 		// An upstream may answer while the body still comes. Without this, net/http
 		// would swallow the rest of it as soon as the answer begins.
@@ -91,6 +99,15 @@ func (c *carriage) end() {
 		c.ending.Done() // it never ran
 	}
 	c.ending.Wait()
+	c.answered()
+	if c.down.close() {
+		c.log.Debug("a client took nothing more of its answer, which was cut", "event", "client.stalled", "request_id", c.note.ID, "route", c.route.label)
+	}
+}
+
+// controller reaches the connection of the client.
+func (c *carriage) controller() *http.ResponseController {
+	return http.NewResponseController(c.writer.ResponseWriter)
 }
 
 // leave tells the target that it has one request less.
@@ -162,6 +179,7 @@ func (b *upload) revoke() bool { return b.state.CompareAndSwap(uploadFresh, uplo
 // Close implements io.Closer. A transport that cannot connect closes the body,
 // which is still good for another one.
 func (b *upload) Close() error {
+	b.c.taken.end()
 	if b.state.Load() != uploadBegun {
 		return nil
 	}
@@ -172,9 +190,13 @@ func (b *upload) Read(p []byte) (int, error) {
 	if !b.state.CompareAndSwap(uploadFresh, uploadBegun) && b.state.Load() == uploadRevoked {
 		return 0, errors.New("this body goes up by another way")
 	}
+	b.c.taken.end()
+	b.c.sent.begin()
 	n, err := b.ReadCloser.Read(p)
+	b.c.sent.end()
 	switch err {
 	case nil:
+		b.c.taken.begin()
 	case io.EOF: // the client's trailers are known now, and the transport writes its own next
 		for name := range b.out.Trailer {
 			b.out.Trailer[name] = b.c.in.Trailer[name]
@@ -189,6 +211,7 @@ func (b *upload) Read(p []byte) (int, error) {
 // cookies, which are due once and go with the answer that is really sent.
 func (c *carriage) modify(res *http.Response) error {
 	c.note.Upstream = time.Since(c.start)
+	c.answered()
 	h := res.Header
 	switching := res.StatusCode == http.StatusSwitchingProtocols
 	if switching && (!c.websocket || !isWebSocket(h)) {
@@ -212,6 +235,9 @@ func (c *carriage) modify(res *http.Response) error {
 	}
 	if !c.route.Policy.Public && !switching {
 		keepPrivate(h)
+	}
+	if c.signOut != nil && !switching {
+		return c.farewell(res)
 	}
 	c.deliver(h)
 	h["X-Request-Id"] = []string{c.note.ID}

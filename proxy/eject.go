@@ -2,13 +2,9 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -45,10 +41,10 @@ func (u *Upstream) States() []TargetState {
 
 // judge notes what became of a request at t. What the client did, or the end of
 // its session, is not the target's failure.
-func (u *Upstream) judge(ctx context.Context, t *target, c *carriage, res *http.Response, err error) {
+func (u *Upstream) judge(ctx context.Context, t *target, c *carriage, try *attempt, res *http.Response, err error) {
 	switch {
 	case err != nil:
-		if ctx.Err() != nil || c.bodyErr.Load() != nil || !isTargets(err) {
+		if ctx.Err() != nil || c.bodyErr.Load() != nil || !try.isTargets() {
 			return
 		}
 	case res.StatusCode >= http.StatusBadGateway && res.StatusCode <= http.StatusGatewayTimeout:
@@ -60,32 +56,6 @@ func (u *Upstream) judge(ctx context.Context, t *target, c *carriage, res *http.
 		return
 	}
 	u.failed(t, err)
-}
-
-// isTargets reports whether an error tells of the target: it was not reached, was
-// silent, or broke off. A transport also refuses what a client made of a request, and
-// an app closes on a body that does not come; neither is the target's failure.
-func isTargets(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Op != "write" && op.Op != "readfrom"
-	}
-	if _, ok := errors.AsType[net.Error](err); ok || isTLS(err) {
-		return true
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return true
-	}
-	// These have no types of their own.
-	text := err.Error()
-	return strings.Contains(text, "server closed") || strings.Contains(text, "malformed HTTP") || strings.Contains(text, "GOAWAY") ||
-		strings.Contains(text, "stream error")
-}
-
-func isTLS(err error) bool {
-	_, header := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
-	return header || alert || certificate
 }
 
 // failed notes a failure of t.

@@ -32,3 +32,10 @@ func MapBack(w Rewrite, public, up, address string) string {
 	m := &mapping{strip: w.StripPrefix, add: w.AddPrefix, scheme: "https", host: "gw.test", sent: "inside.test:81", public: public, up: up, asked: public}
 	return m.address(address)
 }
+
+// Waiting is how many requests wait for a place.
+func (u *Upstream) Waiting() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.waiters)
+}

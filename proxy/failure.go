@@ -19,15 +19,27 @@ func (c *carriage) fail(u *Upstream, w http.ResponseWriter, err error) {
 	if c.note.Upstream == 0 {
 		c.note.Upstream = time.Since(c.start)
 	}
-	if errors.Is(c.in.Context().Err(), context.Canceled) {
+	// A read that the clock ended looks to net/http as if the client had gone.
+	late := c.sent.close() || web.IsBodyLate(c.in.Context())
+	if errors.Is(c.in.Context().Err(), context.Canceled) && !late {
 		w.WriteHeader(statusClientGone)
 		return
 	}
 	if c.tunnel != nil {
 		return // the connection is the tunnel's already
 	}
+	err = c.failure(u, err)
+	if c.signOut != nil {
+		var answered bool
+		if answered, err = c.farewellWithout(w, err); answered {
+			return
+		}
+	}
 	c.deliver(w.Header())
-	web.Respond(w, c.in, c.failure(u, err))
+	if c.kept != nil {
+		w.Header()["Set-Cookie"] = append(w.Header()["Set-Cookie"], c.kept...)
+	}
+	web.Respond(w, c.in, err)
 }
 
 // failure says what went wrong, by who is to blame.
@@ -35,7 +47,12 @@ func (c *carriage) failure(u *Upstream, err error) error {
 	if e, ok := errors.AsType[*web.Error](err); ok {
 		return e
 	}
-	if b := c.bodyErr.Load(); b != nil {
+	if c.sent.close() {
+		return &web.Error{Status: http.StatusRequestTimeout, Code: "request_too_slow", Title: "That took too long to arrive",
+			Detail: "Nothing more arrived of what was being sent. Nothing is lost on your side: try again, over a better connection if there is one.", Err: errStalled}
+	}
+	notTaken := c.taken.close()
+	if b := c.bodyErr.Load(); b != nil && !notTaken {
 		if _, ok := errors.AsType[*http.MaxBytesError](*b); ok {
 			return &web.Error{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
 				Detail: "What was sent is larger than is accepted here.", Err: *b}
@@ -44,7 +61,10 @@ func (c *carriage) failure(u *Upstream, err error) error {
 			Detail: "The body of the request could not be read to its end.", Err: *b}
 	}
 	var e *web.Error
-	if isTimeout(err) {
+	if notTaken {
+		err = errNotTaken
+	}
+	if notTaken || isTimeout(err) {
 		e = &web.Error{Status: http.StatusGatewayTimeout, Code: "upstream_timeout", Title: "The app takes too long to answer",
 			Detail: "The app behind this address did not answer in time. It may be busy: try again in a moment."}
 	} else {

@@ -48,6 +48,14 @@ type Gate struct {
 	// Streams has what goes on for long, and is shared by Gates that take each other's
 	// place. Nil holds each stream to the rule that it began with.
 	Streams *Streams
+	// SignOut ends the session that r brings, where a route's LogoutPaths say so. It puts
+	// into h what the browser must be told, and returns the address at which a person is
+	// signed out elsewhere too, or told that they are. The error is one to answer with;
+	// the session lives on then. Nil means that no path ends sessions.
+	SignOut func(h http.Header, r *http.Request) (address string, err error)
+	// StallTimeout is how long a client may let a transfer stand still: send nothing
+	// of a body that is not answered yet, or take nothing of an answer. Zero is no limit.
+	StallTimeout time.Duration
 	// Log hears of what upstreams try. Nil means nobody.
 	Log *slog.Logger
 }
@@ -71,6 +79,12 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 		g.Own.ServeHTTP(w, r)
 		return nil
 	case SignIn:
+		if g.isOver(r, &d) {
+			keepNowhere(w.Header())
+			w.Header().Set("Location", reserved+"/logout")
+			w.WriteHeader(http.StatusSeeOther)
+			return nil
+		}
 		return g.challenge(w, r, d.Err)
 	case Detour:
 		return detour(w, r, &d)
@@ -132,10 +146,13 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	c := &carriage{
 		in: r, route: d.Route, login: d.Login, token: token, target: d.Target, up: d.Up,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
-		note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams,
+		note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
 	}
 	if c.own == nil {
 		c.own = func(string) bool { return false }
+	}
+	if g.signsOut(r, d) {
+		c.signOut = g.SignOut
 	}
 	w.Header().Del("X-Request-Id") // the answer brings it, once
 	c.carry(w)

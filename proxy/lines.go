@@ -63,10 +63,6 @@ func newTransport(o *UpstreamOptions, t *target) *http.Transport {
 	if idle <= 0 {
 		idle = 256
 	}
-	header := max(o.Timeout, 0) // below zero is no bound
-	if o.Timeout == 0 {
-		header = 60 * time.Second
-	}
 	return &http.Transport{
 		Proxy:                  nil, // what the environment says is not for the way inside
 		DialContext:            t.dialer(o),
@@ -78,11 +74,21 @@ func newTransport(o *UpstreamOptions, t *target) *http.Transport {
 		MaxIdleConns:           idle,
 		MaxIdleConnsPerHost:    idle,
 		IdleConnTimeout:        orDefault(o.IdleTimeout, 90*time.Second),
-		ResponseHeaderTimeout:  header,
+		ResponseHeaderTimeout:  o.headerTimeout(),
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 	}
 }
+
+// headerTimeout bounds the wait for the header of an answer; zero does not.
+func (o *UpstreamOptions) headerTimeout() time.Duration {
+	if o.Timeout == 0 {
+		return 60 * time.Second
+	}
+	return max(o.Timeout, 0) // below zero is no bound
+}
+
+func (u *Upstream) headerTimeout() time.Duration { return u.options.headerTimeout() }
 
 // of finds the line for a request.
 func (l *lines) of(req *http.Request, c *carriage) *http.Transport {

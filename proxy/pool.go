@@ -22,30 +22,30 @@ var errNoOther = errors.New("there is no other target")
 func (u *Upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := carriageOf(req)
 	if u.direct {
-		res, err := u.targets[0].roundTrip(req, c)
-		u.judge(req.Context(), u.targets[0], c, res, err)
+		try := &attempt{}
+		res, err := u.targets[0].roundTrip(try.follow(req), c)
+		u.judge(req.Context(), u.targets[0], c, try, res, err)
 		return res, err
 	}
 	var tried []*target
 	var failed error // what became of it at the last one
 	for {
-		c.leave()
-		t, err := u.take(req.Context(), u.stickyKey(c), tried)
-		if err != nil {
-			if failed != nil {
-				return nil, failed
+		t := c.slot // its place is kept where it goes once more with a new token
+		if t == nil || failed != nil {
+			c.leave()
+			var err error
+			if t, err = u.take(req.Context(), u.stickyKey(c), tried); err != nil {
+				if failed != nil {
+					return nil, failed
+				}
+				return nil, err
 			}
-			return nil, err
 		}
 		c.slot, c.note.Target = t, t.name
-		out, try := req, (*attempt)(nil)
-		if len(tried) < u.options.Retries && len(tried)+1 < len(u.targets) {
-			try = &attempt{}
-			out = try.follow(req)
-		}
-		res, err := t.roundTrip(out, c)
-		u.judge(req.Context(), t, c, res, err)
-		if err == nil || try == nil || !try.mayGoOn(req, c, err) {
+		try := &attempt{}
+		res, err := t.roundTrip(try.follow(req), c)
+		u.judge(req.Context(), t, c, try, res, err)
+		if more := len(tried) < u.options.Retries && len(tried)+1 < len(u.targets); err == nil || !more || !try.mayGoOn(req, c, err) {
 			return res, err
 		}
 		if req = again(req); req == nil {

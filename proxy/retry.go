@@ -14,10 +14,14 @@ import (
 // closed before the first byte of an answer, nobody knows; a request is then sent
 // again only if doing it twice is doing it once (RFC 9110 section 9.2.2).
 
-// attempt follows one request at one target.
+// attempt follows one request at one target, and tells what its error is about.
 type attempt struct {
-	connected atomic.Bool // it was handed a connection
+	asked     atomic.Bool // the transport looked for a connection
+	connected atomic.Bool // it was handed one
+	wrote     atomic.Bool // the header was written to it
+	stuck     atomic.Bool // the target did not take the rest
 	answered  atomic.Bool // a byte of the answer came
+	before    atomic.Bool // the header was written to a connection before this one
 }
 
 // follow returns req with a watch on it.
@@ -25,8 +29,20 @@ func (a *attempt) follow(req *http.Request) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		// The transport itself tries again where an idle connection turns out to be
 		// closed and nothing was lost; what counts is how the last of these ended.
-		GetConn:              func(string) { a.connected.Store(false) },
-		GotConn:              func(httptrace.GotConnInfo) { a.connected.Store(true) },
+		GetConn: func(string) {
+			a.asked.Store(true)
+			a.connected.Store(false)
+			if a.wrote.Swap(false) {
+				a.before.Store(true)
+			}
+		},
+		GotConn:      func(httptrace.GotConnInfo) { a.connected.Store(true) },
+		WroteHeaders: func() { a.wrote.Store(true) },
+		WroteRequest: func(i httptrace.WroteRequestInfo) {
+			if i.Err != nil {
+				a.stuck.Store(true)
+			}
+		},
 		GotFirstResponseByte: func() { a.answered.Store(true) },
 	}))
 }
@@ -37,10 +53,35 @@ func (a *attempt) mayGoOn(req *http.Request, c *carriage, err error) bool {
 	switch {
 	case req.Context().Err() != nil, c.bodyErr.Load() != nil, a.answered.Load():
 		return false
+	case !a.connected.Load() && a.before.Load() && hasIdempotencyKey(req.Header):
+		// The transport takes the key as leave to send it twice. That is between the
+		// client and one app: another target may not know the key.
+		return isIdempotent(req.Method)
 	case !a.connected.Load():
 		return true
 	}
 	return isIdempotent(req.Method) && !isTimeout(err)
+}
+
+// hasIdempotencyKey reports whether net/http sends a request again by itself, though
+// its method does not say that it may.
+func hasIdempotencyKey(h http.Header) bool {
+	return h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil
+}
+
+// isTargets reports whether the error tells of the target: it was not reached, was
+// silent, broke off or made no sense. A transport also refuses what a client made
+// of a request, before it looks for a connection or, where the target said
+// beforehand what it takes, before it writes; and an app closes on a body that does
+// not come. Neither is the target's failure.
+func (a *attempt) isTargets() bool {
+	switch {
+	case !a.asked.Load():
+		return false
+	case !a.connected.Load():
+		return true
+	}
+	return a.wrote.Load() && !a.stuck.Load()
 }
 
 // again returns req for another target, or nil if its body is not whole any more.

@@ -2,10 +2,12 @@ package proxy_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,5 +160,45 @@ func TestClosedIdleConnections(t *testing.T) {
 			t.Fatalf("got %d", got.StatusCode)
 		}
 		time.Sleep(time.Duration(900+200*(time.Now().UnixNano()%2)) * time.Microsecond)
+	}
+}
+
+// TestKeyedPostReachesOneTarget: net/http sends a POST with an Idempotency-Key again
+// where its connection breaks. If that finds nobody there, the first target may have
+// acted on it all the same.
+func TestKeyedPostReachesOneTarget(t *testing.T) {
+	for name, tt := range map[string]struct {
+		method, key string
+		status      int
+	}{
+		"keyed":             {"POST", "Idempotency-Key", 502},
+		"keyed, as before":  {"POST", "X-Idempotency-Key", 502},
+		"an idempotent one": {"DELETE", "Idempotency-Key", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var first *app
+			var took atomic.Int64
+			first = newApp(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == "GET" {
+					return // the connection stays
+				}
+				took.Add(1)
+				first.kill() // and it, before an answer
+			})
+			second := newApp(t, nil)
+			gw, way, _ := pool(t, alice(nil), proxy.UpstreamOptions{Targets: targets(first, second), Balance: proxy.RoundRobin, Retries: 1})
+			way.SetHealth(1, errors.New("not yet"))
+			if got := gw.fetch(t, "GET", "/", nil); got.StatusCode != 200 {
+				t.Fatalf("got %d", got.StatusCode)
+			}
+			way.SetHealth(1, nil)
+			for way.Choose("") != "http://"+first.addr { // which moves on by one, as a request would
+			}
+			way.Choose("")
+			got := gw.fetch(t, tt.method, "/", nil, tt.key, "k1")
+			if got.StatusCode != tt.status || took.Load() != 1 || (second.served.Load() > 0) != (tt.status == 200) {
+				t.Errorf("got %d; the first target took it %d times, the second %d", got.StatusCode, took.Load(), second.served.Load())
+			}
+		})
 	}
 }

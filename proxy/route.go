@@ -45,6 +45,9 @@ type Route struct {
 	// Origins may open WebSockets beside the route's own origin, such as
 	// "https://app.example.com".
 	Origins []string
+	// LogoutPaths are where the app signs its people out, as browsers have them: whoever
+	// goes there is signed out of the gateway as well. See Gate.SignOut.
+	LogoutPaths []string
 	// Rewrite is how paths look to the upstream.
 	Rewrite Rewrite
 	// RequestHeaders are set on what goes up. What a route sets no client is heard
@@ -60,6 +63,7 @@ type Route struct {
 	allow []string        // Origins, as browsers write them
 
 	up, down headerLines
+	logout   map[string]bool // LogoutPaths, canonical
 	dropped  map[string]bool // folded names that clients must not send, beside the gateway's
 }
 
@@ -83,6 +87,7 @@ func (r *Route) prepare(i int) (faults []error) {
 		}
 	}
 	r.Rewrite.prepare(r.pattern(), r.PathChars, fault)
+	r.prepareLogout(fault)
 	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)
 	r.down = r.AnswerHeaders.prepare("response_headers", inject.AnswerRefusal, fault)
 	r.pass = map[string]bool{}

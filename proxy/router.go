@@ -70,6 +70,11 @@ func NewRouter(routes []*Route) (*Router, error) {
 			faults = append(faults, fmt.Errorf("routes[%d].match: %w", i, err))
 		}
 	}
+	if faults == nil {
+		for i, r := range routes {
+			faults = append(faults, rt.checkLogout(r, i)...)
+		}
+	}
 	if faults != nil {
 		return nil, errors.Join(faults...)
 	}

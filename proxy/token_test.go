@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -250,5 +251,75 @@ func TestStreamEndsWithAClientsOwnToken(t *testing.T) {
 	a := gw.send(t, request("GET", "/", "Authorization: Bearer client.token"))
 	if took := time.Since(began); took < 900*time.Millisecond || took > 5*time.Second || !strings.Contains(a.body, "data: x") {
 		t.Errorf("the stream ended after %v with %q, want it to end with the token", took, a.body)
+	}
+}
+
+// TestReplayKeepsItsPlace: a request that is sent again with a new token does not go to
+// the end of the queue, where it would end as 503 though the app was there for it.
+func TestReplayKeepsItsPlace(t *testing.T) {
+	for name, targetsOf := range map[string]int{"one target": 1, "two, of which one has room": 2} {
+		t.Run(name, func(t *testing.T) {
+			var way *proxy.Upstream
+			release := make(chan struct{})
+			refused := func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/other" {
+					<-release
+					return
+				}
+				if !strings.HasSuffix(r.Header.Get("Authorization"), ".1") {
+					until(t, "somebody waits for the place", func() bool { return way.Waiting() == targetsOf })
+					w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+					w.WriteHeader(401)
+				}
+			}
+			var apps []*app
+			for range targetsOf {
+				apps = append(apps, newApp(t, refused))
+			}
+			var gw *gateway
+			gw, way, _ = pool(t, alice(newSession()), proxy.UpstreamOptions{Targets: targets(apps...), Connections: 1, QueueTime: 3 * time.Second})
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			defer close(release)
+			got := make(chan int, 1)
+			wg.Go(func() { got <- gw.fetch(t, "GET", "/", nil).StatusCode })
+			served := func() (n int64) {
+				for _, a := range apps {
+					n += a.served.Load()
+				}
+				return n
+			}
+			until(t, "it is with the app", func() bool { return served() == 1 })
+			for range 2*targetsOf - 1 {
+				wg.Go(func() { gw.fetch(t, "GET", "/other", nil) })
+			}
+			if status := <-got; status != 200 {
+				t.Errorf("got %d, want 200", status)
+			}
+		})
+	}
+}
+
+// TestR13KeptFormIsSentAgain: a form that was kept while its sender signed in is at hand,
+// so it goes up once more with the new token, whole and once per token.
+func TestR13KeptFormIsSentAgain(t *testing.T) {
+	var seen atomic.Int32
+	up := newUpstream(t, refusing(`Bearer error="invalid_token"`, &seen))
+	s := newSession()
+	gw := newGateway(t, &proxy.Gate{Auth: alice(s), Restore: func(r *http.Request, _ *auth.Login) error {
+		body := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("a=1&b=2")), nil }
+		r.Body, _ = body()
+		r.GetBody, r.ContentLength = body, 7
+		r.Header.Set("Content-Length", "7")
+		return nil
+	}, Router: newRouter(t, &proxy.Route{Upstream: newWay(t, proxy.UpstreamOptions{Target: up.addr})})})
+	a := gw.send(t, request("POST", "/", "Cookie: "+sid+"=alice", "Content-Length: 1")+"x")
+	if a.StatusCode != 200 || seen.Load() != 2 || s.replaced != 1 {
+		t.Errorf("got %d after %d requests and %d renewals, want 200, 2 and 1", a.StatusCode, seen.Load(), s.replaced)
+	}
+	for i, raw := range up.requests() {
+		if !strings.HasSuffix(raw, "\r\n\r\na=1&b=2") || len(header(raw, "Authorization")) != 1 {
+			t.Errorf("request %d: got\n%s", i+1, raw)
+		}
 	}
 }

@@ -53,7 +53,8 @@ type UpstreamOptions struct {
 	// ConnectTimeout bounds the connection, TLS included. Zero means 10 s.
 	ConnectTimeout time.Duration
 	// Timeout bounds the wait for the response header, counted from the end of
-	// the request. Zero means 60 s, below zero is no bound. Bodies may take as long
+	// the request, and how long the target may leave a body lying that is there for
+	// it. Zero means 60 s, below zero is no bound. Bodies that move may take as long
 	// as they like, and event streams and gRPC calls are not bound at all.
 	Timeout time.Duration
 	// IdleTimeout is how long an unused connection is kept. Zero means 90 s.

@@ -91,6 +91,7 @@ type tunnel struct {
 	net.Conn
 	buf      *bufio.Reader // holds what came behind the request's header
 	activity func()
+	stall    *stall
 	over     chan struct{} // closed once the client has no more to say
 	once     sync.Once
 
@@ -107,7 +108,11 @@ func (c *carriage) open(conn net.Conn, buf *bufio.ReadWriter) net.Conn {
 	if activity == nil {
 		activity = func() {}
 	}
-	c.tunnel = &tunnel{Conn: conn, buf: buf.Reader, activity: activity, over: make(chan struct{})}
+	// The connection is not the server's any more, so its controller has no hold on it.
+	c.down.mu.Lock()
+	c.down.cut = func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) }
+	c.down.mu.Unlock()
+	c.tunnel = &tunnel{Conn: conn, buf: buf.Reader, activity: activity, stall: &c.down, over: make(chan struct{})}
 	return c.tunnel
 }
 
@@ -146,7 +151,9 @@ func (t *tunnel) Write(p []byte) (int, error) {
 	if t.closed {
 		return len(p), nil // the upstream is about to be told
 	}
+	t.stall.begin()
 	n, err := t.Conn.Write(p)
+	t.stall.end()
 	t.frames.follow(p[:n])
 	return n, err
 }

@@ -32,8 +32,22 @@ func (w *writer) WriteHeader(status int) {
 	if w.flush {
 		// Whether the old cookie is still good is decided by when the new one goes
 		// out, so it must not wait in a buffer for a slow body.
-		_ = http.NewResponseController(w.ResponseWriter).Flush()
+		_ = w.FlushError()
 	}
+}
+
+// Write implements io.Writer.
+func (w *writer) Write(p []byte) (int, error) {
+	w.c.down.begin()
+	defer w.c.down.end()
+	return w.ResponseWriter.Write(p)
+}
+
+// FlushError is what http.ResponseController calls.
+func (w *writer) FlushError() error {
+	w.c.down.begin()
+	defer w.c.down.end()
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // Hijack implements http.Hijacker.

@@ -30,7 +30,7 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 	for range maxTries {
 		l, err := m.load(ctx, h)
 		if err != nil {
-			return m.unread(h, host, err)
+			return m.unread(ctx, h, host, err)
 		}
 		if err := m.stands(ctx, &l); err != nil {
 			return nil, err
@@ -82,7 +82,7 @@ func (m *Manager) probed(r *http.Request, host string, h handle) bool {
 }
 
 // unread is the answer when the record could not be read.
-func (m *Manager) unread(h handle, host string, err error) (*auth.Login, error) {
+func (m *Manager) unread(ctx context.Context, h handle, host string, err error) (*auth.Login, error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		// The cookie stays: this request may be a late one, and the jar may hold
@@ -97,7 +97,7 @@ func (m *Manager) unread(h handle, host string, err error) (*auth.Login, error) 
 	case errors.Is(err, ErrSeal):
 		return nil, &auth.Absent{Reason: auth.Damaged}
 	}
-	if login := m.fromMemory(h, host); login != nil {
+	if login := m.fromMemory(ctx, h, host); login != nil {
 		return login, nil
 	}
 	return nil, &auth.Unavailable{What: "the session store", Err: err}
@@ -105,7 +105,7 @@ func (m *Manager) unread(h handle, host string, err error) (*auth.Login, error) 
 
 // fromMemory serves a session while the store is out of order, and never
 // beyond the expiry of its access token. Nothing settles or rotates.
-func (m *Manager) fromMemory(h handle, host string) *auth.Login {
+func (m *Manager) fromMemory(ctx context.Context, h handle, host string) *auth.Login {
 	m.mu.Lock()
 	e := m.entries[h.session.Key()]
 	m.mu.Unlock()
@@ -131,7 +131,9 @@ func (m *Manager) fromMemory(h handle, host string) *auth.Login {
 	if _, _, v := fam.Present(Use{Generation: h.generation, Child: h.child}, l.now, m.rules(l.state)); v != Serve {
 		return nil
 	}
-	e.use(l.now)
+	if !auth.IsGlance(ctx) {
+		e.use(l.now)
+	}
 	login.Session = &live{m: m, e: e, h: h, host: host}
 	return login
 }
@@ -144,6 +146,9 @@ func (m *Manager) stands(ctx context.Context, l *loaded) error {
 		if errors.Is(err, errNoMethod) && m.shared() {
 			// Another gateway may have a newer config, and its sessions are not ours to end.
 			return &auth.Absent{Reason: auth.Withdrawn}
+		}
+		if away := m.knownElsewhere(l.entry, err); away != nil {
+			return away
 		}
 		if err != nil {
 			reason = auth.Withdrawn
@@ -237,6 +242,11 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*auth.Login, error) {
 	if m.shared() {
 		l.entry.watch(m.cfg.Store)
+	}
+	if auth.IsGlance(ctx) {
+		login := l.login()
+		login.Session = &live{m: m, e: l.entry, h: h, host: host}
+		return login, nil
 	}
 	l.entry.use(l.now)
 	stored := l.stored()

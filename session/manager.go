@@ -218,6 +218,8 @@ type entry struct {
 	changed   chan struct{}
 
 	exchanging chan struct{} // of one: who exchanges a token
+
+	missed atomic.Int64 // since when its person is not known here, by the wall clock in ns; zero is known
 }
 
 func newEntry(key Key) *entry {

@@ -123,6 +123,10 @@ func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, res
 		return true
 	}
 	fresh, err := method.Refresh(ctx, old, resource)
+	if away := m.knownElsewhere(l.entry, err); away != nil {
+		m.renewalFailed(ctx, l.entry, resource, away)
+		return true
+	}
 	if no, ok := errors.AsType[*auth.Refused](err); ok {
 		switch now, err := held.look(ctx, h.key); {
 		case err == nil && now.state.Login.grant() != l.state.Login.grant():

@@ -23,6 +23,9 @@ func (s *Stateless) Authenticate(r *http.Request) (*auth.Login, error) {
 	if err := s.stands(ctx, k); err != nil {
 		return nil, err
 	}
+	if auth.IsGlance(ctx) {
+		return s.glance(k, &c, host)
+	}
 	k.use(s.cfg.Now())
 	stored, err := s.access(ctx, k, &c, "", "")
 	if err != nil {
@@ -30,6 +33,18 @@ func (s *Stateless) Authenticate(r *http.Request) (*auth.Login, error) {
 	}
 	login := stored.login()
 	login.Session = &carriedLive{s: s, k: k, c: c, host: host}
+	return login, nil
+}
+
+// glance is the login as it is, with whatever token it has.
+func (s *Stateless) glance(k *kept, c *cookieSet, host string) (*auth.Login, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ended != "" || k.hot == nil {
+		return nil, k.absent()
+	}
+	login := k.hot.Login.login()
+	login.Session = &carriedLive{s: s, k: k, c: *c, host: host}
 	return login, nil
 }
 

@@ -124,7 +124,7 @@ func (m *Method) Refresh(ctx context.Context, login *auth.Login, _ string) (*aut
 }
 
 var (
-	errGone     = &auth.Refused{Reason: "no such user any more"}
+	errGone     = &auth.Refused{Reason: "no such user any more", Here: true}
 	errDisabled = &auth.Refused{Reason: "disabled"}
 	errPassword = &auth.Refused{Reason: "the password was changed"}
 )

@@ -151,6 +151,48 @@ func TestGuides(t *testing.T) {
 	}
 }
 
+// TestSessionAwareGuide: its config is sound, its script is there, and the events that it
+// names are those of the script.
+func TestSessionAwareGuide(t *testing.T) {
+	b, err := os.ReadFile("../../docs/session-aware.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(blocks) != 1 {
+		t.Errorf("got %d configs, want 1", len(blocks))
+	}
+	const rest = "public_url: https://apps.example.com\nidentity: [{ local: { users_file: users.yaml } }]\n"
+	for _, block := range blocks {
+		cfg, err := config.Parse("session-aware.md", []byte(rest+block[1]), func(string) (string, bool) { return "", false })
+		if err == nil {
+			err = check(cfg)
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+	}
+	script, err := os.ReadFile("../../auth/pages/session.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`event\("([a-z]+)"`).FindAllStringSubmatch(string(script), -1)
+	if len(said) != 4 {
+		t.Errorf("got %d events in the script, want 4", len(said))
+	}
+	for _, e := range said {
+		if !strings.Contains(text, "`evergate:"+e[1]+"`") {
+			t.Errorf("the event %s is not in the guide", e[1])
+		}
+	}
+	for _, attribute := range regexp.MustCompile(`data-([a-z]+)`).FindAllStringSubmatch(text, -1) {
+		if !regexp.MustCompile(`opts\.` + attribute[1] + `|"` + attribute[1] + `" in opts`).Match(script) {
+			t.Errorf("the script knows no data-%s", attribute[1])
+		}
+	}
+}
+
 // TestFrontDoorGuide: its configs are sound, and the events that it names are told.
 func TestFrontDoorGuide(t *testing.T) {
 	b, err := os.ReadFile("../../docs/front-door.md")

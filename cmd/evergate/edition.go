@@ -166,7 +166,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	e.gate = &proxy.Gate{
 		Router: e.router, Auth: g.sessions, Bearer: oidc.NewBearers(methodsOf(e.providers)...), Minter: e.issuer, Own: pages, Challenge: pages.Challenge,
-		Restore: pages.Restore, Log: g.log, Streams: &g.streams, PublicHost: cfg.PublicURL.Hostname(),
+		Restore: pages.Restore, SignOut: pages.SignOut, Log: g.log, Streams: &g.streams, PublicHost: cfg.PublicURL.Hostname(), StallTimeout: cfg.Limits.StallTimeout,
 		OwnCookie: func(name string) bool { return isOwnCookie(name, g.cookie) },
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -293,6 +294,20 @@ limits: { headers: 30, request_timeout: 1s }
 		t.Errorf("a body that does not come: got %d, %s, want 408", res.StatusCode, body)
 	}
 
+	// Over HTTP/1 it is told too.
+	roots := x509.NewCertPool()
+	roots.AddCert(first)
+	conn, err := tls.Dial("tcp", "127.0.0.1:"+g.port, &tls.Config{ServerName: "gate.example", RootCAs: roots, NextProtos: []string{"http/1.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: gate.example\r\nContent-Length: 9\r\n\r\nhalf")
+	late, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || late.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("half a body over HTTP/1: got %v, %v, want 408", late, err)
+	}
+
 	plain := g.client()
 	if res, _ := g.do(plain, request("GET", "http://gate.example:"+g.plain+"/a?b")); res.StatusCode != 308 || res.Header.Get("Location") != url+"/a?b" || res.Header.Get("Strict-Transport-Security") != "" {
 		t.Errorf("plain http: got %d, %v, want 308 to %s", res.StatusCode, res.Header, url+"/a?b")
@@ -341,6 +356,23 @@ limits: { headers: 30, request_timeout: 1s }
 	m.hears("STOPPING=1")
 	if err := g.cmd.Wait(); err != nil {
 		t.Errorf("it ended with %v, want exit code 0", err)
+	}
+}
+
+// TestStallTimeout: half a body and nothing more, where a body as a whole has no bound.
+func TestStallTimeout(t *testing.T) {
+	g := newFrontGate(t, evergateBinary(t))
+	g.configure("public_url: http://localhost:$PORT\nlimits: { stall_timeout: 1s }\n")
+	g.start()
+	g.await("ready", func() bool { return g.ready() != "" })
+	conn, err := net.Dial("tcp", "127.0.0.1:"+g.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: localhost:%s\r\nContent-Length: 9\r\n\r\nhalf", g.port)
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("got %v, %v, want 408", res, err)
 	}
 }
 

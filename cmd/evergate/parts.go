@@ -162,7 +162,7 @@ func buildRoute(r *config.Route, way *proxy.Upstream) *proxy.Route {
 		Name: r.Name, Host: r.Match.Host, Path: r.Match.Path, Methods: r.Match.Methods,
 		Policy: auth.Policy{Public: r.Public, Rules: rules(r.Allow), Providers: r.Providers},
 		Token:  wanted(&r.Token), Bearer: r.Bearer,
-		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, Upstream: way,
+		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, LogoutPaths: r.LogoutPaths, Upstream: way,
 		Rewrite:        proxy.Rewrite{StripPrefix: r.StripPrefix, AddPrefix: r.AddPrefix},
 		RequestHeaders: proxy.Headers(r.RequestHeaders), AnswerHeaders: proxy.Headers(r.ResponseHeaders),
 	}

@@ -1,13 +1,11 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"strings"
 )
-
-// maxForwarded bounds how much of X-Forwarded-For or Forwarded is looked at.
-const maxForwarded = 2048
 
 // origin returns the address of the client and the scheme it used. They are
 // the peer's own unless the peer is a trusted proxy that says otherwise, in the
@@ -21,7 +19,7 @@ func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (netip.Addr, 
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		peer = ap.Addr().Unmap().WithZone("")
 	}
-	if !contains(trusted, peer) {
+	if !contains(trusted, peer) || isProxysOwn(r.Context()) {
 		return peer, scheme
 	}
 	if rfc7239 {
@@ -38,34 +36,44 @@ func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (netip.Addr, 
 	return forwardedFor(r.Header, peer, trusted), scheme
 }
 
+type proxysOwnKey struct{}
+
+// WithProxysOwn returns the context of a connection on which a trusted proxy may
+// say that it knows no client. Own reports that, and is asked for each request. No
+// header of such a request is believed: the proxy that knows nobody wrote none, or
+// it is the proxy itself that asks, which needs none.
+func WithProxysOwn(ctx context.Context, own func() bool) context.Context {
+	return context.WithValue(ctx, proxysOwnKey{}, own)
+}
+
+func isProxysOwn(ctx context.Context) bool {
+	own, ok := ctx.Value(proxysOwnKey{}).(func() bool)
+	return ok && own()
+}
+
 // forwardedFor walks the list from its right end, which the trusted peer
 // wrote, to the first address that is no trusted proxy: what stands left of it
-// is hearsay. Some proxies add a line of their own, so that several lines are
-// one list (RFC 9110 section 5.3). Anything that is no plain address makes the
-// whole list worthless, and the peer is all that is known.
+// is the client's own fiction, and is not looked at. Anything on the way that is
+// no plain address, and a chain without end, make the whole list worthless, and
+// the peer is all that is known.
 func forwardedFor(h http.Header, peer netip.Addr, trusted []netip.Prefix) netip.Addr {
-	list := strings.Join(h.Values("X-Forwarded-For"), ",")
-	if strings.TrimSpace(list) == "" || len(list) > maxForwarded {
-		return peer
-	}
 	client := peer
-	for list != "" {
-		var last string
-		if i := strings.LastIndexByte(list, ','); i >= 0 {
-			list, last = list[:i], list[i+1:]
-		} else {
-			list, last = "", list
+	list := hops{lines: h.Values("X-Forwarded-For")}
+	for {
+		element, ok := list.next()
+		if !ok && list.tooMany() {
+			return peer
+		} else if !ok {
+			return client // all are trusted: the farthest is who asked
 		}
-		addr, err := netip.ParseAddr(strings.TrimSpace(last))
+		addr, err := netip.ParseAddr(strings.TrimSpace(element))
 		if err != nil || addr.Zone() != "" {
 			return peer
 		}
-		client = addr.Unmap()
-		if !contains(trusted, client) {
+		if client = addr.Unmap(); !contains(trusted, client) {
 			return client
 		}
 	}
-	return client // all are trusted: the farthest is who asked
 }
 
 // Network is who counts as one client: an IPv4 address, or the /64 of IPv6 that one

@@ -49,6 +49,9 @@ func TestClientAddress(t *testing.T) {
 		{"H-15 garbage right of a trusted one", proxy, []string{"203.0.113.7, unknown, 10.0.0.2"}, "10.0.0.1"},
 		{"H-15 a zone", proxy, []string{"fe80::1%eth0"}, "10.0.0.1"},
 		{"H-15 a port", proxy, []string{"1.2.3.4:99"}, "10.0.0.1"},
+		{"H-15 a client's own list of 10 kB", proxy, []string{strings.Repeat("1.1.1.1, ", 1000) + "203.0.113.7"}, "203.0.113.7"},
+		{"H-15 one long word of a client", proxy, []string{strings.Repeat("x", 10000) + ", 203.0.113.7"}, "203.0.113.7"},
+		{"H-15 long lines of a client", proxy, []string{strings.Repeat("1.1.1.1, ", 1000), strings.Repeat(",", 5000), "203.0.113.7"}, "203.0.113.7"},
 		{"H-15 a list of 10 kB", proxy, []string{strings.Repeat("10.0.0.2, ", 1000) + "10.0.0.2"}, "10.0.0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,21 +8,20 @@ import (
 
 // forwarded is what the header of RFC 7239 says of the client. Like
 // forwardedFor it walks from the right to the first address that is no trusted
-// proxy; the scheme is the one in that element, by which the client came. A header
-// that cannot be read, or hides an address on the way, says nothing: the peer is
-// all that is known.
+// proxy; the scheme is the one in that element, by which the client came. An
+// element on the way that cannot be read, or hides an address, makes the header
+// say nothing: the peer is all that is known.
 func forwarded(h http.Header, peer netip.Addr, scheme string, trusted []netip.Prefix) (netip.Addr, string) {
-	list := strings.Join(h.Values("Forwarded"), ",")
-	if strings.TrimSpace(list) == "" || len(list) > maxForwarded {
-		return peer, scheme
-	}
-	elements, ok := split(list, ',')
-	if !ok {
-		return peer, scheme
-	}
 	client, proto := peer, scheme
-	for i := len(elements) - 1; i >= 0; i-- {
-		addr, by, ok := element(elements[i])
+	list := hops{lines: h.Values("Forwarded"), quotes: true}
+	for {
+		next, ok := list.next()
+		if !ok && list.tooMany() {
+			return peer, scheme
+		} else if !ok {
+			return client, proto
+		}
+		addr, by, ok := element(next)
 		if !ok {
 			return peer, scheme
 		}
@@ -31,10 +30,9 @@ func forwarded(h http.Header, peer netip.Addr, scheme string, trusted []netip.Pr
 			proto = by
 		}
 		if !contains(trusted, client) {
-			break
+			return client, proto
 		}
 	}
-	return client, proto
 }
 
 // element reads for= and proto= of one forwarded-element (RFC 7239 section 4).

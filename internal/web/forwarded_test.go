@@ -51,6 +51,12 @@ func TestForwarded(t *testing.T) {
 		{"H-15 text behind a quote", proxy, []string{`for="203.0.113.7"x`}, "10.0.0.1", "http"},
 		{"H-15 another scheme", proxy, []string{"for=203.0.113.7;proto=gopher"}, "10.0.0.1", "http"},
 		{"H-15 garbage left of what counts is not read", proxy, []string{"for=unknown, for=203.0.113.7"}, "203.0.113.7", "http"},
+		{"H-15 a client's open quote", proxy, []string{`for="x, for=203.0.113.7;proto=https`}, "203.0.113.7", "https"},
+		{"H-15 a client's open quote before a quoted element", proxy, []string{`for="x, for="203.0.113.7:99";proto=https`}, "203.0.113.7", "https"},
+		{"H-15 a client's open quote in a line of its own", proxy, []string{`for="x`, `for="203.0.113.7";proto=https`}, "203.0.113.7", "https"},
+		{"H-15 a client's open quote and backslash", proxy, []string{`for="x\`, `for="203.0.113.7";proto=https`}, "203.0.113.7", "https"},
+		{"H-15 a client's 10 kB", proxy, []string{strings.Repeat("for=1.1.1.1, ", 1000) + "for=203.0.113.7;proto=https"}, "203.0.113.7", "https"},
+		{"an escaped backslash before the end of a quote", proxy, []string{`for=203.0.113.7;by="\\"`}, "203.0.113.7", "http"},
 		{"H-15 10 kB", proxy, []string{strings.Repeat("for=10.0.0.2, ", 1000) + "for=10.0.0.2"}, "10.0.0.1", "http"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -69,6 +75,28 @@ func TestOneHeaderIsBelieved(t *testing.T) {
 	if note.Client.String() != "203.0.113.7" || note.Scheme != "http" {
 		t.Errorf("got %s by %s, want 203.0.113.7 by http", note.Client, note.Scheme)
 	}
+}
+
+// FuzzFictionLeft: whatever a client writes into the header, in the line that the proxy
+// goes on with or in lines before it, the proxy's own word counts.
+func FuzzFictionLeft(f *testing.F) {
+	for _, s := range []string{"", "203.0.113.7", `for="`, `for="x\`, `"\`, `\`, ",", `",`, "for=10.0.0.2", strings.Repeat("1.1.1.1,", 400)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, fiction string) {
+		for _, own := range []string{`for=203.0.113.7;proto=https`, `for="203.0.113.7:4711";proto="https"`, `proto=https;by="\",for=6.6.6.6\\";for=203.0.113.7`} {
+			for _, lines := range [][]string{{fiction + "," + own}, {fiction, own}, {fiction, fiction + ", " + own + ", for=10.0.0.2;by=\"x,\""}} {
+				if note := forwardedNote("10.0.0.1:1", lines, nil, true); note.Client.String() != "203.0.113.7" || note.Scheme != "https" {
+					t.Fatalf("%q: got %s by %s", lines, note.Client, note.Scheme)
+				}
+			}
+		}
+		for _, lines := range [][]string{{fiction + ",203.0.113.7"}, {fiction, "203.0.113.7"}, {fiction, fiction + ",203.0.113.7, 10.0.0.2"}} {
+			if note := forwardedNote("10.0.0.1:1", nil, lines, false); note.Client.String() != "203.0.113.7" {
+				t.Fatalf("%q: got %s", lines, note.Client)
+			}
+		}
+	})
 }
 
 // FuzzForwarded: nothing panics, and a list of plain addresses means the same in both

@@ -2,10 +2,8 @@ package web
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +27,6 @@ type incoming struct {
 	conn  *http.ResponseController
 	whole bool          // the connection is this request's alone: HTTP/1
 	ended atomic.Bool   // it was read to its end
-	late  atomic.Bool   // it did not arrive in time
 	taken bool          // somebody reads it for as long as it comes
 	most  time.Duration // …but no longer than this, from its start; zero is no limit
 	start time.Time
@@ -69,9 +66,6 @@ func (in *incoming) Read(p []byte) (int, error) {
 		// From here on net/http itself reads, to see the client go away.
 		in.deadline(time.Time{})
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && in.most > 0 && time.Since(in.start) >= in.most {
-		in.late.Store(true)
-	}
 	return n, err
 }
 
@@ -110,12 +104,21 @@ func TakeBody(ctx context.Context) (done func()) {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		in.over = true
+		// net/http takes a look at the rest, and hangs up gently where there is much of
+		// it: a reset would take the answer with it.
+		in.deadline(time.Now().Add(drainTime))
 	}
 }
 
+// IsBodyLate reports whether the body of a request had come to no end when its time,
+// Options.RequestTimeout, was over. The context is that of the request.
+func IsBodyLate(ctx context.Context) bool { return NoteOf(ctx).body.tooLate() }
+
 // tooLate reports whether the body did not arrive in time. A transport tells that as
 // a failure of the upstream.
-func (in *incoming) tooLate() bool { return in != nil && in.late.Load() && in.taken }
+func (in *incoming) tooLate() bool {
+	return in != nil && in.taken && in.most > 0 && !in.ended.Load() && time.Since(in.start) >= in.most
+}
 
 func tooSlow(err error) *Error {
 	return &Error{Status: http.StatusRequestTimeout, Code: "request_too_slow", Title: "That took too long to arrive",

@@ -132,7 +132,10 @@ func (a *ACME) begin(host string) {
 	h := a.hosts[host]
 	h.manager = &autocert.Manager{
 		Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(a.o.Dir), Email: a.o.Email, HostPolicy: autocert.HostWhitelist(host),
-		Client: &acme.Client{DirectoryURL: a.o.Directory, UserAgent: "evergate", HTTPClient: &http.Client{Transport: a.said, Timeout: 30 * time.Second}},
+		Client: &acme.Client{DirectoryURL: a.o.Directory, UserAgent: "evergate", HTTPClient: &http.Client{Transport: a.said, Timeout: 30 * time.Second},
+			RetryBackoff: func(n int, _ *http.Request, res *http.Response) time.Duration {
+				return patience(a.ctx.Done(), n, res.Header)
+			}},
 	}
 	if a.plain != nil { // by this the manager knows that HTTP-01 works
 		h.http01 = h.manager.HTTPHandler(a.plain)

@@ -86,6 +86,7 @@ func New(o Options) *Door {
 	d := &Door{o: o, limiter: newLimiter(o.Limits.ConnectionsPerAddress, o.TrustedProxies, o.Log)}
 	d.public = d.server(o.Handler)
 	d.plain = d.server(&redirector{known: o.Known, port: o.Port})
+	d.plain.ReadTimeout = o.Limits.HeaderTimeout // nobody reads a body there, and net/http waits for one before it answers
 	if o.Certificates != nil {
 		d.public.TLSConfig = o.Certificates.TLS()
 	}
@@ -102,6 +103,7 @@ func (d *Door) server(h http.Handler) *http.Server {
 		// (CVE-2023-45288); both bounds follow from these two limits.
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: l.Streams},
 		BaseContext: func(net.Listener) context.Context { return d.o.Context },
+		ConnContext: withOwn,
 		ErrorLog:    slog.NewLogLogger(d.o.ErrorLog.Handler(), slog.LevelDebug),
 	}
 }

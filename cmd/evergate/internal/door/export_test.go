@@ -4,4 +4,6 @@ package door
 var (
 	EndsSoon   = endsSoon
 	RetryAfter = retryAfter
+	Patience   = patience
+	Hasten     = hasten
 )

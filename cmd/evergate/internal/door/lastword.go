@@ -38,6 +38,7 @@ func (l *lastWord) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res.Body = &lentBody{res.Body, func() { stop(); cancel() }}
 	if res.StatusCode < 400 {
+		hasten(res.Header)
 		return res, nil
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxProblem))

@@ -1,12 +1,16 @@
 package door
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // behindProxies reads the PROXY header of connections of trusted proxies. It is
@@ -76,6 +80,30 @@ func (c *proxied) RemoteAddr() net.Addr {
 		return c.Raw().RemoteAddr()
 	}
 	return c.Conn.RemoteAddr()
+}
+
+// isOwn reports whether the header names no client: the connection is the
+// proxy's own (LOCAL, its health checks), or it does not know whose it is
+// (UNKNOWN). The address is then the proxy's, which is trusted, and whoever is
+// behind it must not be believed for that.
+func (c *proxied) isOwn() bool {
+	if c.open() != nil {
+		return true
+	}
+	h := c.ProxyHeader()
+	return h == nil || h.Command.IsLocal() || h.SourceAddr == nil
+}
+
+// withOwn is a ConnContext. It runs where connections are accepted, so it leaves
+// the header unread.
+func withOwn(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if p, ok := c.(*proxied); ok {
+		return web.WithProxysOwn(ctx, p.isOwn)
+	}
+	return ctx
 }
 
 // Read implements net.Conn.
