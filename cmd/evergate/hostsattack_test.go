@@ -1,0 +1,122 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func (v *wanderer) body(method, address, form string) (int, string) {
+	v.b.Helper()
+	res := v.send(method, address, form)
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		v.b.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// TestOnlyThePublicHostHandsOver: a host that only a route for every host serves has
+// sign-ins of its own, and whoever owns its name can have their cookies. None of them
+// opens the host of an app.
+func TestOnlyThePublicHostHandsOver(t *testing.T) {
+	b := newHostsBed(t)
+	v := b.wanderer()
+	if res := v.send("POST", "http://evil.example:8080/.evergate/login", "username=alice&password=correct+horse+battery"); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("sign in there: %d", res.StatusCode)
+	}
+	v.mustReach("http://evil.example:8080/", "alice at evil.example:8080/")
+	away, _ := v.to(wikiHost+"/", "http://apps.localhost:8080/")
+	there := strings.Replace(away, "apps.localhost", "evil.example", 1)
+	for _, address := range []string{there, strings.Replace(there, "/login?", "/landed?", 1)} {
+		if at, res := v.to(address, wikiHost+arrive); strings.HasPrefix(at, wikiHost) {
+			t.Errorf("%.60s: got %d to %.60s, want no code", address, res.StatusCode, at)
+		}
+	}
+}
+
+// TestSigningOutEndsTheSessionOfThatHost: the public host's cookie may be gone while an
+// app's host has its own, or be somebody else's. Who signs out at the app must be.
+func TestSigningOutEndsTheSessionOfThatHost(t *testing.T) {
+	// signOut does what a person does: opens the link, and presses the button of the page
+	// that it leads to.
+	signOut := func(v *wanderer) string {
+		at, res := v.to(wikiHost+"/.evergate/logout?rd=/bye", "")
+		page, _ := io.ReadAll(res.Body)
+		for range 4 {
+			if !strings.Contains(string(page), "<title>Sign out?") {
+				break
+			}
+			u, err := url.Parse(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			form := url.Values{"rd": {"/bye"}, "to": {u.Query().Get("to")}}.Encode()
+			res = v.send("POST", u.Scheme+"://"+u.Host+"/.evergate/logout", form)
+			if next := res.Header.Get("Location"); next != "" {
+				if u, err = u.Parse(next); err != nil {
+					t.Fatal(err)
+				}
+				at, res = v.to(u.String(), "")
+			}
+			page, _ = io.ReadAll(res.Body)
+		}
+		return string(page)
+	}
+	for name, meanwhile := range map[string]func(v *wanderer){
+		"the public host knows nobody": func(v *wanderer) { delete(v.jar, "apps.localhost") },
+		"the public host knows another": func(v *wanderer) {
+			delete(v.jar, "apps.localhost")
+			v.signIn("mallory")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newHostsBed(t)
+			v := b.wanderer()
+			v.signIn("alice")
+			v.mustReach(wikiHost+"/", "alice at wiki.localhost:8080/")
+			meanwhile(v)
+			page := signOut(v)
+			if at, res := v.to(wikiHost+"/secret", ""); res.StatusCode == http.StatusOK {
+				if body, _ := io.ReadAll(res.Body); strings.HasPrefix(string(body), "alice") {
+					t.Errorf("after signing out at the wiki, which ended at %.300q: %s still says %q", page, at, body)
+				}
+			}
+		})
+	}
+}
+
+// TestLongAddressesAreHandedOver: "&" and "<" are six bytes each where JSON is meant for
+// HTML, and a cookie has no room for that.
+func TestLongAddressesAreHandedOver(t *testing.T) {
+	b := newHostsBed(t)
+	for _, query := range []string{strings.Repeat("a=1&", 300), strings.Repeat("&", 1700), strings.Repeat("a", 1700)} {
+		v := b.wanderer()
+		address := wikiHost + "/page?" + query
+		v.mustSignIn(address)
+		v.signIn("alice")
+		v.mustReach(address, "alice at wiki.localhost:8080/page?"+query)
+	}
+}
+
+// TestBracketsMakeNoOtherHost: a cookie of one host opens no other by a spelling of
+// Host that a browser would never send.
+func TestBracketsMakeNoOtherHost(t *testing.T) {
+	b := newHostsBed(t)
+	v := b.wanderer()
+	v.signIn("alice")
+	v.mustReach(wikiHost+"/", "alice at wiki.localhost:8080/")
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Host = "[wiki.localhost]:8080"
+	for name, value := range v.jar["wiki.localhost"] {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	rec := httptest.NewRecorder()
+	b.g.Public.ServeHTTP(rec, r)
+	if rec.Code != http.StatusBadRequest && rec.Code != http.StatusMisdirectedRequest {
+		t.Errorf("got %d %s, want it refused", rec.Code, rec.Body)
+	}
+}
