@@ -78,6 +78,24 @@ func TestSpentHandlesStaySpent(t *testing.T) {
 	})
 }
 
+// TestSpentHandlesOfThePublicHostStaySpent: that host opens all others.
+func TestSpentHandlesOfThePublicHostStaySpent(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		stolen := b.rotate(j)
+		b.mustServe(j)
+		time.Sleep(grace + time.Second)
+		b.mustServe(j)
+		for i := range 150 {
+			b.visit(j, jar{}, fmt.Sprintf("h%d.test", i))
+			time.Sleep(time.Second)
+		}
+		if _, err := b.m.Authenticate(stolen.request("GET")); !errors.As(err, new(*auth.Detour)) {
+			b.Errorf("after 150 further hosts: got %v, want it probed", err)
+		}
+	})
+}
+
 // TestStolenCookieTakenToAnotherHost: whoever has a copy of the public host's cookie takes
 // it to a host that its owner never opens. Both are active, and are to be told apart.
 func TestStolenCookieTakenToAnotherHost(t *testing.T) {
