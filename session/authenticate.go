@@ -179,6 +179,7 @@ func check(methods map[string]auth.Refresher, login *auth.Login) error {
 func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host string) (next loaded, again bool, err error) {
 	// No family yet is one that this copy of the record has not heard of, or that the
 	// store has lost: a hand-over was the last that was written. The handle is ahead of it.
+	// Or it was dropped, and takes a place again.
 	fam := l.state.Families[host]
 	moved, changed, verdict := fam.Present(use, l.now, m.rules(l.state))
 	name := l.entry.key.Name()
@@ -205,7 +206,7 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 	case !changed || l.state.Retired || m.unrest() > 0:
 		return l, false, nil
 	}
-	saved, err := m.save(ctx, l, l.state.withFamily(host, moved))
+	saved, err := m.save(ctx, l, l.state.withRoom(host).withFamily(host, moved))
 	switch {
 	case err == nil:
 		if moved.Generation > fam.Generation {

@@ -18,7 +18,7 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 	h := newHandle()
 	s := state{
 		Created: now, Seen: now, Remember: remember, Device: deviceOf(r), Login: storeLogin(login),
-		Families: map[string]Family{host: NewFamily(h.child, now)},
+		Home: host, Families: map[string]Family{host: NewFamily(h.child, now)},
 	}
 	old, noOld := m.handleOf(r, host)
 	if noOld == nil {

@@ -29,7 +29,9 @@ type state struct {
 	// told from one that knows of more than we do.
 	Renewals uint64 `json:"renewals,omitempty"`
 	// Until ends a session that cannot be renewed; zero is no such end.
-	Until    time.Time         `json:"until,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+	// Home is the host where the person signed in, "" in records from before it was kept.
+	Home     string            `json:"home,omitempty"`
 	Families map[string]Family `json:"families"`
 	Login    storedLogin       `json:"login"`
 }
@@ -137,20 +139,24 @@ func (s state) withFamily(host string, f Family) state {
 // maxFamilies bounds the hosts that one session is used on.
 const maxFamilies = 100
 
-// withRoom drops the family that has not rotated for the longest, where that of one more
-// host would be too many. Who comes with a handle of it is handed over anew.
+// withRoom drops the families that have not rotated for the longest, where that of one
+// more host would be too many. A handle of a dropped one is taken at its word (see
+// Family.forward), which opens no other host: that of the host that hands over is never
+// dropped.
 func (s state) withRoom(host string) state {
 	if _, known := s.Families[host]; known || len(s.Families) < maxFamilies {
 		return s
 	}
-	oldest := ""
-	for h, f := range s.Families {
-		if oldest == "" || f.Rotated.Before(s.Families[oldest].Rotated) {
-			oldest = h
-		}
-	}
 	s.Families = maps.Clone(s.Families)
-	delete(s.Families, oldest)
+	for len(s.Families) >= maxFamilies {
+		oldest := ""
+		for h, f := range s.Families {
+			if h != s.Home && (oldest == "" || f.Rotated.Before(s.Families[oldest].Rotated)) {
+				oldest = h
+			}
+		}
+		delete(s.Families, oldest)
+	}
 	return s
 }
 
