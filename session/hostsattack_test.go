@@ -88,10 +88,10 @@ func TestSpentHandlesOfThePublicHostStaySpent(t *testing.T) {
 		b.mustServe(j)
 		for i := range 150 {
 			b.visit(j, jar{}, fmt.Sprintf("h%d.test", i))
+			if _, err := b.m.Authenticate(stolen.request("GET")); !errors.As(err, new(*auth.Detour)) {
+				b.Fatalf("after %d further hosts: got %v, want it probed", i+1, err)
+			}
 			time.Sleep(time.Second)
-		}
-		if _, err := b.m.Authenticate(stolen.request("GET")); !errors.As(err, new(*auth.Detour)) {
-			b.Errorf("after 150 further hosts: got %v, want it probed", err)
 		}
 	})
 }
