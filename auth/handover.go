@@ -130,6 +130,11 @@ func (h *Handler) sendOver(w http.ResponseWriter, r *http.Request, login *Login,
 	if e == nil || e.Challenge == nil {
 		return redirect(w, http.StatusSeeOther, v.RD)
 	}
+	if hostOf(r) != strings.TrimSuffix(h.publicHost(), ".") {
+		// A host that nobody has named has sign-ins of its own, and its cookies are not
+		// worth those of the public one.
+		return hostsMixed(h.cfg.PublicURL.Host, r.Host)
+	}
 	code, err := h.cfg.Handovers.Send(r.Context(), login, e.Host, e.Challenge)
 	if err != nil {
 		return err
