@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -60,8 +61,9 @@ type kept struct {
 func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
 	t.ID, t.Started = newHelperID(), h.cfg.Now()
 	k := &kept{trip: t, Nonce: random(), Verifier: random()}
-	k.RD, t.RD = shorter(t.RD, maxFlowRD), shorter(t.RD, maxStateRD)
-	plain, err := json.Marshal(t)
+	// An errand takes the room of the target, of which it leaves what is after the "#".
+	k.RD, t.RD = shorter(t.RD, maxFlowRD-len(t.To)), shorter(t.RD, maxStateRD-len(t.To))
+	plain, err := packed(t)
 	if err != nil {
 		return nil, Flow{}, fmt.Errorf("begin a sign-in: %w", err)
 	}
@@ -82,7 +84,7 @@ func (h *Handler) flow(k *kept, state string) Flow {
 
 // setFlow gives the browser the cookie of k.
 func (h *Handler) setFlow(w http.ResponseWriter, r *http.Request, k *kept) error {
-	plain, err := json.Marshal(k)
+	plain, err := packed(k)
 	if err != nil {
 		return fmt.Errorf("begin a sign-in: %w", err)
 	}
@@ -93,6 +95,18 @@ func (h *Handler) setFlow(w http.ResponseWriter, r *http.Request, k *kept) error
 	h.pruneFlows(w, r, len(value))
 	h.setHelper(w, flowKind, k.ID, value, flowTTL)
 	return nil
+}
+
+// packed is v as JSON with each "&" as one byte: meant for HTML it would be six, of which
+// a cookie has no room for many.
+func packed(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // flowHost is the host that the cookie of a flow is sealed for: that which providers send
@@ -187,8 +201,9 @@ func (h *Handler) pruneFlows(w http.ResponseWriter, r *http.Request, adding int)
 }
 
 // shorter is rd in at most so many bytes: without its fragment, without its query
-// too, or the start page.
+// too, or the start page. Quotes are escaped, as browsers do: JSON would.
 func shorter(rd string, most int) string {
+	rd = strings.ReplaceAll(rd, `"`, "%22")
 	if len(rd) <= most {
 		return rd
 	}

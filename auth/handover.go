@@ -60,7 +60,7 @@ func (h *Handler) origin(host string) string {
 }
 
 func (h *Handler) sealErrand(e *errand) (string, error) {
-	plain, err := json.Marshal(e)
+	plain, err := packed(e)
 	if err != nil {
 		return "", fmt.Errorf("begin a hand-over: %w", err)
 	}

@@ -159,7 +159,7 @@ func (h *Handler) signOutThere(r *http.Request, login *Login, back place) (to, s
 	if back.RD = shorter(back.RD, maxStateRD); back.Host == "" && h.isAppHost(r) {
 		back.Host = hostOf(r)
 	}
-	plain, err := json.Marshal(back)
+	plain, err := packed(back)
 	if err != nil {
 		return "", p.label()
 	}

@@ -100,6 +100,10 @@ func TestLongAddressesAreHandedOver(t *testing.T) {
 		v.signIn("alice")
 		v.mustReach(address, "alice at wiki.localhost:8080/page?"+query)
 	}
+	res := b.wanderer().send("GET", wikiHost+"/.evergate/login?rd=/page"+strings.Repeat("%22", 1700), "")
+	if res.StatusCode != http.StatusSeeOther {
+		t.Errorf("a target of quotes: got %d, want 303", res.StatusCode)
+	}
 }
 
 // TestBracketsMakeNoOtherHost: a cookie of one host opens no other by a spelling of
