@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -15,6 +16,9 @@ func cleanHost(host string) (name, port string, ok bool) {
 			return "", "", false
 		}
 		name, port = host[:end+1], host[end+1:]
+		if a, err := netip.ParseAddr(host[1:end]); err != nil || !a.Is6() { // others read a name in brackets as that name
+			return "", "", false
+		}
 		if port != "" && port[0] != ':' {
 			return "", "", false
 		}
