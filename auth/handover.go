@@ -36,6 +36,9 @@ type errand struct {
 	Challenge []byte `json:"c,omitempty"`
 	// RD is the path there, for the sign-in page to show and to begin anew with.
 	RD string `json:"r"`
+	// Session is what an app's host has of its own, where somebody signs out there: see
+	// auth.Session.ID.
+	Session string `json:"s,omitempty"`
 	// Kept says that a form is kept there.
 	Kept     bool      `json:"k,omitempty"`
 	Restarts int       `json:"n,omitempty"`
@@ -220,14 +223,41 @@ func hostsMixed(public, host string) error {
 		Err: errors.New("an errand for the public host came to an app's host")}
 }
 
-// leaveToSignOut sends a browser from an app's host to the page that asks.
+// leaveToSignOut sends a browser from an app's host to the page that asks. It asks itself
+// where the public host has sent it back: see askThere.
 func (h *Handler) leaveToSignOut(w http.ResponseWriter, r *http.Request) error {
-	rd := ReturnTo(one(r.URL.Query(), "rd"))
-	to, err := h.sealErrand(&errand{Host: hostOf(r), RD: shorter(rd, maxErrandRD), Started: h.cfg.Now()})
+	query := r.URL.Query()
+	if one(query, "ask") != "" {
+		return h.logoutPage(w, r)
+	}
+	login, err := h.who(w, r)
+	if err != nil && !isAnonymous(err) {
+		return err
+	}
+	to, err := h.sealErrand(&errand{Host: hostOf(r), Session: sessionID(login), RD: shorter(ReturnTo(one(query, "rd")), maxErrandRD),
+		Started: h.cfg.Now()})
 	if err != nil {
 		return err
 	}
 	return redirect(w, http.StatusSeeOther, h.origin(h.publicHost())+own("logout", "to", to))
+}
+
+// askThere is the page of the app's host that asks instead of ours, or "". A browser may
+// lose the cookie of one host and keep that of another, and somebody else may have signed
+// in here since: what is ended here would not be the session to be ended.
+func (h *Handler) askThere(to string, login *Login) string {
+	e := h.openErrand(to)
+	if e == nil || e.Session == "" || e.Session == sessionID(login) {
+		return ""
+	}
+	return h.origin(e.Host) + own("logout", "ask", "here", "rd", e.RD)
+}
+
+func sessionID(login *Login) string {
+	if login == nil || login.Session == nil {
+		return ""
+	}
+	return login.Session.ID()
 }
 
 // elsewhere is what an app's host answers at addresses of the public one.

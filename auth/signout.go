@@ -18,6 +18,11 @@ func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
 	to := one(query, "to")
 	back := h.placeOf(one(query, "rd"), to)
 	login, err := h.who(w, r)
+	if err == nil || isAnonymous(err) {
+		if there := h.askThere(to, login); there != "" {
+			return redirect(w, http.StatusSeeOther, there)
+		}
+	}
 	if isAnonymous(err) {
 		if b, ok := h.backFromProvider(one(query, "state")); ok {
 			if back = b; !back.start() {
