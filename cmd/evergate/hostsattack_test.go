@@ -2,11 +2,15 @@ package main
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/evergate/evergate/auth/local"
+	"github.com/evergate/evergate/config"
 )
 
 func (v *wanderer) body(method, address, form string) (int, string) {
@@ -103,6 +107,38 @@ func TestLongAddressesAreHandedOver(t *testing.T) {
 	res := b.wanderer().send("GET", wikiHost+"/.evergate/login?rd=/page"+strings.Repeat("%22", 1700), "")
 	if res.StatusCode != http.StatusSeeOther {
 		t.Errorf("a target of quotes: got %d, want 303", res.StatusCode)
+	}
+}
+
+// TestFormsStayHereWithoutAppHosts: where there is no other host to go to, what is typed
+// into the sign-in page goes to no other.
+func TestFormsStayHereWithoutAppHosts(t *testing.T) {
+	hash, err := local.NewHasher(1).Hash(t.Context(), "correct horse battery")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hosts, want := range map[string]bool{"": false, "apps.localhost": false, "wiki.localhost": true, "'*.localhost'": true} {
+		match := ""
+		if hosts != "" {
+			match = "match: { host: " + hosts + " }, "
+		}
+		cfg, err := config.Parse("f", []byte("public_url: http://apps.localhost:8080\nidentity: [ local: { users_file: users.yaml } ]\nroutes: [ { "+
+			match+"upstream: http://127.0.0.1:1 } ]\n"), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := build(cfg, slog.New(slog.DiscardHandler), parts{Users: []local.User{{Name: "alice", Password: hash}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := httptest.NewRecorder()
+		g.Public.ServeHTTP(rec, httptest.NewRequest("GET", "http://apps.localhost:8080/.evergate/login", nil))
+		if policy := rec.Header().Get("Content-Security-Policy"); strings.Contains(policy, "https:") != want {
+			t.Errorf("routes for %q: got %s", hosts, policy)
+		}
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
