@@ -140,7 +140,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		Sessions: signedIn, Providers: signInAt(cfg, providers), Once: signedIn.Once, Sealer: ring, Forms: forms, PublicURL: cfg.PublicURL,
 		CookiePrefix: cookie, Secure: secure, Log: log, Extra: extra,
 	}
-	if apps, ok := signedIn.(auth.Handovers); ok {
+	if apps, ok := signedIn.(auth.Handovers); ok && hasAppHosts(cfg) {
 		pageConfig.Handovers, pageConfig.AppHost = apps, appHosts(cfg, router)
 	}
 	if people != nil {
