@@ -234,8 +234,12 @@ func (h *Handler) leaveToSignOut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !isAnonymous(err) {
 		return err
 	}
-	to, err := h.sealErrand(&errand{Host: hostOf(r), Session: sessionID(login), RD: shorter(ReturnTo(one(query, "rd")), maxErrandRD),
-		Started: h.cfg.Now()})
+	return h.askAtHome(w, r, one(query, "rd"), login)
+}
+
+// askAtHome goes to the page of the public host that asks. Login is who is signed in here.
+func (h *Handler) askAtHome(w http.ResponseWriter, r *http.Request, rd string, login *Login) error {
+	to, err := h.sealErrand(&errand{Host: hostOf(r), Session: sessionID(login), RD: shorter(ReturnTo(rd), maxErrandRD), Started: h.cfg.Now()})
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ type landedView struct {
 	LoginURL string
 }
 
-type logoutView struct{ User, Name, Host, RD, To, Back, Provider string }
+type logoutView struct{ User, Name, Host, RD, To, Ask, Back, Provider string }
 
 type signedOutView struct{ User, Host, Still, LoginURL string }
 

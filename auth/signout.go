@@ -36,7 +36,7 @@ func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	id := &login.Identity
 	return h.pages["logout"].Write(w, r, http.StatusOK, web.Page{Title: "Sign out?", Data: logoutView{
-		User: id.User, Name: id.Name, Host: r.Host, RD: back.RD, To: to, Back: h.address(back), Provider: h.signsOutAt(login),
+		User: id.User, Name: id.Name, Host: r.Host, RD: back.RD, To: to, Ask: one(query, "ask"), Back: h.address(back), Provider: h.signsOutAt(login),
 	}, Header: http.Header{"Content-Security-Policy": {h.formPolicy()}}})
 }
 
@@ -67,13 +67,13 @@ func (h *Handler) address(p place) string {
 
 // signOut does it, and goes to where the request names, if it does.
 func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
-	rd, to := "", one(r.URL.Query(), "to")
+	rd, to, ask := "", one(r.URL.Query(), "to"), ""
 	if r.ContentLength != 0 {
 		values, err := readForm(w, r)
 		if err != nil {
 			return err
 		}
-		rd = one(values, "rd")
+		rd, ask = one(values, "rd"), one(values, "ask")
 		if t := one(values, "to"); t != "" {
 			to = t
 		}
@@ -104,6 +104,8 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case there != "":
 		return redirect(w, http.StatusSeeOther, there)
+	case ask != "" && h.isAppHost(r): // the public host may know somebody too
+		return h.askAtHome(w, r, rd, nil)
 	case !back.start():
 		return redirect(w, http.StatusSeeOther, h.address(back))
 	}
