@@ -158,3 +158,45 @@ func TestBracketsMakeNoOtherHost(t *testing.T) {
 		t.Errorf("got %d %s, want it refused", rec.Code, rec.Body)
 	}
 }
+
+// TestOneBrowserIsOnePerson: whoever signs in at the public host after somebody else, whose
+// cookie of that host alone is gone, is not shown at an app what is theirs.
+func TestOneBrowserIsOnePerson(t *testing.T) {
+	b := newHostsBed(t)
+	v := b.wanderer()
+	v.signIn("alice")
+	v.mustReach(wikiHost+"/", "alice at wiki.localhost:8080/")
+	delete(v.jar, "apps.localhost")
+	v.signIn("mallory")
+	v.mustReach("http://apps.localhost:8080/", "mallory at apps.localhost:8080/")
+	v.mustReach(wikiHost+"/", "mallory at wiki.localhost:8080/")
+}
+
+// TestManyTabsAtOnce: a browser that opens its tabs again asks for all pages at once,
+// each without the cookies that the others are getting. The cookies of one host stay in
+// what servers in front take, 8 KiB, and all tabs end where they wanted.
+func TestManyTabsAtOnce(t *testing.T) {
+	b := newHostsBed(t)
+	v := b.wanderer()
+	all, away := map[string]string{}, []string{}
+	for i := range 30 {
+		v.jar["wiki.localhost"] = nil
+		at, _ := v.to(wikiHost+"/page?"+strings.Repeat("i", i), "http://apps")
+		away = append(away, at)
+		for name, value := range v.jar["wiki.localhost"] {
+			all[name] = value
+		}
+	}
+	v.jar["wiki.localhost"] = all
+	size := 0
+	for name, value := range all {
+		size += len(name) + len("=; ") + len(value)
+	}
+	if size > 8<<10 {
+		t.Errorf("30 tabs have %d bytes of cookies", size)
+	}
+	v.signIn("alice")
+	for i, at := range away {
+		v.mustReach(at, "alice at wiki.localhost:8080/page?"+strings.Repeat("i", i))
+	}
+}
