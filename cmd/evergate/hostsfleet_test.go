@@ -102,6 +102,32 @@ routes: [ { match: { host: "*.localhost" }, upstream: %q } ]
 	if opened != 1 {
 		t.Errorf("the code opened %d times, want once", opened)
 	}
+	// A browser that opens the tabs of many apps again asks for all of them at once, and
+	// each hand-over writes to the one session.
+	var calls []*http.Request
+	for i := range 60 {
+		at, _ := alice.to(fmt.Sprintf("http://t%d.localhost:8080/", i), fmt.Sprintf("http://t%d.localhost:8080%s", i, arrive))
+		u, err := url.Parse(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", u.RequestURI(), nil)
+		r.Host = u.Host
+		for name, value := range alice.jar[u.Hostname()] {
+			r.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+		calls = append(calls, r)
+	}
+	for i, r := range calls {
+		wg.Go(func() {
+			rec := httptest.NewRecorder()
+			two[i%2].Public.ServeHTTP(rec, r)
+			if rec.Code != http.StatusSeeOther || !strings.HasPrefix(rec.Header().Get("Location"), "/.evergate/landed") {
+				t.Errorf("%s, with 59 others at once: got %d to %.80s", r.Host, rec.Code, rec.Header().Get("Location"))
+			}
+		})
+	}
+	wg.Wait()
 	if res := alice.send("POST", "http://h3.localhost:8080/.evergate/logout", ""); res.StatusCode != http.StatusOK {
 		t.Errorf("sign out: %d", res.StatusCode)
 	}
