@@ -61,7 +61,8 @@ type kept struct {
 func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
 	t.ID, t.Started = newHelperID(), h.cfg.Now()
 	k := &kept{trip: t, Nonce: random(), Verifier: random()}
-	k.RD, t.RD = shorter(t.RD, maxFlowRD), shorter(t.RD, maxStateRD)
+	// An errand takes the room of the target, of which it leaves what is after the "#".
+	k.RD, t.RD = shorter(t.RD, maxFlowRD-len(t.To)), shorter(t.RD, maxStateRD-len(t.To))
 	plain, err := marshal(t)
 	if err != nil {
 		return nil, Flow{}, fmt.Errorf("begin a sign-in: %w", err)

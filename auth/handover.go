@@ -2,6 +2,7 @@ package auth
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,6 +99,14 @@ func (h *Handler) openErrand(to string) *errand {
 	return e
 }
 
+// newErrandID names one of 16 cookies. A browser that opens all its tabs again asks for
+// all pages at once, and servers in front take 8 KiB of cookies: a tab whose cookie
+// another has taken begins anew.
+func newErrandID() string {
+	id := newHelperID()
+	return strings.Repeat("0", helperID-1) + id[:1]
+}
+
 // leave sends a browser from an app's host to sign in on the public one.
 func (h *Handler) leave(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
@@ -122,7 +131,7 @@ func (h *Handler) leave(w http.ResponseWriter, r *http.Request) error {
 // goAsk begins an errand and goes to a page of the public host with it.
 func (h *Handler) goAsk(w http.ResponseWriter, r *http.Request, page string, g goal, restarts int, more ...string) error {
 	web.NoteOf(r.Context()).Decision = "login"
-	k := &kept{trip: trip{ID: newHelperID(), goal: g, Restarts: restarts, Started: h.cfg.Now()}, Verifier: random()}
+	k := &kept{trip: trip{ID: newErrandID(), goal: g, Restarts: restarts, Started: h.cfg.Now()}, Verifier: random()}
 	k.RD = shorter(k.RD, maxFlowRD)
 	sum := sha256.Sum256([]byte(k.Verifier))
 	to, err := h.sealErrand(&errand{ID: k.ID, Host: hostOf(r), Challenge: sum[:], RD: shorter(k.RD, maxErrandRD), Kept: k.Form != "",
@@ -171,7 +180,7 @@ func (h *Handler) arrive(w http.ResponseWriter, r *http.Request) error {
 	if e == nil || e.Host != hostOf(r) {
 		return notOurs(errors.New("a state that this gateway did not send"))
 	}
-	k := h.verifierOf(r, e.ID)
+	k := h.verifierOf(r, e)
 	if k == nil {
 		// The code is used up: it may have been read on the way, by whoever has the verifier.
 		_, err := h.cfg.Handovers.Receive(http.Header{}, r, one(query, "code"), "")
@@ -190,16 +199,22 @@ func (h *Handler) arrive(w http.ResponseWriter, r *http.Request) error {
 	return signedIn(w, r, login, k.goal)
 }
 
-// verifierOf opens the cookie of an errand.
-func (h *Handler) verifierOf(r *http.Request, id string) *kept {
-	value, ok := h.helperValue(r, flowKind, id)
+// verifierOf opens the cookie of an errand. It returns nil if this browser has none, or
+// that of another errand.
+func (h *Handler) verifierOf(r *http.Request, e *errand) *kept {
+	value, ok := h.helperValue(r, flowKind, e.ID)
 	if !ok {
 		return nil
 	}
-	if k := h.openFlow(r, value); k != nil && k.ID == id && k.Provider == "" {
-		return k
+	k := h.openFlow(r, value)
+	if k == nil || k.ID != e.ID || k.Provider != "" {
+		return nil
 	}
-	return nil
+	sum := sha256.Sum256([]byte(k.Verifier))
+	if subtle.ConstantTimeCompare(sum[:], e.Challenge) != 1 {
+		return nil
+	}
+	return k
 }
 
 // anew goes on where somebody is signed in by now, and else asks again.

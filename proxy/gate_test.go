@@ -220,6 +220,8 @@ func TestOutcomes(t *testing.T) {
 	up := newUpstream(t, saysOK)
 	way := newWay(t, proxy.UpstreamOptions{Target: up.addr})
 	probe := &http.Cookie{Name: "probe", Value: "p", Path: "/", Secure: true}
+	unconfirmed := newSession()
+	unconfirmed.unconfirmed = true
 	outage := &auth.Unavailable{What: "the session store", RetryAfter: 7 * time.Second, Err: errOutage}
 	ws := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="}
 	for _, tt := range []struct {
@@ -231,6 +233,12 @@ func TestOutcomes(t *testing.T) {
 		header   map[string]string
 	}{
 		{"signed in", alice(newSession()), get("/x"), 200, proxy.Allowed, nil},
+		{"somebody to be confirmed opens a page", alice(unconfirmed), get("/x", "Accept: text/html"), 401, proxy.SignIn, map[string]string{"X-Challenge": auth.Unconfirmed}},
+		{"and it fetches", alice(unconfirmed), get("/x", "Accept: text/html", "Sec-Fetch-Mode: cors"), 200, proxy.Allowed, nil},
+		{"and it is in a frame", alice(unconfirmed), get("/x", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"), 200, proxy.Allowed, nil},
+		{"and it posts", alice(unconfirmed), strings.Replace(get("/x", "Accept: text/html", "Content-Length: 0"), "GET", "POST", 1), 200, proxy.Allowed, nil},
+		{"and it opens a public page", alice(unconfirmed), get("/public/", "Accept: text/html"), 200, proxy.Public, nil},
+		{"and it may not see the page", alice(unconfirmed), get("/admin/", "Accept: text/html"), 401, proxy.SignIn, nil},
 		{"nobody on a protected route", alice(nil), request("GET", "/x"), 401, proxy.SignIn, map[string]string{"X-Challenge": auth.NoCookie}},
 		{"nobody on a public route", alice(nil), request("GET", "/public/"), 200, proxy.Public, nil},
 		{"not in the group", alice(newSession()), get("/admin/"), 403, proxy.Denied, map[string]string{"Cache-Control": "no-store"}},
@@ -271,7 +279,7 @@ func TestOutcomes(t *testing.T) {
 			if (len(all) == 1) != (tt.status == 200) {
 				t.Errorf("got %d requests upstream", len(all))
 			}
-			if len(all) == 1 && tt.decision == proxy.Public && len(header(all[0], "X-Forwarded-User")) != 0 {
+			if len(all) == 1 && tt.decision == proxy.Public && tt.name != "and it opens a public page" && len(header(all[0], "X-Forwarded-User")) != 0 {
 				t.Errorf("got an identity for nobody:\n%s", all[0])
 			}
 			if strings.Contains(res.body, "disk on fire") {

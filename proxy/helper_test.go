@@ -143,6 +143,9 @@ type session struct {
 	ctx   context.Context
 	end   context.CancelFunc
 	due   string // the Set-Cookie that is due
+
+	unconfirmed bool
+
 	check chan func(*auth.Login) error
 
 	mu        sync.Mutex // guards what follows
@@ -160,7 +163,7 @@ func newSession() *session {
 }
 
 func (s *session) ID() string        { return "s-1" }
-func (s *session) Unconfirmed() bool { return false }
+func (s *session) Unconfirmed() bool { return s.unconfirmed }
 
 func (s *session) Times() auth.Times { return auth.Times{} }
 

@@ -16,6 +16,9 @@ func cleanHost(host string) (name, port string, ok bool) {
 			return "", "", false
 		}
 		name, port = host[:end+1], host[end+1:]
+		if a, err := netip.ParseAddr(host[1:end]); err != nil || !a.Is6() { // others read a name in brackets as that name
+			return "", "", false
+		}
 		if port != "" && port[0] != ':' {
 			return "", "", false
 		}
@@ -29,11 +32,6 @@ func cleanHost(host string) (name, port string, ok bool) {
 		}
 	}
 	bracket := strings.HasPrefix(name, "[")
-	if bracket {
-		if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err != nil {
-			return "", "", false
-		}
-	}
 	for i := range len(name) {
 		c := name[i]
 		if unreserved(c) && c != '~' || bracket && (c == ':' || c == '[' && i == 0 || c == ']') {

@@ -221,6 +221,7 @@ func (m *Manager) join(ctx context.Context, h, old handle, host string) (loaded,
 			fam = NewFamily(h.child, l.now)
 			fam.Generation += next.Floor
 			h.generation = fam.Generation
+			next = next.withBase(host)
 		case m.holds(old, h, fam, &l):
 			h = old
 		default:

@@ -313,3 +313,52 @@ func TestHostsAreBounded(t *testing.T) {
 		b.mustServe(j)
 	})
 }
+
+// TestHostsAreConfirmed: after a while a host has to be handed the session again. Who
+// opens a page is sent for it early, and keeps the cookie that they have.
+func TestHostsAreConfirmed(t *testing.T) {
+	run(t, func(b *bed) {
+		j, there := b.signIn(), jar{}
+		b.visit(j, there, wiki)
+		unconfirmed := func() bool {
+			b.Helper()
+			login, err := b.m.Authenticate(there.at(wiki))
+			if err != nil {
+				b.Fatal(err)
+			}
+			return login.Session.Unconfirmed()
+		}
+		use := func(d time.Duration) { // both hosts
+			for range d / (10 * time.Minute) {
+				time.Sleep(10 * time.Minute)
+				b.mustServe(j)
+				h := http.Header{}
+				if login, err := b.m.Authenticate(there.at(wiki)); err == nil {
+					login.Session.Deliver(b.Context(), h)
+				}
+				there.take(h)
+			}
+		}
+		if use(50 * time.Minute); unconfirmed() {
+			b.Error("after 50 minutes it is to be confirmed")
+		}
+		if use(20 * time.Minute); !unconfirmed() {
+			b.Error("after 70 minutes it is not to be confirmed")
+		}
+		before := there[`__Host-Http-evergate`]
+		if b.visit(j, there, wiki); unconfirmed() || there[`__Host-Http-evergate`] != before {
+			b.Error("handed over again: it is still to be confirmed, or has another cookie")
+		}
+		use(12 * time.Hour)
+		var absent *auth.Absent
+		if _, err := b.m.Authenticate(there.at(wiki)); !errors.As(err, &absent) || absent.Reason != auth.Unconfirmed || absent.Clear != nil {
+			b.Errorf("twelve hours later: got %v, want it to have to be confirmed, and the cookie kept", err)
+		}
+		if b.visit(j, there, wiki); unconfirmed() {
+			b.Error("handed over at last: it is still to be confirmed")
+		}
+		if b.mustServe(j).Session.Unconfirmed() {
+			b.Error("the host of the sign-in is to be confirmed")
+		}
+	})
+}

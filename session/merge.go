@@ -17,6 +17,10 @@ func (s *state) merged(o *state) state {
 		next.Families[host] = next.Families[host].merged(f)
 	}
 	next.Floor = max(s.Floor, o.Floor)
+	if len(o.Bases) > 0 {
+		next.Bases = maps.Clone(o.Bases)
+		maps.Copy(next.Bases, s.Bases)
+	}
 	for host, at := range o.Handed {
 		next = next.withHanded(host, later(s.Handed[host], at))
 	}

@@ -36,9 +36,11 @@ type state struct {
 	// Handed is when each of the other hosts was last handed the session.
 	Handed map[string]time.Time `json:"handed,omitempty"`
 	// Floor is the highest generation among the families that were dropped for want of
-	// room: no handle of one that is not known counts unless it is above.
-	Floor uint64      `json:"floor,omitempty"`
-	Login storedLogin `json:"login"`
+	// room: no handle of one that is not known counts unless it is above. Bases are the
+	// floors from which families began anew: handles from before are nobody's, and no theft.
+	Floor uint64            `json:"floor,omitempty"`
+	Bases map[string]uint64 `json:"bases,omitempty"`
+	Login storedLogin       `json:"login"`
 }
 
 // storedLogin is an auth.Login with its tokens in the clear: it exists inside
@@ -157,9 +159,10 @@ func (s state) withRoom(host string) state {
 		}
 	}
 	s.Floor = max(s.Floor, s.Families[oldest].Generation)
-	s.Families, s.Handed = maps.Clone(s.Families), maps.Clone(s.Handed)
+	s.Families, s.Handed, s.Bases = maps.Clone(s.Families), maps.Clone(s.Handed), maps.Clone(s.Bases)
 	delete(s.Families, oldest)
 	delete(s.Handed, oldest)
+	delete(s.Bases, oldest)
 	return s
 }
 
@@ -168,7 +171,23 @@ func (s state) withRoom(host string) state {
 // handle is ahead of it. False is a handle of a family that was dropped.
 func (s *state) family(host string, generation uint64) (Family, bool) {
 	f, known := s.Families[host]
-	return f, known || generation > s.Floor
+	if known {
+		return f, generation > s.Bases[host]
+	}
+	return f, generation > s.Floor
+}
+
+// withBase notes that the family of host begins above the floor.
+func (s state) withBase(host string) state {
+	if s.Floor == 0 {
+		return s
+	}
+	s.Bases = maps.Clone(s.Bases)
+	if s.Bases == nil {
+		s.Bases = map[string]uint64{}
+	}
+	s.Bases[host] = s.Floor
+	return s
 }
 
 // withHanded notes that host was handed the session.

@@ -154,7 +154,7 @@ func (g *gateway) wire(e *edition) error {
 		Sessions: g.sessions, Providers: signInAt(e.providers), Once: g.sessions.Once, Sealer: g.ring, Forms: g.forms, PublicURL: cfg.PublicURL,
 		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Extra: extra,
 	}
-	if apps, ok := g.sessions.(auth.Handovers); ok {
+	if apps, ok := g.sessions.(auth.Handovers); ok && hasAppHosts(cfg) {
 		pageConfig.Handovers, pageConfig.AppHost = apps, appHosts(cfg, e.router)
 	}
 	if e.people != nil {

@@ -91,6 +91,7 @@ func (b *hostsBed) wanderer() *wanderer { return &wanderer{b, map[string]map[str
 
 func (v *wanderer) send(method, address, body string) *http.Response {
 	v.b.Helper()
+	address, _, _ = strings.Cut(address, "#") // which no browser sends
 	r := httptest.NewRequest(method, address, strings.NewReader(body))
 	r.Header.Set("Accept", "text/html")
 	if body != "" {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,6 +152,15 @@ func buildRouter(cfg *config.Config, log *slog.Logger, before waysOut) (*proxy.R
 func appHosts(cfg *config.Config, router *proxy.Router) func(host string) bool {
 	home := cfg.Hosts()[0]
 	return func(host string) bool { return host != home && router.NamesHost(host) }
+}
+
+// hasAppHosts reports whether a route names another host than that of public_url. Where
+// none does, the forms of the sign-in pages lead nowhere else.
+func hasAppHosts(cfg *config.Config) bool {
+	home := cfg.Hosts()[0]
+	return slices.ContainsFunc(cfg.Routes, func(r config.Route) bool {
+		return r.Match.Host != "" && strings.TrimSuffix(r.Match.Host, ".") != home
+	})
 }
 
 var pathChars = map[string]proxy.PathChars{
