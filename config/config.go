@@ -109,6 +109,11 @@ type Route struct {
 	// Providers are the ways of signing in that count; nil is all of them.
 	Providers []string  `yaml:"providers"`
 	Upstream  *Upstream `yaml:"upstream"`
+	// Redirect, Respond and Static are what a route says by itself, in place of an
+	// upstream: exactly one of the four is set.
+	Redirect *Redirect `yaml:"redirect"`
+	Respond  *Respond  `yaml:"respond"`
+	Static   *Static   `yaml:"static"`
 	// StripPrefix is taken off paths before they go up, AddPrefix put in front.
 	StripPrefix string `yaml:"strip_prefix"`
 	AddPrefix   string `yaml:"add_prefix"`

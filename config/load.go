@@ -43,6 +43,10 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 	}
 	for i := range c.Routes {
 		r := &c.Routes[i]
+		r.Match.Host = strings.ToLower(r.Match.Host)
+		if r.Upstream == nil {
+			continue // there is nobody to wait for
+		}
 		for key, t := range map[string]struct{ set, to *time.Duration }{
 			"connect":         {&r.Timeouts.Connect, &DefaultTimeouts.Connect},
 			"response_header": {&r.Timeouts.ResponseHeader, &DefaultTimeouts.ResponseHeader},
@@ -52,7 +56,6 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 				*t.set = *t.to
 			}
 		}
-		r.Match.Host = strings.ToLower(r.Match.Host)
 	}
 	c.validate()
 	if err := doc.faults.asError(); err != nil {
@@ -84,6 +87,7 @@ func (c *Config) resolve(dir string) {
 			in(&r.Upstream.TLS.KeyFile)
 		}
 	}
+	c.resolveAnswers(in)
 	for i := range c.Identity {
 		if c.Identity[i].Local != nil {
 			in(&c.Identity[i].Local.UsersFile)

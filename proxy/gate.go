@@ -98,8 +98,11 @@ func (d *Decision) note(n *web.Note) {
 	}
 }
 
-// pass hands the request to its upstream.
+// pass hands the request to its upstream, or has the route answer.
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *web.Note) error {
+	if d.Route.Answer != nil {
+		return g.answer(w, r, d, note)
+	}
 	if d.Route.Upstream == nil {
 		addCookies(w.Header(), deliver(r.Context(), d.Login))
 		return badGateway("no_upstream", "No app is configured behind this address.", errors.New("the route has no upstream"))

@@ -54,6 +54,8 @@ type Route struct {
 	AnswerHeaders Headers
 	// Upstream is the way out.
 	Upstream *Upstream
+	// Answer is what the route says by itself, in the place of an Upstream.
+	Answer Answer
 
 	label string
 	pass  map[string]bool // PassHeaders, canonical
@@ -85,6 +87,9 @@ func (r *Route) prepare(i int) (faults []error) {
 	r.Rewrite.prepare(r.pattern(), r.PathChars, fault)
 	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)
 	r.down = r.AnswerHeaders.prepare("response_headers", inject.AnswerRefusal, fault)
+	if r.Answer != nil {
+		r.Answer.prepare(r, fault)
+	}
 	r.pass = map[string]bool{}
 	for _, name := range r.PassHeaders {
 		r.pass[http.CanonicalHeaderKey(name)] = true

@@ -70,7 +70,7 @@ func NewRouter(routes []*Route) (*Router, error) {
 			faults = append(faults, fmt.Errorf("routes[%d].match: %w", i, err))
 		}
 	}
-	if faults != nil {
+	if faults = append(faults, rt.checkLoops(routes)...); faults != nil {
 		return nil, errors.Join(faults...)
 	}
 	setDropped(routes)

@@ -128,6 +128,15 @@ func buildRouter(cfg *config.Config, log *slog.Logger) (*proxy.Router, waysOut, 
 	var faults config.Faults
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
+		if r.Upstream == nil {
+			route, fault := buildAnswer(r, log)
+			if fault != nil {
+				faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].%s", i, fault.key), fault.err.Error()))
+				continue
+			}
+			routes = append(routes, route)
+			continue
+		}
 		way, err := ways.of(r, log)
 		if err != nil {
 			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].upstream", i), err.Error()))
