@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,15 @@ func (c *Config) checkWay(r *Route, path string) {
 	if r.Respond != nil {
 		c.checkRespond(r.Respond, path+".respond")
 	}
+	for i, status := range r.ReplaceErrors {
+		at := fmt.Sprintf("%s.replace_errors[%d]", path, i)
+		switch {
+		case status < 500 || status > 599:
+			c.wrong("", at, "want 500 to 599, got %d", status)
+		case slices.Contains(r.ReplaceErrors[:i], status):
+			c.wrong("remove it", at, "%d is there twice", status)
+		}
+	}
 	if first != "upstream" {
 		c.checkUpstreamKeys(path, first)
 	}
@@ -92,7 +102,7 @@ func (c *Config) checkUpstreamKeys(path, way string) {
 	for _, key := range []string{"strip_prefix", "add_prefix", "rewrite", "host", "request_headers", "token", "cors_preflight",
 		"pass_headers", "origins", "timeouts", "replace_errors"} {
 		if c.given(path+"."+key) && !(key == "strip_prefix" && way == "static") {
-			c.wrong("remove it", path+"."+key, "it is about what an upstream is sent, and this route has %s", way)
+			c.wrong("remove it", path+"."+key, "it is about what an upstream is sent and says, and this route has %s", way)
 		}
 	}
 	if way == "static" && c.given(path+".path_chars") {
@@ -180,8 +190,10 @@ func (c *Config) warnAnswer(r *Route, path string, warn func(path, format string
 	}
 }
 
-// resolveAnswers makes the paths of routes that answer by themselves absolute.
+// resolveAnswers makes the paths of routes that answer by themselves, and of pages,
+// absolute.
 func (c *Config) resolveAnswers(in func(*string)) {
+	in(&c.Pages.Templates)
 	for _, r := range c.Routes {
 		if r.Static != nil {
 			in(&r.Static.Dir)

@@ -52,6 +52,9 @@ type Route struct {
 	RequestHeaders Headers
 	// AnswerHeaders are set on what comes back.
 	AnswerHeaders Headers
+	// ReplaceErrors are statuses, 500 to 599, whose answers by the upstream people do
+	// not get to see: they get the gateway's page. Scripts get what the app said.
+	ReplaceErrors []int
 	// Upstream is the way out.
 	Upstream *Upstream
 	// Answer is what the route says by itself, in the place of an Upstream.
@@ -87,6 +90,11 @@ func (r *Route) prepare(i int) (faults []error) {
 	r.Rewrite.prepare(r.pattern(), r.PathChars, fault)
 	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)
 	r.down = r.AnswerHeaders.prepare("response_headers", inject.AnswerRefusal, fault)
+	for j, status := range r.ReplaceErrors {
+		if status < 500 || status > 599 {
+			fault(fmt.Sprintf("replace_errors[%d]", j), "want 500 to 599, got %d", status)
+		}
+	}
 	if r.Answer != nil {
 		r.Answer.prepare(r, fault)
 	}

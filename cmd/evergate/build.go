@@ -75,6 +75,10 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if err != nil {
 		return nil, err
 	}
+	errorPages, err := buildErrorPages(cfg, false)
+	if err != nil {
+		return nil, err
+	}
 	ways.Start()
 	g.close = append(g.close, ways.Close)
 	if !inMemory {
@@ -134,6 +138,9 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	g.close = append(g.close, signedIn.Close)
 	extra := issuer.Handlers()
 	clientKeys(cfg, providers, extra)
+	if style := errorPages.Stylesheet(); style != nil {
+		extra[web.StylesheetPath] = style
+	}
 	forms := buildForms(in, store, ring)
 	g.close = append(g.close, forms.Close)
 	pageConfig := auth.HandlerConfig{
@@ -157,6 +164,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	g.Public = web.Serve(web.LimitHeaders(web.LimitBody(gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{
 		Log: log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
 		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout,
+		ErrorPages: errorPages,
 	})
 	if g.Admin, err = buildAdmin(cfg, inMemory, store, signedIn); err != nil {
 		return nil, err

@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -148,4 +150,97 @@ func TestStaticFolderIsNeeded(t *testing.T) {
 	}
 }
 
-var _ = httptest.NewServer
+// gatewayOf builds one of a whole file, in a folder with these files.
+func gatewayOf(t *testing.T, files map[string]string, text string) *httptest.Server {
+	t.Helper()
+	files["users.yaml"] = "users: {}\n"
+	files["evergate.yaml"] = "public_url: http://localhost:8080\nidentity: [ local: { users_file: users.yaml } ]\n" + text
+	dir := folder(t, files)
+	cfg, err := config.Load(filepath.Join(dir, "evergate.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := build(cfg, slog.New(slog.DiscardHandler), parts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(g.Public)
+	t.Cleanup(func() {
+		server.Close()
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+// TestErrorPagesAreWired: the folder of the file makes the pages, and those of the app
+// where the route says so; their stylesheet is served beside them.
+func TestErrorPagesAreWired(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "9")
+		w.WriteHeader(503)
+		fmt.Fprint(w, "stack trace of the app")
+	}))
+	defer app.Close()
+	server := gatewayOf(t, map[string]string{
+		"pages/error.html": `<link rel="stylesheet" href="{{.Stylesheet}}"><h1>Acme: {{.Title}}</h1>{{.RequestID}}`, "pages/style.css": "h1 { color: teal }",
+	}, fmt.Sprintf(`pages: { templates: pages }
+routes:
+  - { public: true, match: { path: /app/ }, upstream: %[1]q, replace_errors: [502, 503, 504] }
+  - { public: true, match: { path: /plain/ }, upstream: %[1]q }
+  - { match: { path: /in/, methods: [GET] }, upstream: %[1]q }
+`, app.URL))
+	for path, want := range map[string]string{
+		"/none": "<h1>Acme: Nothing is served at this address</h1>", "/app/": "<h1>Acme: The app is not available for the moment</h1>",
+		"/plain/": "stack trace of the app", "/.evergate/nothing": "<h1>Acme: There is no such page</h1>", "/%2f": "<h1>Acme: This address",
+	} {
+		res, body := fetch(t, "GET", server.URL+path, "Accept", "text/html")
+		if !strings.Contains(body, want) || res.StatusCode < 400 {
+			t.Errorf("%s: got %d %s, want in it %s", path, res.StatusCode, body, want)
+		}
+		if strings.Contains(want, "Acme") && !strings.Contains(body, res.Header.Get("X-Request-Id")) {
+			t.Errorf("%s: no request id on the page", path)
+		}
+	}
+	res, body := fetch(t, "GET", server.URL+"/app/", "Accept", "application/json")
+	if body != "stack trace of the app" || res.StatusCode != 503 {
+		t.Errorf("a script got %d %s", res.StatusCode, body)
+	}
+	if res, _ := fetch(t, "GET", server.URL+"/app/", "Accept", "text/html"); res.Header.Get("Retry-After") != "9" {
+		t.Errorf("got %v, want the app's Retry-After", res.Header)
+	}
+	_, body = fetch(t, "GET", server.URL+"/none", "Accept", "text/html")
+	link := regexp.MustCompile(`href="([^"]*)"`).FindStringSubmatch(body)
+	if link == nil {
+		t.Fatal("no stylesheet")
+	}
+	if _, css := fetch(t, "GET", server.URL+link[1]); css != "h1 { color: teal }" {
+		t.Errorf("%s: got %q", link[1], css)
+	}
+}
+
+// TestCheckFindsBrokenPages: by file and line, beside the faults of routes.
+func TestCheckFindsBrokenPages(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"pages/error.html": "<h1>\n{{.Titel}}", "users.yaml": "users: {}\n",
+		"evergate.yaml": "public_url: http://localhost:8080\nidentity: [ local: { users_file: users.yaml } ]\npages: { templates: pages }\nroutes:\n  - redirect: /x\n",
+		"sound.yaml":    "public_url: http://localhost:8080\nidentity: [ local: { users_file: users.yaml } ]\npages: { templates: away }\nroutes:\n  - respond: { status: 404 }\n",
+	})
+	var out strings.Builder
+	if code := run([]string{"check", filepath.Join(dir, "evergate.yaml")}, nil, &out, &out); code != exitFailed {
+		t.Errorf("got exit code %d", code)
+	}
+	for _, want := range []string{"evergate.yaml:3:21: pages.templates: error.html:2:", "evergate.yaml:5:15: routes[0].redirect: it leads back"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got\n%s\nwant in it %s", out.String(), want)
+		}
+	}
+	out.Reset()
+	if code := run([]string{"check", filepath.Join(dir, "sound.yaml")}, nil, &out, &out); code != exitOK || !strings.Contains(out.String(), "pages.templates: warning: it cannot be read here") {
+		t.Errorf("got exit code %d, %s", code, out.String())
+	}
+	if code := run([]string{"serve", "--config", filepath.Join(dir, "sound.yaml")}, nil, &out, &out); code != exitFailed || !strings.Contains(out.String(), "pages.templates: open ") {
+		t.Errorf("serve: got exit code %d, %s", code, out.String())
+	}
+}
