@@ -83,6 +83,15 @@ func (c *Config) checkWay(r *Route, path string) {
 	if r.Respond != nil {
 		c.checkRespond(r.Respond, path+".respond")
 	}
+	if c.given(path+".compress") && len(r.Compress) == 0 {
+		c.wrong("leave the line out to compress nothing", path+".compress", "the list is empty")
+	}
+	for i, name := range r.Compress {
+		at := fmt.Sprintf("%s.compress[%d]", path, i)
+		if oneOf(c, at, name, "zstd", "gzip"); slices.Contains(r.Compress[:i], name) {
+			c.wrong("remove it", at, "%s is there twice", name)
+		}
+	}
 	for i, status := range r.ReplaceErrors {
 		at := fmt.Sprintf("%s.replace_errors[%d]", path, i)
 		switch {

@@ -135,6 +135,8 @@ type Route struct {
 	ResponseHeaders Headers `yaml:"response_headers"`
 	// ReplaceErrors are statuses of the upstream in whose place people get the gateway's page.
 	ReplaceErrors []int `yaml:"replace_errors"`
+	// Compress are zstd and gzip, for answers that are not compressed, the one liked best first.
+	Compress []string `yaml:"compress"`
 	// Token is what goes up behind Bearer.
 	Token Token `yaml:"token"`
 	// Bearer takes a client's own token in place of a session.

@@ -32,3 +32,9 @@ func MapBack(w Rewrite, public, up, address string) string {
 	m := &mapping{strip: w.StripPrefix, add: w.AddPrefix, scheme: "https", host: "gw.test", sent: "inside.test:81", public: public, up: up, asked: public}
 	return m.address(address)
 }
+
+// EncodersInUse is how many answers are being compressed.
+func EncodersInUse() int64 { return encoding.Load() }
+
+// MaxEncoders is maxEncoders.
+const MaxEncoders = maxEncoders

@@ -60,7 +60,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 	d.note(note)
 	switch d.Outcome {
 	case Allowed, Public, Preflight:
-		return g.pass(w, r, &d, note)
+		return withCompression(w, r, d.Route, func(w http.ResponseWriter) error { return g.pass(w, r, &d, note) })
 	case Own:
 		if g.Own == nil {
 			return routeError(ErrNoPath)

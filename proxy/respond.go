@@ -22,13 +22,15 @@ type Respond struct {
 	BodyFile string
 	// ContentType of "" is what the name of BodyFile says, or text/plain.
 	ContentType string
+
+	body []byte // Body
 }
 
 // maxRespond bounds what is read of a BodyFile. What is larger is for Static.
 const maxRespond = 1 << 20
 
 func (a *Respond) prepare(_ *Route, fault func(key, format string, args ...any)) {
-	if a.Status == 0 {
+	if a.body = []byte(a.Body); a.Status == 0 {
 		a.Status = http.StatusOK
 	}
 	switch has := a.Body != "" || a.BodyFile != ""; {
@@ -53,7 +55,7 @@ func bodyless(status int) bool {
 }
 
 func (a *Respond) answer(w http.ResponseWriter, r *http.Request, d *Decision) error {
-	body := []byte(a.Body)
+	body := a.body
 	if a.BodyFile != "" {
 		var err error
 		if body, err = readUpTo(a.BodyFile, maxRespond); err != nil {

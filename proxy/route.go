@@ -55,6 +55,9 @@ type Route struct {
 	// ReplaceErrors are statuses, 500 to 599, whose answers by the upstream people do
 	// not get to see: they get the gateway's page. Scripts get what the app said.
 	ReplaceErrors []int
+	// Compress are codings for answers that the upstream did not compress, the one
+	// liked best first; see CompressionNames. None compresses nothing.
+	Compress []string
 	// Upstream is the way out.
 	Upstream *Upstream
 	// Answer is what the route says by itself, in the place of an Upstream.
@@ -93,6 +96,11 @@ func (r *Route) prepare(i int) (faults []error) {
 	for j, status := range r.ReplaceErrors {
 		if status < 500 || status > 599 {
 			fault(fmt.Sprintf("replace_errors[%d]", j), "want 500 to 599, got %d", status)
+		}
+	}
+	for j, name := range r.Compress {
+		if codings[name] == nil || slices.Contains(r.Compress[:j], name) {
+			fault(fmt.Sprintf("compress[%d]", j), "want %s, each once, got %q", strings.Join(CompressionNames, ", "), name)
 		}
 	}
 	if r.Answer != nil {

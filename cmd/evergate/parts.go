@@ -164,7 +164,7 @@ func buildRoute(r *config.Route, way *proxy.Upstream) *proxy.Route {
 		Policy: auth.Policy{Public: r.Public, Rules: rules(r.Allow), Providers: r.Providers},
 		Token:  wanted(&r.Token), Bearer: r.Bearer,
 		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, Upstream: way,
-		ReplaceErrors:  r.ReplaceErrors,
+		ReplaceErrors: r.ReplaceErrors, Compress: r.Compress,
 		Rewrite:        proxy.Rewrite{StripPrefix: r.StripPrefix, AddPrefix: r.AddPrefix},
 		RequestHeaders: proxy.Headers(r.RequestHeaders), AnswerHeaders: proxy.Headers(r.ResponseHeaders),
 	}

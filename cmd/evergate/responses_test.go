@@ -1,6 +1,7 @@
 package main
 
 import (
+	"compress/gzip"
 	"fmt"
 	"io"
 	"log/slog"
@@ -242,5 +243,41 @@ func TestCheckFindsBrokenPages(t *testing.T) {
 	}
 	if code := run([]string{"serve", "--config", filepath.Join(dir, "sound.yaml")}, nil, &out, &out); code != exitFailed || !strings.Contains(out.String(), "pages.templates: open ") {
 		t.Errorf("serve: got exit code %d, %s", code, out.String())
+	}
+}
+
+// TestCompressionIsWired: what the file says is what happens, and nothing by omission.
+func TestCompressionIsWired(t *testing.T) {
+	page := strings.Repeat("<p>All work and no play.</p>", 100)
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, page)
+	}))
+	defer app.Close()
+	dir := folder(t, map[string]string{"app.js": page})
+	server := served(t, fmt.Sprintf(`
+  - { public: true, match: { path: /a/ }, upstream: %[1]q, compress: [gzip] }
+  - { public: true, match: { path: /b/ }, upstream: %[1]q }
+  - { public: true, match: { path: /c/ }, strip_prefix: /c, static: { dir: %[2]q }, compress: [gzip] }
+`, app.URL, dir))
+	for path, want := range map[string]string{"/a/": "gzip", "/b/": "", "/c/app.js": "gzip"} {
+		res, body := fetch(t, "GET", server.URL+path, "Accept-Encoding", "gzip, zstd")
+		if got := res.Header.Get("Content-Encoding"); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+		if want == "gzip" {
+			z, err := gzip.NewReader(strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain, err := io.ReadAll(z)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = string(plain)
+		}
+		if body != page {
+			t.Errorf("%s: got %.100q", path, body)
+		}
 	}
 }
