@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -193,6 +194,9 @@ func (c *Config) warnAnswer(r *Route, path string, warn func(path, format string
 	}
 	if r.Static != nil {
 		look(path+".static.dir", r.Static.Dir)
+		if r.Static.Fallback != "" {
+			look(path+".static.fallback", filepath.Join(r.Static.Dir, r.Static.Fallback))
+		}
 	}
 	if r.Respond != nil && r.Respond.BodyFile != "" {
 		look(path+".respond.body_file", r.Respond.BodyFile)

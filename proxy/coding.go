@@ -94,16 +94,16 @@ func negotiate(lines, offered []string) (best *coding, insists bool) {
 			}
 		}
 	}
-	any, hasAny := weights["*"]
+	others, hasOthers := weights["*"]
 	identity, hasIdentity := weights["identity"]
-	if !hasIdentity && hasAny && any == 0 {
+	if !hasIdentity && hasOthers && others == 0 {
 		identity, hasIdentity = 0, true
 	}
 	most := 0.0
 	for _, name := range offered {
 		q, named := weights[name]
-		if !named && hasAny {
-			q = any
+		if !named && hasOthers {
+			q = others
 		}
 		if q > most && (!hasIdentity || q >= identity) {
 			most, best = q, codings[name]

@@ -20,13 +20,23 @@ func withCompression(w http.ResponseWriter, r *http.Request, route *Route, next 
 		return next(w)
 	}
 	cw := &compressor{ResponseWriter: w, asked: r.Header, head: r.Method == http.MethodHead}
-	cw.coding, cw.insists = negotiate(r.Header["Accept-Encoding"], route.Compress)
+	if route.Policy.Public || !causedElsewhere(r) {
+		cw.coding, cw.insists = negotiate(r.Header["Accept-Encoding"], route.Compress)
+	}
 	defer cw.release() // an answer that is cut short must not end like a whole one
 	if err := next(cw); err != nil {
 		return err
 	}
 	cw.finish()
 	return nil
+}
+
+// causedElsewhere reports whether a page of another origin made the browser ask. Such
+// a page could ask again and again, each time with another guess at a secret of the
+// answer, and its length would tell how good the guess is (BREACH).
+func causedElsewhere(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "cross-site" || site == "same-site"
 }
 
 // compressor compresses an answer as it goes out.

@@ -409,6 +409,25 @@ func TestAnswersOfRoutesAreCompressed(t *testing.T) {
 	}
 }
 
+// TestPagesElsewhereLearnNoLength: what a page of another origin makes the browser ask
+// for, with somebody's cookie, is not compressed.
+func TestPagesElsewhereLearnNoLength(t *testing.T) {
+	gw := newGateway(t, &proxy.Gate{Auth: alice(nil), Router: newRouter(t,
+		&proxy.Route{Compress: both, Answer: &proxy.Respond{Body: long}},
+		&proxy.Route{Path: "/open", Policy: public, Compress: both, Answer: &proxy.Respond{Body: long}})})
+	for _, tt := range []struct {
+		path, site string
+		compressed bool
+	}{
+		{"/", "cross-site", false}, {"/", "same-site", false}, {"/", "same-origin", true}, {"/", "none", true}, {"/open", "cross-site", true},
+	} {
+		res := gw.send(t, get(tt.path, "Accept-Encoding: gzip", "Sec-Fetch-Site: "+tt.site))
+		if got := res.Header.Get("Content-Encoding") == "gzip"; got != tt.compressed || res.StatusCode != 200 {
+			t.Errorf("%s from %s: got %d, compressed %v, want %v", tt.path, tt.site, res.StatusCode, got, tt.compressed)
+		}
+	}
+}
+
 // TestWebSocketsPassCompression: a route that compresses carries them all the same.
 func TestWebSocketsPassCompression(t *testing.T) {
 	gw := serve(t, alice(newSession()), proxy.Route{Compress: both}, echo)

@@ -26,8 +26,8 @@ type Respond struct {
 	body []byte // Body
 }
 
-// maxRespond bounds what is read of a BodyFile. What is larger is for Static.
-const maxRespond = 1 << 20
+// MaxRespond bounds what is read of a BodyFile. What is larger is for Static.
+const MaxRespond = 1 << 20
 
 func (a *Respond) prepare(_ *Route, fault func(key, format string, args ...any)) {
 	if a.body = []byte(a.Body); a.Status == 0 {
@@ -58,7 +58,7 @@ func (a *Respond) answer(w http.ResponseWriter, r *http.Request, d *Decision) er
 	body := a.body
 	if a.BodyFile != "" {
 		var err error
-		if body, err = readUpTo(a.BodyFile, maxRespond); err != nil {
+		if body, err = readUpTo(a.BodyFile, MaxRespond); err != nil {
 			return unreadable(err)
 		}
 	} else if a.Body == "" && a.Status >= 400 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 
@@ -24,7 +25,11 @@ func buildAnswer(r *config.Route, log *slog.Logger) (*proxy.Route, *keyFault) {
 	case r.Respond != nil:
 		out.Answer = &proxy.Respond{Status: r.Respond.Status, Body: r.Respond.Body, BodyFile: r.Respond.BodyFile, ContentType: r.Respond.ContentType}
 		if file := r.Respond.BodyFile; file != "" && log != nil {
-			if _, err := os.Stat(file); err != nil {
+			info, err := os.Stat(file)
+			if err == nil && (!info.Mode().IsRegular() || info.Size() > proxy.MaxRespond) {
+				err = errors.New("want a file of 1 MiB at most; larger ones are for static")
+			}
+			if err != nil {
 				return nil, &keyFault{"respond.body_file", err}
 			}
 		}
