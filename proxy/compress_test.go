@@ -3,8 +3,10 @@ package proxy_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -248,10 +250,46 @@ func TestCutShortWhileCompressing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := io.ReadAll(decoded(t, coding, res.Body))
+		raw, err := io.ReadAll(res.Body)
 		res.Body.Close()
+		if err == nil {
+			t.Errorf("%s: the connection says that this is all", coding)
+		}
+		// Nor does what came so far: something on the way may have lost the other sign.
+		got, err := io.ReadAll(decoded(t, coding, bytes.NewReader(raw)))
 		if err == nil || !strings.HasPrefix(long, string(got)) {
 			t.Errorf("%s: got %d bytes and %v, want an error", coding, len(got), err)
+		}
+	}
+}
+
+// TestCutShortHasNoEnd: nothing is written after an answer is cut short that would end
+// it, whatever becomes of the connection.
+func TestCutShortHasNoEnd(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, long)
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer app.Close()
+	app.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	g := &proxy.Gate{Router: newRouter(t, &proxy.Route{Policy: public, Compress: both, Upstream: newWay(t, proxy.UpstreamOptions{Target: app.URL})})}
+	for _, coding := range both {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept-Encoding", coding)
+		r = r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, &http.Server{})) // which makes the proxy panic
+		func() {
+			defer func() {
+				if recover() != http.ErrAbortHandler {
+					t.Error("the answer was not cut short")
+				}
+			}()
+			g.ServeHTTP(w, r)
+		}()
+		if got, err := io.ReadAll(decoded(t, coding, w.Body)); err == nil {
+			t.Errorf("%s: got %d bytes that pass for all", coding, len(got))
 		}
 	}
 }
@@ -264,6 +302,11 @@ func TestNothingIsCompressedToSomething(t *testing.T) {
 		res := gw.send(t, get("/", "Accept-Encoding: "+coding))
 		if got := readAll(t, res.Header.Get("Content-Encoding"), strings.NewReader(res.body)); got != "" || res.body == "" || res.Header.Get("Content-Encoding") != coding {
 			t.Errorf("%s: got %q of %q", coding, got, res.body)
+		}
+		gw = newGateway(t, &proxy.Gate{Router: newRouter(t, &proxy.Route{Policy: public, Compress: both, Answer: &proxy.Respond{}})})
+		res = gw.send(t, request("GET", "/", "Accept-Encoding: identity;q=0, "+coding)) // nothing is ever written or flushed
+		if got := readAll(t, res.Header.Get("Content-Encoding"), strings.NewReader(res.body)); got != "" || res.body == "" || res.Header.Get("Content-Encoding") != coding {
+			t.Errorf("%s, with nothing to write: got %q of %q", coding, got, res.body)
 		}
 	}
 }

@@ -114,7 +114,14 @@ func FuzzRedirect(f *testing.F) {
 		if seen != want {
 			t.Fatalf("%s for %q leads to %s by %q, want %s", targets[i], uri, seen, location, want)
 		}
-		if path, _, _ := strings.Cut(location, "?"); want == "http://gw.test" && strings.HasPrefix(strings.ToLower(path), "/.evergate/") {
+		path, _, _ := strings.Cut(strings.TrimPrefix(location, want), "?")
+		path, _, _ = strings.Cut(path, "#")
+		for segment := range strings.SplitSeq(path, "/") {
+			if segment == "." || segment == ".." {
+				t.Fatalf("%s for %q leads to %q, which browsers read as another path", targets[i], uri, location)
+			}
+		}
+		if want == "http://gw.test" && strings.HasPrefix(strings.ToLower(path), "/.evergate/") {
 			t.Fatalf("%s for %q leads to the gateway's own %q", targets[i], uri, location)
 		}
 	})
