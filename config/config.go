@@ -29,6 +29,8 @@ type Config struct {
 	Keys          Keys   `yaml:"keys"`
 	Limits        Limits `yaml:"limits"`
 	ForwardAuth   notYet `yaml:"forward_auth"`
+	// Pages are what people see of the gateway itself.
+	Pages Pages `yaml:"pages"`
 	// Identity are the ways to sign in.
 	Identity    []Identity  `yaml:"identity"`
 	AccessToken AccessToken `yaml:"access_token"`
@@ -42,6 +44,12 @@ type Config struct {
 // Admin is the operator's listener.
 type Admin struct {
 	Listen string `yaml:"listen"`
+}
+
+// Pages are the operator's own.
+type Pages struct {
+	// Templates is a folder with error.html; "" is the gateway's own pages.
+	Templates string `yaml:"templates"`
 }
 
 // Log is what is logged, and how.
@@ -109,6 +117,11 @@ type Route struct {
 	// Providers are the ways of signing in that count; nil is all of them.
 	Providers []string  `yaml:"providers"`
 	Upstream  *Upstream `yaml:"upstream"`
+	// Redirect, Respond and Static are what a route says by itself, in place of an
+	// upstream: exactly one of the four is set.
+	Redirect *Redirect `yaml:"redirect"`
+	Respond  *Respond  `yaml:"respond"`
+	Static   *Static   `yaml:"static"`
 	// StripPrefix is taken off paths before they go up, AddPrefix put in front.
 	StripPrefix string `yaml:"strip_prefix"`
 	AddPrefix   string `yaml:"add_prefix"`
@@ -120,6 +133,10 @@ type Route struct {
 	// RequestHeaders are set on what goes up, ResponseHeaders on what comes back.
 	RequestHeaders  Headers `yaml:"request_headers"`
 	ResponseHeaders Headers `yaml:"response_headers"`
+	// ReplaceErrors are statuses of the upstream in whose place people get the gateway's page.
+	ReplaceErrors []int `yaml:"replace_errors"`
+	// Compress are zstd and gzip, for answers that are not compressed, the one liked best first.
+	Compress []string `yaml:"compress"`
 	// Token is what goes up behind Bearer.
 	Token Token `yaml:"token"`
 	// Bearer takes a client's own token in place of a session.

@@ -54,6 +54,16 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		}
 	case Health:
 		v.Addr().Interface().(*Health).setDefaults()
+	case Redirect:
+		v.Addr().Interface().(*Redirect).setDefaults()
+		if n.Kind == yaml.ScalarNode { // where to, in short
+			d.scalar(n, v.FieldByName("To"), path)
+			return
+		}
+	case Static:
+		v.Addr().Interface().(*Static).setDefaults()
+	case Respond:
+		v.Addr().Interface().(*Respond).setDefaults()
 	case Paths:
 		if n.Kind == yaml.ScalarNode && !isNull(n) {
 			v.Set(reflect.ValueOf(make(Paths, 1)))

@@ -51,6 +51,10 @@ func show(v reflect.Value) *yaml.Node {
 			return nil
 		}
 		return text(x.String())
+	case Timeouts:
+		if x == (Timeouts{}) {
+			return nil // of a route that waits for nobody
+		}
 	case *Upstream:
 		if x.isShort() {
 			return plainText(x.String())

@@ -44,6 +44,10 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 	}
 	for i := range c.Routes {
 		r := &c.Routes[i]
+		r.Match.Host = strings.ToLower(r.Match.Host)
+		if r.Upstream == nil {
+			continue // there is nobody to wait for
+		}
 		for key, t := range map[string]struct{ set, to *time.Duration }{
 			"connect":         {&r.Timeouts.Connect, &DefaultTimeouts.Connect},
 			"response_header": {&r.Timeouts.ResponseHeader, &DefaultTimeouts.ResponseHeader},
@@ -53,7 +57,6 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 				*t.set = *t.to
 			}
 		}
-		r.Match.Host = strings.ToLower(r.Match.Host)
 	}
 	c.validate()
 	if err := doc.faults.asError(); err != nil {
@@ -81,6 +84,12 @@ func (c *Config) Files() (files []string) {
 			files = append(files, *p)
 		}
 	})
+	if dir := c.Pages.Templates; dir != "" {
+		inside, _ := os.ReadDir(dir) // whoever reads the pages says what is wrong
+		for _, f := range inside {
+			files = append(files, filepath.Join(dir, f.Name()))
+		}
+	}
 	return files
 }
 
@@ -102,6 +111,7 @@ func (c *Config) eachFile(in func(*string)) {
 			in(&r.Upstream.TLS.KeyFile)
 		}
 	}
+	c.resolveAnswers(in)
 	for i := range c.Identity {
 		if c.Identity[i].Local != nil {
 			in(&c.Identity[i].Local.UsersFile)

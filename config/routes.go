@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
 func (c *Config) checkRoutes() {
@@ -22,13 +21,7 @@ func (c *Config) checkRoutes() {
 }
 
 func (c *Config) checkRoute(r *Route, path string) {
-	if r.Upstream == nil {
-		if !c.given(path + ".upstream") {
-			c.wrong("add a line such as upstream: http://127.0.0.1:3000", path, "upstream is missing")
-		}
-	} else {
-		c.checkUpstream(r.Upstream, path+".upstream")
-	}
+	c.checkWay(r, path)
 	if r.Public && c.given(path+".allow") {
 		c.wrong("keep one of the two", path+".allow", "a public route lets everybody pass")
 	}
@@ -61,9 +54,6 @@ func (c *Config) checkRoute(r *Route, path string) {
 			c.wrong("write it as https://app.example.com", fmt.Sprintf("%s.origins[%d]", path, i), "%q is no origin", o)
 		}
 	}
-	between(c, path+".timeouts.connect", r.Timeouts.Connect, 10*time.Millisecond, 10*time.Minute)
-	between(c, path+".timeouts.response_header", r.Timeouts.ResponseHeader, 0, 24*time.Hour)
-	between(c, path+".timeouts.idle", r.Timeouts.Idle, 10*time.Millisecond, 24*time.Hour)
 }
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

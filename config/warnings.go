@@ -29,8 +29,9 @@ func (c *Config) Warnings() []*Fault {
 		if r.Upstream != nil {
 			c.warnUpstream(r.Upstream, fmt.Sprintf("routes[%d].upstream", i), warn)
 		}
+		c.warnAnswer(&c.Routes[i], fmt.Sprintf("routes[%d]", i), warn)
 	}
-	files := map[string]string{"tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile}
+	files := map[string]string{"pages.templates": c.Pages.Templates, "tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile}
 	if c.TLS.ACME != nil {
 		files["tls.acme.ca_file"] = c.TLS.ACME.CAFile
 	}

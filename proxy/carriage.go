@@ -226,6 +226,9 @@ func (c *carriage) modify(res *http.Response) error {
 				errors.New("upstream answered 401 with NTLM or Negotiate alone"))
 		}
 	}
+	if c.replaces(res) {
+		return c.replacement(res)
+	}
 	for _, name := range scrub(h, c.own) {
 		c.log.Warn("upstream tried to set a cookie of the gateway", "request_id", c.note.ID, "route", c.route.label, "cookie", name)
 	}

@@ -39,3 +39,9 @@ func (u *Upstream) Waiting() int {
 	defer u.mu.Unlock()
 	return len(u.waiters)
 }
+
+// EncodersInUse is how many answers are being compressed.
+func EncodersInUse() int64 { return encoding.Load() }
+
+// MaxEncoders is maxEncoders.
+const MaxEncoders = maxEncoders

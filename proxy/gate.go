@@ -71,7 +71,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 	d.note(note)
 	switch d.Outcome {
 	case Allowed, Public, Preflight:
-		return g.pass(w, r, &d, note)
+		return withCompression(w, r, d.Route, func(w http.ResponseWriter) error { return g.pass(w, r, &d, note) })
 	case Own:
 		if g.Own == nil {
 			return routeError(ErrNoPath)
@@ -115,8 +115,11 @@ func (d *Decision) note(n *web.Note) {
 	}
 }
 
-// pass hands the request to its upstream.
+// pass hands the request to its upstream, or has the route answer.
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *web.Note) error {
+	if d.Route.Answer != nil {
+		return g.answer(w, r, d, note)
+	}
 	if d.Route.Upstream == nil {
 		addCookies(w.Header(), deliver(r.Context(), d.Login))
 		return badGateway("no_upstream", "No app is configured behind this address.", errors.New("the route has no upstream"))

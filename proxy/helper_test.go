@@ -140,9 +140,9 @@ func newRouter(t testing.TB, routes ...*proxy.Route) *proxy.Router {
 
 // session is a live session that can be ended.
 type session struct {
-	ctx   context.Context
-	end   context.CancelFunc
-	due   string // the Set-Cookie that is due
+	ctx context.Context
+	end context.CancelFunc
+	due string // the Set-Cookie that is due
 
 	unconfirmed bool
 

@@ -55,8 +55,16 @@ type Route struct {
 	RequestHeaders Headers
 	// AnswerHeaders are set on what comes back.
 	AnswerHeaders Headers
+	// ReplaceErrors are statuses, 500 to 599, whose answers by the upstream people do
+	// not get to see: they get the gateway's page. Scripts get what the app said.
+	ReplaceErrors []int
+	// Compress are codings for answers that the upstream did not compress, the one
+	// liked best first; see CompressionNames. None compresses nothing.
+	Compress []string
 	// Upstream is the way out.
 	Upstream *Upstream
+	// Answer is what the route says by itself, in the place of an Upstream.
+	Answer Answer
 
 	label string
 	pass  map[string]bool // PassHeaders, canonical
@@ -90,6 +98,19 @@ func (r *Route) prepare(i int) (faults []error) {
 	r.prepareLogout(fault)
 	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)
 	r.down = r.AnswerHeaders.prepare("response_headers", inject.AnswerRefusal, fault)
+	for j, status := range r.ReplaceErrors {
+		if status < 500 || status > 599 {
+			fault(fmt.Sprintf("replace_errors[%d]", j), "want 500 to 599, got %d", status)
+		}
+	}
+	for j, name := range r.Compress {
+		if codings[name] == nil || slices.Contains(r.Compress[:j], name) {
+			fault(fmt.Sprintf("compress[%d]", j), "want %s, each once, got %q", strings.Join(CompressionNames, ", "), name)
+		}
+	}
+	if r.Answer != nil {
+		r.Answer.prepare(r, fault)
+	}
 	r.pass = map[string]bool{}
 	for _, name := range r.PassHeaders {
 		r.pass[http.CanonicalHeaderKey(name)] = true

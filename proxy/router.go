@@ -75,7 +75,7 @@ func NewRouter(routes []*Route) (*Router, error) {
 			faults = append(faults, rt.checkLogout(r, i)...)
 		}
 	}
-	if faults != nil {
+	if faults = append(faults, rt.checkLoops(routes)...); faults != nil {
 		return nil, errors.Join(faults...)
 	}
 	setDropped(routes)

@@ -4,12 +4,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/web"
 )
 
 // TestREADME checks what the README shows: its config is sound, its commands
@@ -189,6 +191,42 @@ func TestSessionAwareGuide(t *testing.T) {
 	for _, attribute := range regexp.MustCompile(`data-([a-z]+)`).FindAllStringSubmatch(text, -1) {
 		if !regexp.MustCompile(`opts\.` + attribute[1] + `|"` + attribute[1] + `" in opts`).Match(script) {
 			t.Errorf("the script knows no data-%s", attribute[1])
+		}
+	}
+}
+
+// TestResponsesGuide: its configs are sound, its template makes every page, and it
+// names all that a template knows.
+func TestResponsesGuide(t *testing.T) {
+	b, err := os.ReadFile("../../docs/responses.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(b), -1)
+	if len(blocks) != 3 {
+		t.Errorf("got %d configs, want 3: answers, pages, and compression", len(blocks))
+	}
+	const rest = "public_url: https://apps.example.com\nidentity: [{ local: { users_file: users.yaml } }]\n"
+	for _, block := range blocks {
+		cfg, err := config.Parse("responses.md", []byte(rest+block[1]), func(string) (string, bool) { return "", false })
+		if err == nil {
+			err = check(cfg)
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+	}
+	page := regexp.MustCompile("(?s)```html\n(.*?)```").FindStringSubmatch(string(b))
+	if page == nil {
+		t.Fatal("there is no template")
+	}
+	dir := folder(t, map[string]string{"error.html": page[1]})
+	if _, err := web.LoadErrorPages(dir); err != nil {
+		t.Error(err)
+	}
+	for field := range reflect.TypeFor[web.ErrorView]().Fields() {
+		if !strings.Contains(string(b), "`."+field.Name+"`") {
+			t.Errorf("the guide does not name .%s", field.Name)
 		}
 	}
 }

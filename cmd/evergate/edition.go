@@ -34,6 +34,7 @@ type edition struct {
 	people    *local.Method // the same
 	providers []*provider
 	settings  session.Settings
+	pages     *web.ErrorPages // nil where the operator has none of their own
 	gate      *proxy.Gate
 	handler   http.Handler
 	checks    map[string]admin.Check
@@ -97,6 +98,9 @@ func (g *gateway) prepare(cfg *config.Config) (_ *edition, err error) {
 	if e.router, e.ways, err = buildRouter(cfg, g.log, before.ways); err != nil {
 		return nil, err
 	}
+	if e.pages, err = buildErrorPages(cfg, false); err != nil {
+		return nil, err
+	}
 	for _, w := range e.ways {
 		if w.part == nil {
 			w.part = &part{close: func() error { w.Upstream.Close(); return nil }}
@@ -150,6 +154,9 @@ func (g *gateway) wire(e *edition) error {
 	cfg := e.cfg
 	extra := e.issuer.Handlers()
 	clientKeys(e.providers, extra)
+	if style := e.pages.Stylesheet(); style != nil {
+		extra[web.StylesheetPath] = style
+	}
 	pageConfig := auth.HandlerConfig{
 		Sessions: g.sessions, Providers: signInAt(e.providers), Once: g.sessions.Once, Sealer: g.ring, Forms: g.forms, PublicURL: cfg.PublicURL,
 		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Extra: extra,
@@ -171,7 +178,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
-		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout,
+		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, ErrorPages: e.pages,
 	})
 	return nil
 }

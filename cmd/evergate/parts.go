@@ -129,6 +129,15 @@ func buildRouter(cfg *config.Config, log *slog.Logger, before waysOut) (*proxy.R
 	var faults config.Faults
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
+		if r.Upstream == nil {
+			route, fault := buildAnswer(r, log)
+			if fault != nil {
+				faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].%s", i, fault.key), fault.err.Error()))
+				continue
+			}
+			routes = append(routes, route)
+			continue
+		}
 		way, err := ways.of(r, log, before)
 		if err != nil {
 			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].upstream", i), err.Error()))
@@ -173,6 +182,7 @@ func buildRoute(r *config.Route, way *proxy.Upstream) *proxy.Route {
 		Policy: auth.Policy{Public: r.Public, Rules: rules(r.Allow), Providers: r.Providers},
 		Token:  wanted(&r.Token), Bearer: r.Bearer,
 		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, LogoutPaths: r.LogoutPaths, Upstream: way,
+		ReplaceErrors: r.ReplaceErrors, Compress: r.Compress,
 		Rewrite:        proxy.Rewrite{StripPrefix: r.StripPrefix, AddPrefix: r.AddPrefix},
 		RequestHeaders: proxy.Headers(r.RequestHeaders), AnswerHeaders: proxy.Headers(r.ResponseHeaders),
 	}

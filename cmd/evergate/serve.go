@@ -91,7 +91,7 @@ func upstreams(cfg *config.Config) string {
 	var all []string
 	seen := map[string]bool{}
 	for _, r := range cfg.Routes {
-		if u := r.Upstream.String(); !seen[u] {
+		if u := r.String(); !seen[u] {
 			seen[u] = true
 			all = append(all, u)
 		}

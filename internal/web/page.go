@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -94,13 +95,18 @@ func (p *Pages) Write(w http.ResponseWriter, r *http.Request, status int, page P
 			delete(h, name)
 		}
 	}
+	writeHTML(w, r, status, body.Bytes())
+	return nil
+}
+
+func writeHTML(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body.Bytes())
+		_, _ = w.Write(body)
 	}
-	return nil
 }
 
 var errorPage = mustErrorPage()
@@ -128,10 +134,21 @@ type errorView struct {
 	Code int
 }
 
+// writePage answers with a page: the operator's, or the gateway's own where there
+// is none or it cannot be made.
 func writePage(w http.ResponseWriter, r *http.Request, e *Error, note *Note) {
+	if t := note.pages.of(e.status()); t != nil {
+		body, err := note.pages.render(t, e, note.ID, r.Host)
+		if err == nil {
+			SecurityHeaders(w.Header())
+			writeHTML(w, r, e.status(), body)
+			return
+		}
+		note.Err = errors.Join(note.Err, fmt.Errorf("the template of this page: %w", err))
+	}
 	err := errorPage.Write(w, r, e.status(), Page{Title: e.title(), Data: errorView{e, e.status()}})
 	if err != nil {
-		note.Err = err
+		note.Err = errors.Join(note.Err, err)
 		http.Error(w, e.title(), e.status())
 	}
 }
@@ -147,14 +164,16 @@ var (
 func stylesheet() string { return "/.evergate/style.css?v=" + styleHash }
 
 // Assets serves the stylesheet of the pages, under the path that the frame names.
-func Assets() http.Handler {
+func Assets() http.Handler { return serveStyle(styleText, styleHash) }
+
+func serveStyle(text []byte, hash string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", "text/css; charset=utf-8")
 		h.Set("Cache-Control", "public, max-age=86400")
-		h.Set("ETag", `"`+styleHash+`"`)
+		h.Set("ETag", `"`+hash+`"`)
 		h.Set("X-Content-Type-Options", "nosniff")
-		http.ServeContent(w, r, "style.css", time.Time{}, bytes.NewReader(styleText))
+		http.ServeContent(w, r, "style.css", time.Time{}, bytes.NewReader(text))
 	})
 }
 

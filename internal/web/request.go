@@ -42,6 +42,8 @@ type Note struct {
 	// Err is why an answer is an error.
 	Err error
 
+	// pages are the operator's own, or nil.
+	pages *ErrorPages
 	// body is the body of an HTTP/1 request that has one.
 	body *incoming
 	// overLimit is the limit that the body of the request turned out to be over,

@@ -33,6 +33,8 @@ type Options struct {
 	// RequestTimeout bounds how long the body of a request may take to arrive, for
 	// whoever takes it over; zero does not.
 	RequestTimeout time.Duration
+	// ErrorPages are the operator's own pages for errors; nil means none.
+	ErrorPages *ErrorPages
 	// Now is the clock of durations; nil means time.Now.
 	Now func() time.Time
 }
@@ -60,7 +62,7 @@ type server struct {
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{
-		start: s.Now(), note: &Note{ID: newID()}, ctx: r.Context(),
+		start: s.Now(), note: &Note{ID: newID(), pages: s.ErrorPages}, ctx: r.Context(),
 		method: clip(r.Method, 32), host: clip(r.Host, 255), path: clip(r.URL.EscapedPath(), 1024),
 	}
 	x.note.Client, x.note.Scheme = origin(r, s.TrustedProxies, s.Forwarded)

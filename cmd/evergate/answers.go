@@ -1,0 +1,46 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+
+	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/proxy"
+)
+
+// keyFault is an error, and the key of a route that it is about.
+type keyFault struct {
+	key string
+	err error
+}
+
+// buildAnswer makes a route that answers by itself. A nil log is for checking
+// alone: the files that it names need not be there.
+func buildAnswer(r *config.Route, log *slog.Logger) (*proxy.Route, *keyFault) {
+	out := buildRoute(r, nil)
+	switch {
+	case r.Redirect != nil:
+		out.Answer = &proxy.Redirect{To: r.Redirect.To, Status: r.Redirect.Status, KeepQuery: r.Redirect.KeepQuery}
+	case r.Respond != nil:
+		out.Answer = &proxy.Respond{Status: r.Respond.Status, Body: r.Respond.Body, BodyFile: r.Respond.BodyFile, ContentType: r.Respond.ContentType}
+		if file := r.Respond.BodyFile; file != "" && log != nil {
+			info, err := os.Stat(file)
+			if err == nil && (!info.Mode().IsRegular() || info.Size() > proxy.MaxRespond) {
+				err = errors.New("want a file of 1 MiB at most; larger ones are for static")
+			}
+			if err != nil {
+				return nil, &keyFault{"respond.body_file", err}
+			}
+		}
+	case r.Static != nil:
+		static := &proxy.Static{Dir: r.Static.Dir, Index: r.Static.Index, Fallback: r.Static.Fallback}
+		out.Answer = static
+		if log != nil {
+			if err := static.Ready(); err != nil {
+				return nil, &keyFault{"static", err}
+			}
+		}
+	}
+	return out, nil
+}
