@@ -192,7 +192,7 @@ func TestSessionAwareGuide(t *testing.T) {
 		}
 	}
 	for _, attribute := range regexp.MustCompile(`data-([a-z]+)`).FindAllStringSubmatch(text, -1) {
-		if !regexp.MustCompile(`opts\.`+attribute[1]+`|"`+attribute[1]+`" in opts`).Match(script) {
+		if !regexp.MustCompile(`opts\.` + attribute[1] + `|"` + attribute[1] + `" in opts`).Match(script) {
 			t.Errorf("the script knows no data-%s", attribute[1])
 		}
 	}
