@@ -151,6 +151,32 @@ type session struct {
 	active    int
 	replaced  int   // how often the access token was replaced
 	noToken   error // what Token answers, if not nil
+	kept      map[string]keptThing
+}
+
+// keptThing is what a session keeps under one name.
+type keptThing struct {
+	value   []byte
+	version uint64
+}
+
+func (s *session) Kept(_ context.Context, name string) ([]byte, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept[name].value, s.kept[name].version, nil
+}
+
+func (s *session) Keep(_ context.Context, name string, value []byte, version uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept[name].version != version {
+		return auth.ErrChanged
+	}
+	if s.kept == nil {
+		s.kept = map[string]keptThing{}
+	}
+	s.kept[name] = keptThing{value, version + 1}
+	return nil
 }
 
 func newSession() *session {
