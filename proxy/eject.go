@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 const ejectFor = 30 * time.Second
@@ -46,7 +48,10 @@ func (u *Upstream) States() []TargetState {
 // judge notes what became of a request at t. What the client did, or the end of
 // its session, is not the target's failure.
 func (u *Upstream) judge(ctx context.Context, t *target, c *carriage, res *http.Response, err error) {
+	_, ours := errors.AsType[*web.Error](err) // what the gateway itself has to say
 	switch {
+	case ours:
+		return
 	case err != nil:
 		if ctx.Err() != nil || c.bodyErr.Load() != nil || !isTargets(err) {
 			return

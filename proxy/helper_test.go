@@ -152,6 +152,8 @@ type session struct {
 	replaced  int   // how often the access token was replaced
 	noToken   error // what Token answers, if not nil
 	kept      map[string]keptThing
+	keepErr   error // what Kept and Keep answer, if not nil
+	id        string
 }
 
 // keptThing is what a session keeps under one name.
@@ -163,12 +165,15 @@ type keptThing struct {
 func (s *session) Kept(_ context.Context, name string) ([]byte, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.kept[name].value, s.kept[name].version, nil
+	return s.kept[name].value, s.kept[name].version, s.keepErr
 }
 
 func (s *session) Keep(_ context.Context, name string, value []byte, version uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.keepErr != nil {
+		return s.keepErr
+	}
 	if s.kept[name].version != version {
 		return auth.ErrChanged
 	}
@@ -185,7 +190,13 @@ func newSession() *session {
 	return s
 }
 
-func (s *session) ID() string        { return "s-1" }
+func (s *session) ID() string {
+	if s.id != "" {
+		return s.id
+	}
+	return "s-1"
+}
+
 func (s *session) Times() auth.Times { return auth.Times{} }
 
 func (s *session) Deliver(_ context.Context, h http.Header) {

@@ -52,6 +52,11 @@ type Route struct {
 	RequestHeaders Headers
 	// AnswerHeaders are set on what comes back.
 	AnswerHeaders Headers
+	// Basic, APIKey and Form sign people in at an app that has users of its own. One of
+	// them at most is set.
+	Basic  *Basic
+	APIKey *APIKey
+	Form   *Form
 	// Upstream is the way out.
 	Upstream *Upstream
 
@@ -61,6 +66,8 @@ type Route struct {
 
 	up, down headerLines
 	dropped  map[string]bool // folded names that clients must not send, beside the gateway's
+
+	credential string // the header that Basic or APIKey go in, canonical
 }
 
 // String returns the name of the route.
@@ -92,6 +99,7 @@ func (r *Route) prepare(i int) (faults []error) {
 			fault("pass_headers", "%s is let through and set or removed by request_headers; keep one of the two", name)
 		}
 	}
+	r.prepareSignIn(fault)
 	r.allow = nil
 	for j, o := range r.Origins {
 		origin, ok := cleanOrigin(o)
