@@ -83,6 +83,11 @@ func (c *Config) resolve(dir string) {
 			in(&r.Upstream.TLS.CertFile)
 			in(&r.Upstream.TLS.KeyFile)
 		}
+		if r.UpstreamAuth != nil {
+			for _, file := range r.UpstreamAuth.files() {
+				in(file.name)
+			}
+		}
 	}
 	for i := range c.Identity {
 		if c.Identity[i].Local != nil {

@@ -29,6 +29,9 @@ func (c *Config) Warnings() []*Fault {
 		if r.Upstream != nil {
 			c.warnUpstream(r.Upstream, fmt.Sprintf("routes[%d].upstream", i), warn)
 		}
+		if r.UpstreamAuth != nil {
+			c.warnUpstreamAuth(&r, fmt.Sprintf("routes[%d].upstream_auth", i), warn)
+		}
 	}
 	files := map[string]string{"tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile}
 	if c.TLS.ACME != nil {

@@ -43,8 +43,7 @@ type Form struct {
 	// Statuses mean that the app wants a sign-in. Nil is 401.
 	Statuses []int
 	// InPage says that the app shows the form in place of any page, with status 200: the
-	// beginning of each page is looked at, and the app is asked for pages that are not
-	// compressed. Otherwise the app is known to want a sign-in where it sends people to
+	// beginning of each page is looked at, and the app is asked not to compress them. Otherwise the app is known to want a sign-in where it sends people to
 	// Login, and where Login is what they ask for.
 	InPage bool
 	// BrowserCookies are cookies of the app that its scripts need. They are the
@@ -208,10 +207,17 @@ func (v *visit) send(req *http.Request, held *jar) (*http.Response, error) {
 	if cookies := held.header(v.path, time.Now(), req.Header["Cookie"]); cookies != nil {
 		out.Header["Cookie"] = cookies
 	}
-	if v.f.InPage {
-		out.Header["Accept-Encoding"] = []string{"identity"}
-	}
+	out.Header["Accept-Encoding"] = v.encoding(req.Header)
 	return v.t.send(&out, v.c)
+}
+
+// encoding is what the app is asked for. Some apps know a browser again by it, so the
+// gateway asks for its own pages in the same way, and has to read what comes.
+func (v *visit) encoding(h http.Header) []string {
+	if !v.f.InPage && hasToken(h, "Accept-Encoding", "gzip") {
+		return []string{"gzip"}
+	}
+	return []string{"identity"}
 }
 
 // asks reports whether an answer is the app's login page, or leads there.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -84,7 +85,7 @@ func (v *visit) lead(ctx context.Context, req *http.Request, key, over string) (
 	if reason, ok := errors.AsType[*formError](err); ok {
 		wait := v.f.failed(account, time.Now())
 		v.c.log.Warn("signing in at the app failed", "event", "upstream.sign_in_failed", "request_id", v.c.note.ID, "route", v.c.route.label,
-			"upstream", v.t.name, "err", reason, "again_in", wait)
+			"upstream", v.t.name, "err", reason, "again_in", wait.String())
 		return jar{}, nil, refusedForm(reason, wait)
 	}
 	if err != nil {
@@ -222,7 +223,7 @@ func (v *visit) judge(w *walk, at *stop) error {
 // bare are the headers of the gateway's own requests to the app: what tells of the
 // browser and of the person, for many apps tie a session to these.
 func (v *visit) bare(h http.Header) http.Header {
-	bare := http.Header{"Accept": {"text/html,application/xhtml+xml,*/*;q=0.8"}, "Accept-Encoding": {"identity"}}
+	bare := http.Header{"Accept": {"text/html,application/xhtml+xml,*/*;q=0.8"}, "Accept-Encoding": v.encoding(h)}
 	keep := func(name string) bool {
 		switch name {
 		case "User-Agent", "Accept-Language", "Accept-Charset", "X-Request-Id", "Authorization":
@@ -322,7 +323,7 @@ func (w *walk) ask(method string, u *url.URL, body []byte, contentType string, f
 	}
 	defer res.Body.Close()
 	at := &stop{url: u, status: res.StatusCode}
-	if at.body, err = io.ReadAll(io.LimitReader(res.Body, maxPage)); err != nil {
+	if at.body, err = readPage(res); err != nil {
 		return nil, err
 	}
 	if isRedirect(res.StatusCode) {
@@ -338,6 +339,19 @@ func (w *walk) ask(method string, u *url.URL, body []byte, contentType string, f
 	}
 	w.jar, _ = w.jar.with(lines, v.reader(path))
 	return at, nil
+}
+
+// readPage reads the body of a page, or its beginning where that is long.
+func readPage(res *http.Response) ([]byte, error) {
+	var body io.Reader = res.Body
+	if strings.EqualFold(res.Header.Get("Content-Encoding"), "gzip") {
+		unzipped, err := gzip.NewReader(body)
+		if err != nil {
+			return nil, &formError{"the page cannot be decompressed: " + err.Error()}
+		}
+		body = unzipped
+	}
+	return io.ReadAll(io.LimitReader(body, maxPage))
 }
 
 // origin is where the app takes its pages to be.

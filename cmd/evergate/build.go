@@ -127,7 +127,11 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		g.close = append(g.close, providers[i].Close)
 		methods[o.Name] = providers[i]
 	}
-	signedIn, err = buildSessions(cfg, session.Config{Ring: ring, Methods: methods, Minter: issuer, Cookie: cookie, Insecure: !secure, Log: log, Now: in.Now}, store)
+	sessionConfig := session.Config{Ring: ring, Methods: methods, Minter: issuer, Cookie: cookie, Insecure: !secure, Log: log, Now: in.Now}
+	if router.HasForms() {
+		sessionConfig.Ended = func(ctx context.Context, kept map[string][]byte) { router.SessionEnded(ctx, log, kept) }
+	}
+	signedIn, err = buildSessions(cfg, sessionConfig, store)
 	if err != nil {
 		return nil, err
 	}

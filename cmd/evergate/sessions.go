@@ -31,7 +31,7 @@ func buildSessions(cfg *config.Config, c session.Config, store session.Store) (s
 	}
 	return session.NewStateless(session.StatelessConfig{
 		Ring: c.Ring, Methods: c.Methods, Minter: c.Minter, Cookie: c.Cookie, Insecure: c.Insecure, NeedIDToken: needIDToken(cfg),
-		IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime, Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Log: c.Log, Now: c.Now,
+		IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime, Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Ended: c.Ended, Log: c.Log, Now: c.Now,
 	})
 }
 
