@@ -7,7 +7,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # sign-in of its own, and the checker of the unit in deploy/. Node.js runs a
 # provider that nobody here wrote; one from elsewhere will do too. Redis keeps
 # sessions, HAProxy spreads requests over several gateways, nginx is an app behind them.
-PACKAGES := chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light openssl $(shell command -v npm >/dev/null || echo nodejs npm)
+# DokuWiki, Nagios and Jupyter Notebook are applications with sign-ins of their own.
+LEGACY := apache2 libapache2-mod-php dokuwiki nagios4-core nagios4-cgi python3-notebook
+PACKAGES := $(LEGACY) chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light openssl $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
 
 .PHONY: test check unit simulate soak e2e deps build fuzz bench-million
