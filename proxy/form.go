@@ -375,10 +375,10 @@ func notKept(err error) *web.Error {
 
 // reader reads the cookies of an answer to a request for path.
 func (v *visit) reader(path string) *setting {
-	return &setting{now: time.Now(), path: path, real: v.known, own: v.ownDomain, full: func(name string, most any) {
+	return &setting{now: time.Now(), path: path, real: v.known, own: v.ownDomain, full: func(name string) {
 		if !v.f.told.Swap(true) {
 			v.c.log.Warn("the app sets more cookies than are kept; this is said once", "request_id", v.c.note.ID, "route", v.c.route.label,
-				"cookie", name, "most", most)
+				"cookie", name)
 		}
 	}}
 }

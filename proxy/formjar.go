@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/inject"
 )
 
@@ -39,7 +40,16 @@ type jarCookie struct {
 const (
 	maxCookies = 50      // in a jar
 	maxCookie  = 4 << 10 // name and value of one, in bytes, as browsers have it (RFC 6265bis section 5.6)
+	maxJar     = auth.MaxKept * 3 / 4
 )
+
+// size is how much of maxJar the jar takes.
+func (j *jar) size() (n int) {
+	for _, c := range j.Cookies {
+		n += len(c.Name) + len(c.Value) + len(c.Path) + 64
+	}
+	return n
+}
 
 func openJar(b []byte) (j jar) {
 	if len(b) > 0 && json.Unmarshal(b, &j) != nil {
@@ -89,10 +99,10 @@ func pathMatches(path, cookie string) bool {
 // setting is what Set-Cookie lines are read by.
 type setting struct {
 	now  time.Time
-	path string                     // of the request that they answer
-	own  func(domain string) bool   // whether a Domain is the app's
-	real func(path string) string   // a path as the app writes it, as it knows it
-	full func(name string, why any) // is told of what there is no room for
+	path string                   // of the request that they answer
+	own  func(domain string) bool // whether a Domain is the app's
+	real func(path string) string // a path as the app writes it, as it knows it
+	full func(name string)        // is told of what there is no room for
 }
 
 // with returns the jar after an answer, and whether that made a difference worth
@@ -119,9 +129,13 @@ func (j *jar) with(lines []string, s *setting) (next jar, changed bool) {
 			}
 			next.Cookies[i], changed = c, true
 		case len(next.Cookies) >= maxCookies:
-			s.full(c.Name, maxCookies)
+			s.full(c.Name)
 		default:
 			next.Cookies, changed = append(next.Cookies, c), true
+		}
+		if next.size() > maxJar {
+			s.full(c.Name)
+			next.Cookies = slices.DeleteFunc(next.Cookies, func(o jarCookie) bool { return o.Name == c.Name && o.Path == c.Path })
 		}
 	}
 	return next, changed

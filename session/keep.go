@@ -94,8 +94,9 @@ func (s *live) Kept(ctx context.Context, name string) ([]byte, uint64, error) {
 	}
 	if !ok || known.version != rec.Version || known.mark != markOf(rec.Data) {
 		thing, err := openKept(dk, place, rec)
-		if err != nil {
-			return nil, 0, &auth.Unavailable{What: "the session store", Err: fmt.Errorf("what the session keeps: %w", err)}
+		if err != nil { // damaged, or an old one that was put back: worth nothing, and written over
+			s.m.cfg.Log.WarnContext(ctx, "what a session keeps does not open and is left alone", "session", s.ID(), "err", err)
+			return nil, rec.Version, nil
 		}
 		known = keptValue{thing.Value, rec.Version, markOf(rec.Data)}
 		s.e.remember(name, known)
