@@ -64,6 +64,8 @@ fuzz:
 	$(GO) test -run xxx -fuzz FuzzClean -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzPrefix -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzMapBack -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
+	$(GO) test -run xxx -fuzz FuzzFindForm -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
+	$(GO) test -run xxx -fuzz FuzzJar -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzReturnTo -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth
 	$(GO) test -run xxx -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config
 	$(GO) test -run xxx -fuzz FuzzTokenAnswer -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
