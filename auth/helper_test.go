@@ -138,6 +138,8 @@ func (l *live) Token(context.Context, auth.Wanted) (auth.Token, error) { return 
 func (l *live) Replace(_ context.Context, _ auth.Wanted, t auth.Token) (auth.Token, error) {
 	return t, nil
 }
+func (l *live) Kept(context.Context, string) ([]byte, uint64, error) { return nil, 0, nil }
+func (l *live) Keep(context.Context, string, []byte, uint64) error   { return auth.ErrChanged }
 func (l *live) Times() auth.Times {
 	return auth.Times{Ends: noon.Add(48 * time.Hour), IdleEnds: noon.Add(time.Hour), Renews: noon.Add(-time.Second)}
 }
