@@ -162,8 +162,8 @@ func (f *Form) roundTrip(req *http.Request, c *carriage, t *target) (*http.Respo
 	if leaving {
 		v.forget(req.Context(), held)
 	}
-	for _, line := range lines {
-		res.Header["Set-Cookie"] = append(res.Header["Set-Cookie"], line)
+	if len(lines) > 0 {
+		res.Header["Set-Cookie"] = append(res.Header["Set-Cookie"], lines...)
 	}
 	return res, nil
 }

@@ -161,12 +161,6 @@ func (a *oldApp) restart() {
 	clear(a.sessions)
 }
 
-func (a *oldApp) set(password string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.password = password
-}
-
 // counts are how often the form was sent, and who signed out.
 func (a *oldApp) counts() (posts int, gone []string) {
 	a.mu.Lock()
@@ -526,4 +520,52 @@ func TestFormWhoseClientHangsUp(t *testing.T) {
 	close(hold)
 	all.Wait()
 	b.wantPosts(1)
+}
+
+// TestFormLateAnswers say nothing about a later sign-in: an app takes back the cookie of
+// the session that it has ended.
+func TestFormLateAnswers(t *testing.T) {
+	app := newOldApp(t, nil)
+	hold, held := make(chan struct{}), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(held)
+			<-hold
+			w.Header().Set("Set-Cookie", "APPSESSID=; Path=/; Max-Age=0")
+			return
+		}
+		app.Config.Handler.ServeHTTP(w, r)
+	}))
+	defer slow.Close()
+	b := newFormBed(t, app, &proxy.Route{Form: oldForm(), Upstream: newWay(t, proxy.UpstreamOptions{Target: slow.URL})})
+	b.want("GET", "/page", "alice", "", "GET /page for alice")
+	var late sync.WaitGroup
+	late.Go(func() { b.want("GET", "/slow", "alice", "", "") })
+	<-held
+	app.restart()
+	b.want("GET", "/page", "alice", "", "GET /page for alice")
+	close(hold)
+	late.Wait()
+	b.want("GET", "/page", "alice", "", "GET /page for alice")
+	b.wantPosts(2)
+}
+
+// TestFormAtSeveralTargets: each has users and sessions of its own, and no cookie of one
+// is shown to another.
+func TestFormAtSeveralTargets(t *testing.T) {
+	first, second := newOldApp(t, nil), newOldApp(t, nil)
+	b := newFormBed(t, first, &proxy.Route{Form: oldForm(), Upstream: newWay(t, proxy.UpstreamOptions{Target: first.URL,
+		Targets: []proxy.TargetOptions{{URL: second.URL}}, Balance: proxy.RoundRobin})})
+	for range 6 {
+		b.want("GET", "/page", "alice", "", "GET /page for alice")
+	}
+	b.wantPosts(1)
+	if posts, _ := second.counts(); posts != 1 {
+		t.Errorf("the second target's form was sent %d times, want once", posts)
+	}
+	for _, r := range second.seen {
+		if _, user, _ := second.session(r); user != "alice" {
+			t.Errorf("the second target was sent %q", r.Header["Cookie"])
+		}
+	}
 }
