@@ -7,7 +7,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # sign-in of its own, and the checker of the unit in deploy/. Node.js runs a
 # provider that nobody here wrote; one from elsewhere will do too. Redis keeps
 # sessions, HAProxy spreads requests over several gateways, nginx is an app behind them.
-PACKAGES := chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl $(shell command -v npm >/dev/null || echo nodejs npm)
+# DokuWiki, Nagios and Jupyter Notebook are applications with sign-ins of their own.
+LEGACY := apache2 libapache2-mod-php dokuwiki nagios4-core nagios4-cgi python3-notebook
+PACKAGES := $(LEGACY) chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
 
 .PHONY: test check unit simulate soak e2e deps build fuzz bench-million
@@ -63,6 +65,8 @@ fuzz:
 	$(GO) test -run xxx -fuzz FuzzPrefix -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzMapBack -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzRedirect -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
+	$(GO) test -run xxx -fuzz FuzzFindForm -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
+	$(GO) test -run xxx -fuzz FuzzJar -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzReturnTo -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth
 	$(GO) test -run xxx -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config
 	$(GO) test -run xxx -fuzz FuzzTokenAnswer -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc

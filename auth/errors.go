@@ -9,6 +9,10 @@ import (
 // ErrAnonymous reports that a request has no live session. See [Absent].
 var ErrAnonymous = errors.New("nobody is signed in")
 
+// ErrChanged reports that somebody else has changed a thing meanwhile. Read it
+// again.
+var ErrChanged = errors.New("it was changed by somebody else meanwhile")
+
 // Why a request has no live session.
 const (
 	NoCookie  = "no-cookie" // the browser brought none

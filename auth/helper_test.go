@@ -144,6 +144,9 @@ func (l *live) Replace(_ context.Context, _ auth.Wanted, t auth.Token) (auth.Tok
 }
 func (l *live) Unconfirmed() bool { return false }
 
+func (l *live) Kept(context.Context, string) ([]byte, uint64, error) { return nil, 0, nil }
+func (l *live) Keep(context.Context, string, []byte, uint64) error   { return auth.ErrChanged }
+
 func (l *live) Times() auth.Times {
 	return auth.Times{Ends: noon.Add(48 * time.Hour), IdleEnds: noon.Add(time.Hour), Renews: noon.Add(-time.Second)}
 }

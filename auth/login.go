@@ -83,7 +83,19 @@ type Session interface {
 	// already, and returns the token of then. It returns refused itself where
 	// nothing better is to be had.
 	Replace(ctx context.Context, want Wanted, refused Token) (Token, error)
+	// Kept returns what Keep kept under name and its version, or nothing and version
+	// 0. The caller does not edit the bytes. The error is a *Unavailable, or a *Absent
+	// if the session ended.
+	Kept(ctx context.Context, name string) (value []byte, version uint64, err error)
+	// Keep keeps up to MaxKept bytes with the session, for as long as that lives and
+	// no longer: sealed, so that nobody reads it who has not the session's cookie. It
+	// raises the version by one, where that is still the one given; otherwise it
+	// changes nothing and returns ErrChanged. Other errors are those of Kept.
+	Keep(ctx context.Context, name string, value []byte, version uint64) error
 }
+
+// MaxKept is how much a session keeps under one name, in bytes.
+const MaxKept = 16 << 10
 
 // TokenKind is what a route wants behind "Bearer ".
 type TokenKind int

@@ -139,6 +139,8 @@ type Route struct {
 	Compress []string `yaml:"compress"`
 	// Token is what goes up behind Bearer.
 	Token Token `yaml:"token"`
+	// UpstreamAuth signs people in at an app that has users of its own; nil does not.
+	UpstreamAuth *UpstreamAuth `yaml:"upstream_auth"`
 	// Bearer takes a client's own token in place of a session.
 	Bearer bool `yaml:"bearer"`
 	// CORSPreflight "pass" sends preflights up without sign-in and identity.

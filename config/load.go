@@ -110,6 +110,11 @@ func (c *Config) eachFile(in func(*string)) {
 			in(&r.Upstream.TLS.CertFile)
 			in(&r.Upstream.TLS.KeyFile)
 		}
+		if r.UpstreamAuth != nil {
+			for _, file := range r.UpstreamAuth.files() {
+				in(file.name)
+			}
+		}
 	}
 	c.resolveAnswers(in)
 	for i := range c.Identity {

@@ -27,6 +27,9 @@ func (c *Config) checkRoute(r *Route, path string) {
 	}
 	c.checkMatch(&r.Match, path+".match")
 	c.checkRewriting(r, path)
+	if r.UpstreamAuth != nil {
+		c.checkUpstreamAuth(r, path)
+	}
 	c.checkRules(r.Allow, path+".allow")
 	if r.CORSPreflight != "" {
 		oneOf(c, path+".cors_preflight", r.CORSPreflight, "pass")

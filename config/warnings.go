@@ -30,6 +30,9 @@ func (c *Config) Warnings() []*Fault {
 			c.warnUpstream(r.Upstream, fmt.Sprintf("routes[%d].upstream", i), warn)
 		}
 		c.warnAnswer(&c.Routes[i], fmt.Sprintf("routes[%d]", i), warn)
+		if r.UpstreamAuth != nil {
+			c.warnUpstreamAuth(&r, fmt.Sprintf("routes[%d].upstream_auth", i), warn)
+		}
 	}
 	files := map[string]string{"pages.templates": c.Pages.Templates, "tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile}
 	if c.TLS.ACME != nil {

@@ -29,7 +29,20 @@ type process struct {
 // alone; what it wrote is shown if the test failed.
 func start(t *testing.T, dir, program string, args ...string) *process {
 	t.Helper()
+	return startIn(t, nil, dir, program, args...)
+}
+
+// startApart is start for a program that signals its whole process group: it gets one
+// of its own.
+func startApart(t *testing.T, dir, program string, args ...string) *process {
+	t.Helper()
+	return startIn(t, &syscall.SysProcAttr{Setpgid: true}, dir, program, args...)
+}
+
+func startIn(t *testing.T, group *syscall.SysProcAttr, dir, program string, args ...string) *process {
+	t.Helper()
 	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	p.cmd.SysProcAttr = group
 	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	// Whatever a program would leave behind, it would leave in dir.

@@ -22,6 +22,7 @@ type carriage struct {
 	route     *Route
 	login     *auth.Login // nil: without identity
 	token     auth.Token  // what goes up behind Bearer
+	secret    string      // what goes up in the header of the route's credential, or ""
 	target    Target      // as the browser has it
 	up        Target      // as the upstream gets it
 	host      string      // Host for the upstream, of the canonical name
@@ -139,6 +140,12 @@ func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 		}
 	}
 	c.route.up.apply(h, c)
+	if c.route.credential != "" {
+		delete(h, c.route.credential)
+		if c.secret != "" {
+			h[c.route.credential] = []string{c.secret}
+		}
+	}
 	if out.Body != nil && out.Body != http.NoBody {
 		out.Body = &upload{ReadCloser: out.Body, c: c, out: out}
 		c.announceTrailers(out)
@@ -225,6 +232,9 @@ func (c *carriage) modify(res *http.Response) error {
 				"That signs in a connection rather than a person and cannot pass a gateway; it has to be switched off in the app.",
 				errors.New("upstream answered 401 with NTLM or Negotiate alone"))
 		}
+	}
+	if c.route.signsIn() && res.StatusCode == http.StatusUnauthorized && len(h["Www-Authenticate"]) > 0 {
+		return refusedCredentials()
 	}
 	if c.replaces(res) {
 		return c.replacement(res)

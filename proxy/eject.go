@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 const ejectFor = 30 * time.Second
@@ -42,7 +44,10 @@ func (u *Upstream) States() []TargetState {
 // judge notes what became of a request at t. What the client did, or the end of
 // its session, is not the target's failure.
 func (u *Upstream) judge(ctx context.Context, t *target, c *carriage, try *attempt, res *http.Response, err error) {
+	_, ours := errors.AsType[*web.Error](err) // what the gateway itself has to say
 	switch {
+	case ours:
+		return
 	case err != nil:
 		if ctx.Err() != nil || c.bodyErr.Load() != nil || !try.isTargets() {
 			return

@@ -138,6 +138,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 			return err
 		}
 	}
+	var bad *web.Error
 	token, err := g.token(r.Context(), d.Route, d.Login)
 	if err != nil && !d.Route.Policy.Public { // public routes never fail because of a session
 		addCookies(w.Header(), deliver(r.Context(), d.Login))
@@ -153,6 +154,10 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	}
 	if c.own == nil {
 		c.own = func(string) bool { return false }
+	}
+	if c.secret, bad = c.credentialOf(); bad != nil {
+		addCookies(w.Header(), deliver(r.Context(), d.Login))
+		return bad
 	}
 	if g.signsOut(r, d) {
 		c.signOut = g.SignOut

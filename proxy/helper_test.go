@@ -154,6 +154,37 @@ type session struct {
 	active    int
 	replaced  int   // how often the access token was replaced
 	noToken   error // what Token answers, if not nil
+	kept      map[string]keptThing
+	keepErr   error // what Kept and Keep answer, if not nil
+	id        string
+}
+
+// keptThing is what a session keeps under one name.
+type keptThing struct {
+	value   []byte
+	version uint64
+}
+
+func (s *session) Kept(_ context.Context, name string) ([]byte, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept[name].value, s.kept[name].version, s.keepErr
+}
+
+func (s *session) Keep(_ context.Context, name string, value []byte, version uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keepErr != nil {
+		return s.keepErr
+	}
+	if s.kept[name].version != version {
+		return auth.ErrChanged
+	}
+	if s.kept == nil {
+		s.kept = map[string]keptThing{}
+	}
+	s.kept[name] = keptThing{value, version + 1}
+	return nil
 }
 
 func newSession() *session {
@@ -162,7 +193,13 @@ func newSession() *session {
 	return s
 }
 
-func (s *session) ID() string        { return "s-1" }
+func (s *session) ID() string {
+	if s.id != "" {
+		return s.id
+	}
+	return "s-1"
+}
+
 func (s *session) Unconfirmed() bool { return s.unconfirmed }
 
 func (s *session) Times() auth.Times { return auth.Times{} }

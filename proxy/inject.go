@@ -102,6 +102,9 @@ func isHeaderName(name string) bool {
 func setDropped(routes []*Route) {
 	everywhere := map[string]bool{}
 	for _, r := range routes {
+		if r.credential != "" {
+			everywhere[inject.Fold(r.credential)] = true
+		}
 		for _, l := range r.up.lines {
 			if !inject.IsBrowsers(l.name) { // those are others' to have
 				everywhere[inject.Fold(l.name)] = true
@@ -165,7 +168,7 @@ func isJoined(p inject.Part, c *carriage) bool {
 	if p.Kind != inject.Claim {
 		return p.Kind == inject.Groups
 	}
-	_, list := auth.Claim(c.login.Identity.Claims, p.Text).([]any)
+	_, list := claimOf(&c.login.Identity, p.Text).([]any)
 	return list
 }
 
@@ -195,7 +198,32 @@ func partValue(p inject.Part, c *carriage) (value string, ok bool) {
 		}
 		return c.login.Session.ID(), true
 	}
-	return claimValue(auth.Claim(id.Claims, p.Text))
+	return claimValue(claimOf(id, p.Text))
+}
+
+// claimOf is a claim of the provider. Users kept here have no provider; the usual names
+// mean what is known of them all the same.
+func claimOf(id *auth.Identity, path string) any {
+	if id.Claims != nil {
+		return auth.Claim(id.Claims, path)
+	}
+	switch path {
+	case "sub":
+		return id.Subject
+	case "preferred_username":
+		return id.PreferredUsername
+	case "name":
+		return id.Name
+	case "email":
+		return id.Email
+	case "groups":
+		groups := make([]any, len(id.Groups))
+		for i, g := range id.Groups {
+			groups[i] = g
+		}
+		return groups
+	}
+	return nil
 }
 
 // claimValue writes a claim as a header has it: a text, a number, a truth, or a

@@ -24,10 +24,7 @@ func (c *carriage) mapBack(h http.Header) {
 	if !c.route.Rewrite.changes() && u.host == "" && !u.targetHost {
 		return
 	}
-	m := &mapping{
-		strip: c.route.Rewrite.StripPrefix, add: c.to.base + c.route.Rewrite.AddPrefix, scheme: c.scheme, host: c.host,
-		sent: u.hostFor(c, c.to), targets: u.targets, public: c.target.Path, up: c.to.base + c.up.Path,
-	}
+	m := c.mapping()
 	if (c.in.Method == http.MethodGet || c.in.Method == http.MethodHead) && h["Set-Cookie"] == nil {
 		m.asked = c.target.URI()
 	}
@@ -41,6 +38,15 @@ func (c *carriage) mapBack(h http.Header) {
 	}
 	for i, v := range h["Set-Cookie"] {
 		h["Set-Cookie"][i] = m.cookie(v)
+	}
+}
+
+// mapping is the way back from where the request went.
+func (c *carriage) mapping() *mapping {
+	u := c.route.Upstream
+	return &mapping{
+		strip: c.route.Rewrite.StripPrefix, add: c.to.base + c.route.Rewrite.AddPrefix, scheme: c.scheme, host: c.host,
+		sent: u.hostFor(c, c.to), targets: u.targets, public: c.target.Path, up: c.to.base + c.up.Path,
 	}
 }
 

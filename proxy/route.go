@@ -61,6 +61,11 @@ type Route struct {
 	// Compress are codings for answers that the upstream did not compress, the one
 	// liked best first; see CompressionNames. None compresses nothing.
 	Compress []string
+	// Basic, APIKey and Form sign people in at an app that has users of its own. One of
+	// them at most is set.
+	Basic  *Basic
+	APIKey *APIKey
+	Form   *Form
 	// Upstream is the way out.
 	Upstream *Upstream
 	// Answer is what the route says by itself, in the place of an Upstream.
@@ -73,6 +78,8 @@ type Route struct {
 	up, down headerLines
 	logout   map[string]bool // LogoutPaths, canonical
 	dropped  map[string]bool // folded names that clients must not send, beside the gateway's
+
+	credential string // the header that Basic or APIKey go in, canonical
 }
 
 // String returns the name of the route.
@@ -118,6 +125,7 @@ func (r *Route) prepare(i int) (faults []error) {
 			fault("pass_headers", "%s is let through and set or removed by request_headers; keep one of the two", name)
 		}
 	}
+	r.prepareSignIn(fault)
 	r.allow = nil
 	for j, o := range r.Origins {
 		origin, ok := cleanOrigin(o)

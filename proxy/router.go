@@ -36,6 +36,7 @@ type Router struct {
 	suffix map[string]*node // by ".example.com"
 	any    *node
 	chars  PathChars
+	forms  []*Route // those with a Form
 }
 
 // node is one segment of the paths of a host.
@@ -66,6 +67,9 @@ func NewRouter(routes []*Route) (*Router, error) {
 			continue
 		}
 		rt.chars |= r.PathChars
+		if r.Form != nil {
+			rt.forms = append(rt.forms, r)
+		}
 		if err := rt.leaf(r).add(r, index); err != nil {
 			faults = append(faults, fmt.Errorf("routes[%d].match: %w", i, err))
 		}

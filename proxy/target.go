@@ -121,5 +121,13 @@ func (t *target) dialer(o *UpstreamOptions) func(ctx context.Context, network, a
 func (t *target) roundTrip(req *http.Request, c *carriage) (*http.Response, error) {
 	c.to = t
 	req.URL, req.Host = t.address(c), c.route.Upstream.hostFor(c, t)
+	if c.route.Form != nil {
+		return c.route.Form.roundTrip(req, c, t)
+	}
+	return t.send(req, c)
+}
+
+// send hands req to the line that it needs.
+func (t *target) send(req *http.Request, c *carriage) (*http.Response, error) {
 	return t.lines.Load().of(req, c).RoundTrip(req)
 }

@@ -81,27 +81,40 @@ func (t replay) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || fresh.Value.IsZero() || fresh.Value.Reveal() == sent.Reveal() || !isToken68(fresh.Value.Reveal()) {
 		return res, nil
 	}
-	again := req.Clone(req.Context())
-	switch {
-	case req.Body == nil || req.Body == http.NoBody:
-	case req.GetBody == nil:
+	again := onceMore(req)
+	if again == nil {
 		return res, nil // the body has gone by; the next request has the new token
-	default:
-		body, err := req.GetBody()
-		if err != nil {
-			return res, nil
-		}
-		again.Body = body
 	}
-	// A little is read so that the connection can be used again; a long answer is
-	// not worth it.
-	_, _ = io.CopyN(io.Discard, res.Body, 4<<10)
-	_ = res.Body.Close()
+	discard(res)
 	again.Header["Authorization"] = []string{"Bearer " + fresh.Value.Reveal()}
 	c.token = fresh
 	c.log.DebugContext(req.Context(), "the upstream refused the access token; it was renewed and the request sent again",
 		"event", "token.replaced", "request_id", c.note.ID, "route", c.route.label)
 	return t.RoundTripper.RoundTrip(again)
+}
+
+// onceMore is req to be sent a second time, or nil where its body has gone by.
+func onceMore(req *http.Request) *http.Request {
+	next := req.Clone(req.Context())
+	switch {
+	case req.Body == nil || req.Body == http.NoBody:
+		return next
+	case req.GetBody == nil:
+		return nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil
+	}
+	next.Body = body
+	return next
+}
+
+// discard lets go of an answer that is not wanted. A little of it is read so that the
+// connection can be used again; a long one is not worth it.
+func discard(res *http.Response) {
+	_, _ = io.CopyN(io.Discard, res.Body, 4<<10)
+	_ = res.Body.Close()
 }
 
 // saysInvalidToken reports whether a challenge says that the token was the

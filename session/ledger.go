@@ -163,6 +163,9 @@ func (l Ledger) Revoke(ctx context.Context, w Which) (int, error) {
 		if err := l.Store.Delete(ctx, key); err != nil {
 			return i, err
 		}
+		if _, err := dropKept(ctx, l.Store, key); err != nil {
+			return i + 1, err
+		}
 	}
 	return len(keys), err
 }

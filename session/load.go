@@ -171,7 +171,11 @@ func (m *Manager) revoke(ctx context.Context, key Key, reason string) error {
 	if err := m.cfg.Store.Delete(ctx, key); err != nil {
 		return err
 	}
+	at, _ := m.peek(key)
 	m.gone(key, reason, true)
+	if m.cfg.Ended != nil {
+		m.part(ctx, key, at.dk)
+	}
 	return nil
 }
 

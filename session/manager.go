@@ -66,6 +66,11 @@ type Config struct {
 	// provider may take for one answer, so that nobody else asks meanwhile. Zero
 	// means 25 s.
 	Lease time.Duration
+	// Ended is told of a session that was ended here what it had kept, by name, so
+	// that other places can be told. It is called beside, and waited for by Close. Of
+	// a session that this process never opened it does not hear. Nil is nobody, and
+	// what a session kept then expires by itself.
+	Ended func(ctx context.Context, kept map[string][]byte)
 	// Log takes events; nil discards them.
 	Log *slog.Logger
 	// Now is the wall clock, by which access tokens expire; nil means time.Now.
@@ -216,6 +221,7 @@ type entry struct {
 	unwatch   func()             // ends the watch, or nil
 	forgotten bool               // it is not among the Manager's entries any more
 	changed   chan struct{}
+	kept      map[string]keptValue // what was read last of what the session keeps, by name
 
 	exchanging chan struct{} // of one: who exchanges a token
 

@@ -69,6 +69,8 @@ type StatelessConfig struct {
 	// RenewBefore is how much of an access token's lifetime is left when its
 	// renewal is due.
 	RenewBefore func(lifetime time.Duration) time.Duration
+	// Ended is that of Config.
+	Ended func(ctx context.Context, kept map[string][]byte)
 	// Log takes events; nil discards them.
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -191,6 +193,7 @@ func (s *Stateless) session(key Key) *kept {
 	k := s.sessions[key]
 	if k == nil {
 		k = newKept(key, s.cfg.Now())
+		k.part = s.part
 		s.sessions[key] = k
 	}
 	return k

@@ -37,6 +37,8 @@ type kept struct {
 	minted  map[string]minted
 	streams int
 	changed chan struct{}
+	values  map[string]keptValue // what the session keeps, by name
+	part    func(map[string]keptValue)
 
 	exchanging chan struct{} // of one: who exchanges a token
 }
@@ -64,6 +66,10 @@ func (k *kept) end(reason string, upTo uint64) {
 	}
 	k.endedUpTo = max(k.endedUpTo, upTo)
 	k.hot, k.heirs, k.minted = nil, nil, nil
+	if len(k.values) > 0 {
+		k.part(k.values)
+		k.values = nil
+	}
 	k.wake()
 }
 

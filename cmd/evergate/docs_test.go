@@ -231,6 +231,53 @@ func TestResponsesGuide(t *testing.T) {
 	}
 }
 
+// TestLegacyGuide: its configs are sound, it shows every key of upstream_auth.form, and
+// the answers that it names are given.
+func TestLegacyGuide(t *testing.T) {
+	b, err := os.ReadFile("../../docs/legacy-apps.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(blocks) != 4 {
+		t.Errorf("got %d configs, want 4: a header, Basic, keys, and forms", len(blocks))
+	}
+	const rest = "public_url: https://apps.example.com\nidentity: [{ local: { users_file: users.yaml } }]\n"
+	for _, block := range blocks {
+		cfg, err := config.Parse("legacy-apps.md", []byte(rest+block[1]), func(string) (string, bool) { return "", false })
+		if err == nil {
+			err = check(cfg)
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+	}
+	form := reflect.TypeFor[config.FormAuth]()
+	for i := range form.NumField() {
+		if key := form.Field(i).Tag.Get("yaml"); !strings.Contains(text, "`"+key+"`") {
+			t.Errorf("the guide does not tell of %s", key)
+		}
+	}
+	var code strings.Builder
+	files, err := filepath.Glob("../../proxy/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code.Write(b)
+	}
+	for _, word := range []string{"no_upstream_user", "upstream_credentials", "signed_in_again", "upstream_sign_in", "upstream.sign_in_failed"} {
+		if !strings.Contains(text, "`"+word+"`") || !strings.Contains(code.String(), `"`+word+`"`) {
+			t.Errorf("%s is not in both the guide and the code", word)
+		}
+	}
+}
+
 // TestFrontDoorGuide: its configs are sound, and the events that it names are told.
 func TestFrontDoorGuide(t *testing.T) {
 	b, err := os.ReadFile("../../docs/front-door.md")

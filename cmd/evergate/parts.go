@@ -143,7 +143,12 @@ func buildRouter(cfg *config.Config, log *slog.Logger, before waysOut) (*proxy.R
 			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].upstream", i), err.Error()))
 			continue
 		}
-		routes = append(routes, buildRoute(r, way))
+		route := buildRoute(r, way)
+		if key, err := signInAtApp(route, r.UpstreamAuth, log); err != nil {
+			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].%s", i, key), err.Error()))
+			continue
+		}
+		routes = append(routes, route)
 	}
 	if len(faults) > 0 {
 		return nil, nil, faults
