@@ -108,7 +108,7 @@ func (s *live) Kept(ctx context.Context, name string) ([]byte, uint64, error) {
 // prolong has the store keep rec for longer where the session has been used for long
 // since it was written. Whoever writes it meanwhile does so too.
 func (s *live) prolong(ctx context.Context, place Key, rec Record) {
-	if ends := s.keptUntil(); ends.Sub(rec.Expires) < s.m.cfg.IdleTimeout/2 {
+	if ends := s.keptUntil(); ends.Sub(rec.Expires) < s.m.set().IdleTimeout/2 {
 		return
 	}
 	s.e.mu.Lock()

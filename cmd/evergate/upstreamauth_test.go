@@ -62,7 +62,7 @@ routes:
 		}
 	}
 	// The gateway does not start without it.
-	if _, _, err := buildRouter(cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "routes[1].upstream_auth.api_key.file", nil) {
+	if _, _, err := buildRouter(cfg, slog.New(slog.DiscardHandler), nil); err == nil || !strings.Contains(err.Error(), "routes[1].upstream_auth.api_key.file") {
 		t.Errorf("got %v, want the missing file refused", err)
 	}
 }
