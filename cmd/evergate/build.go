@@ -50,6 +50,7 @@ type gateway struct {
 	streams  proxy.Streams
 	metrics  *metrics.Metrics
 
+	leaving atomic.Bool // connections are not kept any more
 	current atomic.Pointer[edition]
 	ringAt  *follow.Files // follows the files of the ring; nil where it has none
 

@@ -168,7 +168,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
-		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout,
+		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, Closing: g.leaving.Load,
 	})
 	return nil
 }
