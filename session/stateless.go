@@ -23,7 +23,7 @@ import (
 type Stateless struct {
 	cfg      StatelessConfig // but for its Settings
 	settings atomic.Pointer[Settings]
-	left     atomic.Bool // another process has the sessions now
+	left     atomic.Bool       // another process has the sessions now
 	names    [maxChunks]string // of the chunks' cookies
 	room     int               // how much of a set one chunk carries, in bytes
 
