@@ -251,6 +251,7 @@ func (s *servers) handOver(next *successor, sockets *listeners, rest *sync.WaitG
 		s.told.handedOver(next.pid)
 		s.log.Info("handed over; requests under way may finish", "event", "handover.done", "pid", next.pid, "within", cfg.Limits.ShutdownTimeout)
 		sockets.Close()
+		s.leavePrivate()
 		shut, cancel := context.WithTimeout(context.Background(), cfg.Limits.ShutdownTimeout)
 		defer cancel()
 		s.leave()
@@ -265,9 +266,7 @@ func (s *servers) handOver(next *successor, sockets *listeners, rest *sync.WaitG
 		defer close(finished)
 		finish = s.finish(shut)
 	})
-	asked, enough := context.WithTimeout(context.Background(), gently)
-	_ = s.private.Shutdown(asked) // whoever asked for this gets an answer
-	enough()
+	s.leavePrivate()
 	select {
 	case <-finished:
 	case <-time.After(finishTime):

@@ -98,6 +98,14 @@ func (s *servers) leave() {
 	}
 }
 
+// leavePrivate has the operator's questions answered by the next process. Whoever asked
+// for that gets an answer.
+func (s *servers) leavePrivate() {
+	ctx, cancel := context.WithTimeout(context.Background(), gently)
+	defer cancel()
+	_ = s.private.Shutdown(ctx)
+}
+
 // finish waits for requests under way until ctx ends, then cuts them short.
 func (s *servers) finish(ctx context.Context) error {
 	context.AfterFunc(ctx, s.endRequests)
