@@ -232,7 +232,6 @@ func (g *gateway) retire(e *edition) {
 }
 
 func (g *gateway) closeEditions() error {
-	g.end()
 	g.wg.Wait()
 	if e := g.current.Load(); e != nil {
 		g.letGo(e)

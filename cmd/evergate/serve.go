@@ -77,6 +77,7 @@ func (p *program) terms(ctx context.Context, cfg *config.Config, file string, lo
 		}
 	}
 	for first := true; ; first = false {
+		files := look(cfg)
 		g, err := build(cfg, log, parts{Level: level})
 		if err != nil {
 			return err
@@ -93,18 +94,18 @@ func (p *program) terms(ctx context.Context, cfg *config.Config, file string, lo
 		if first {
 			p.announce(cfg, file, ls.front.Addr())
 		}
-		reloads := newReloader(g, file, log, told)
+		reloads := newReloader(g, file, files, log, told)
 		next := newUpgrader(sockets, log, g.Admin.API)
 		s := startServers(g, log, ls, told)
 		if err := before.up(); err != nil {
 			log.Warn("the process before was not told", "err", err)
 		}
 		stop := next.start()
-		files, hangups := reloads.follow(), onHangup(func() { reloads.reload("SIGHUP") })
+		watch, hangups := reloads.follow(), onHangup(func() { reloads.reload("SIGHUP") })
 		err = s.run(ctx, next.moves, sockets, &rest)
 		stop()
 		hangups()
-		_ = files.Close()
+		_ = watch.Close()
 		cfg = g.config() // the one in force, whatever the file says by now
 		closeLogged(log, g)
 		ls.Close()
