@@ -201,13 +201,21 @@ func (f *load) end(t *testing.T, least int) {
 }
 
 // TestHandOver: five processes in a row under load, by command and by signal: no request is
-// refused, none fails, nobody is signed out. An upload that takes longer goes on in the
-// process where it began; a WebSocket is told to come again.
+// refused, none fails, nobody is signed out. An upload and a download that take longer go on in the
+// process where they began; a WebSocket is told to come again.
 func TestHandOver(t *testing.T) {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/upload" {
 			n, err := io.Copy(io.Discard, r.Body)
 			fmt.Fprint(w, n, err)
+			return
+		}
+		if r.URL.Path == "/download" { // of no length that is known beforehand
+			for range 80 {
+				_, _ = io.WriteString(w, strings.Repeat("y", 100))
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(100 * time.Millisecond)
+			}
 			return
 		}
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -241,6 +249,18 @@ func TestHandOver(t *testing.T) {
 		}
 		writer.Close()
 	}()
+	download := make(chan string, 1)
+	go func() {
+		res, err := (&http.Client{Jar: b.client.Jar}).Get(l.base + "/download")
+		if err != nil {
+			download <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		download <- fmt.Sprint(len(body), err)
+	}()
+	time.Sleep(1500 * time.Millisecond) // by now it counts as long-lived
 	socket, _, err := websocket.Dial(t.Context(), strings.Replace(l.base, "http", "ws", 1)+"/socket", &websocket.DialOptions{HTTPClient: &http.Client{Jar: b.client.Jar}})
 	if err != nil {
 		t.Fatal(err)
@@ -276,6 +296,9 @@ func TestHandOver(t *testing.T) {
 	load.end(t, 100)
 	if got := <-upload; got != "8000 <nil>" {
 		t.Errorf("the upload: got %s, want all 8000 bytes", got)
+	}
+	if got := <-download; got != "8000 <nil>" {
+		t.Errorf("the download: got %s, want all 8000 bytes", got)
 	}
 	if code, err := b.get(t.Context(), l.base); err != nil || code != 200 {
 		t.Errorf("afterwards: got %d, %v, want the session alive", code, err)

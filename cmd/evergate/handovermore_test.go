@@ -60,6 +60,24 @@ func TestRestartBehindASocket(t *testing.T) {
 	load.end(t, 100)
 }
 
+// TestHandOverOutlivesTheOldProcess: once the next one is ready, it takes over whatever
+// becomes of the one before.
+func TestHandOverOutlivesTheOldProcess(t *testing.T) {
+	l := newLineage(t, plainApp(t))
+	b := newBrowser(t)
+	signInAgain(t, l.process, b)
+	was := l.serving()
+	if err := syscall.Kill(was, syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	l.within("the beginning", func() bool { return strings.Contains(l.said(), "handover.begin") })
+	_ = syscall.Kill(was, syscall.SIGKILL)
+	l.within("the next process", func() bool { pid := l.serving(); return pid != 0 && pid != was })
+	if code, err := b.get(t.Context(), l.base); err != nil || code != 200 {
+		t.Errorf("got %d, %v, want the session alive", code, err)
+	}
+}
+
 // TestServiceManagerHearsOfAHandOver: which process it is to watch from now on, and nothing of
 // an end.
 func TestServiceManagerHearsOfAHandOver(t *testing.T) {

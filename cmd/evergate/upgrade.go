@@ -37,7 +37,7 @@ func (p *program) upgradeCmd() *cobra.Command {
 func (p *program) upgrade(ctx context.Context, client *adminClient) error {
 	var next admin.Process
 	if err := client.call(ctx, http.MethodPost, "/api/upgrade", nil, &next); err != nil {
-		return err
+		return &hinted{err, "is the gateway running? Its log says more"}
 	}
 	fmt.Fprintf(p.err, "Process %d is ready to take over.\n", next.PID)
 	ctx, cancel := context.WithTimeout(ctx, finishTime+upTime+gently+5*time.Second)
