@@ -138,25 +138,35 @@ func listensAt(l net.Listener, address string) bool {
 	return (want.Port == 0 || want.Port == has.Port) && (want.IP.Equal(has.IP) || anywhere(want.IP) && anywhere(has.IP))
 }
 
-// onHangup has SIGHUP read the config again, until stop,
-// which waits for what is under way. It keeps a closed terminal or a habit from other
-// servers from ending the gateway.
-func onHangup(reload func()) (stop func()) {
-	hup, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(hup, syscall.SIGHUP)
+// caught are the signals that ask for something, from the first moment on: one that
+// comes too early waits, and none ends the gateway, such as that of a closed terminal.
+type caught struct{ hangup, upgrade chan os.Signal }
+
+func catchSignals() (c caught, stop func()) {
+	c = caught{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(c.hangup, syscall.SIGHUP)
+	notifyUpgrade(c.upgrade)
+	return c, func() {
+		signal.Stop(c.hangup)
+		signal.Stop(c.upgrade)
+	}
+}
+
+// onSignal calls f for each signal that comes, until stop, which waits for that.
+func onSignal(signals <-chan os.Signal, f func()) (stop func()) {
+	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
 			select {
-			case <-hup:
-				reload()
+			case <-signals:
+				f()
 			case <-done:
 				return
 			}
 		}
 	})
 	return func() {
-		signal.Stop(hup)
 		close(done)
 		wg.Wait()
 	}

@@ -189,7 +189,6 @@ type upgrader struct {
 	busy atomic.Bool
 	life context.Context
 	end  context.CancelFunc
-	wg   sync.WaitGroup
 }
 
 func newUpgrader(sockets *listeners, log *slog.Logger, api *admin.API) *upgrader {
@@ -202,12 +201,11 @@ func newUpgrader(sockets *listeners, log *slog.Logger, api *admin.API) *upgrader
 }
 
 // start listens to the signal, until stop.
-func (u *upgrader) start() (stop func()) {
-	quiet := onUpgrade(func() { _, _ = u.upgrade() }) // which tells the log
+func (u *upgrader) start(signals <-chan os.Signal) (stop func()) {
+	quiet := onSignal(signals, func() { _, _ = u.upgrade() }) // which tells the log
 	return func() {
 		u.end()
 		quiet()
-		u.wg.Wait()
 	}
 }
 

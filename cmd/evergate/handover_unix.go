@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
@@ -118,27 +117,8 @@ func inherit() (*predecessor, error) {
 	return p, nil
 }
 
-// onUpgrade has SIGUSR2 call upgrade, until stop, which waits for it.
-func onUpgrade(upgrade func()) (stop func()) {
-	usr2, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(usr2, syscall.SIGUSR2)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-usr2:
-				upgrade()
-			case <-done:
-				return
-			}
-		}
-	})
-	return func() {
-		signal.Stop(usr2)
-		close(done)
-		wg.Wait()
-	}
-}
+// notifyUpgrade has SIGUSR2 come to c.
+func notifyUpgrade(c chan<- os.Signal) { signal.Notify(c, syscall.SIGUSR2) }
 
 // again copies the listeners, for servers that close theirs.
 func (l *listeners) again() (*listeners, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -42,6 +41,8 @@ func (p *program) serveCmd() *cobra.Command {
 // over to it, it takes its place.
 func (p *program) serve(ctx context.Context, cfg *config.Config, file string) error {
 	log, level := newLog(p.err, cfg.Log)
+	signals, quiet := catchSignals()
+	defer quiet()
 	for _, w := range cfg.Warnings() {
 		log.Warn("config", "at", w.Error())
 	}
@@ -50,25 +51,12 @@ func (p *program) serve(ctx context.Context, cfg *config.Config, file string) er
 		return err
 	}
 	defer before.Close()
-	if before == nil {
-		return p.terms(ctx, cfg, file, log, level, nil)
-	}
-	if err := rehearse(cfg, log); err != nil {
-		return err
-	}
-	return p.terms(ctx, cfg, file, log, level, before)
-}
-
-// terms serves until the end, which is mostly one term. A process that was to take over
-// and did not is followed by another one here.
-func (p *program) terms(ctx context.Context, cfg *config.Config, file string, log *slog.Logger, level *slog.LevelVar, before *predecessor) error {
-	told := &serviceManager{log: log}
 	var sockets *listeners
-	var rest sync.WaitGroup // what a term left to finish
-	defer rest.Wait()
 	defer func() { sockets.Close() }()
 	if before != nil {
-		var err error
+		if err := rehearse(cfg, log); err != nil {
+			return err
+		}
 		if sockets, err = openListeners(cfg, before); err != nil {
 			return err
 		}
@@ -76,6 +64,10 @@ func (p *program) terms(ctx context.Context, cfg *config.Config, file string, lo
 			return err
 		}
 	}
+	told := &serviceManager{log: log}
+	var rest sync.WaitGroup // what a term left to finish
+	defer rest.Wait()
+	// There is one term, but where a process that was to take over did not.
 	for first := true; ; first = false {
 		files := look(cfg)
 		g, err := build(cfg, log, parts{Level: level})
@@ -100,8 +92,8 @@ func (p *program) terms(ctx context.Context, cfg *config.Config, file string, lo
 		if err := before.up(); err != nil {
 			log.Warn("the process before was not told", "err", err)
 		}
-		stop := next.start()
-		watch, hangups := reloads.follow(), onHangup(func() { reloads.reload("SIGHUP") })
+		stop := next.start(signals.upgrade)
+		watch, hangups := reloads.follow(), onSignal(signals.hangup, func() { reloads.reload("SIGHUP") })
 		err = s.run(ctx, next.moves, sockets, &rest)
 		stop()
 		hangups()
