@@ -3,16 +3,19 @@
 package main
 
 import (
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/evergate/evergate/auth/oidc/oidctest"
 	"github.com/evergate/evergate/config"
@@ -140,4 +143,32 @@ func TestProvidersThatDidNotChangeAreKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReloadOfAnUpstreamsCA: what a file of an upstream's tls holds counts, not its name.
+func TestReloadOfAnUpstreamsCA(t *testing.T) {
+	app := httptest.NewTLSServer(http.HandlerFunc(echo))
+	defer app.Close()
+	p := newProcess(t, app.URL)
+	file := filepath.Join(filepath.Dir(p.file), "ca.pem")
+	write := func(der []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := newFrontGate(t, p.bin)
+	write(g.certificate(1, time.Now().Add(time.Hour)).Raw) // of somebody else
+	p.edit("- upstream: "+app.URL, "- upstream: { targets: ["+app.URL+"], tls: { ca_file: ca.pem } }")
+	p.start()
+	defer p.kill()
+	b := newBrowser(t)
+	if _, err := b.post(p.base, "/.evergate/login", url.Values{"username": {"alice"}, "password": {testPassword}, "rd": {"/"}}); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := b.get(t.Context(), p.base); err != nil || code != 502 {
+		t.Fatalf("with another CA: got %d, %v, want 502", code, err)
+	}
+	write(app.Certificate().Raw)
+	p.within("the app, by its own CA", func() bool { code, err := b.get(t.Context(), p.base); return err == nil && code == 200 })
 }
