@@ -56,6 +56,7 @@ soak:
 
 e2e:
 	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 8 -timeout 24m ./...; fi
+	EVERGATE_RELOAD_FOR=60s $(GO) test -race -count=1 -run TestReloadStorm ./cmd/evergate
 
 # Each fuzz target for FUZZTIME; their corpora are in testdata/fuzz and in code.
 FUZZTIME ?= 60s

@@ -104,6 +104,9 @@ var (
 // Attend implements auth.Session. The goroutine that attends ends with ctx, and
 // with the Manager.
 func (s *live) Attend(ctx context.Context, allowed func(*auth.Login) error) (context.Context, func()) {
+	if s.m.left.Load() {
+		return ctx, func() {}
+	}
 	attended, cancel := context.WithCancelCause(ctx)
 	s = s.current()
 	s.e.mu.Lock()
@@ -111,7 +114,9 @@ func (s *live) Attend(ctx context.Context, allowed func(*auth.Login) error) (con
 	s.e.mu.Unlock()
 	s.e.watch(s.m.cfg.Store)
 	s.m.wg.Go(func() {
-		cancel(s.attend(attended, allowed))
+		if why := s.attend(attended, allowed); !s.m.left.Load() {
+			cancel(why)
+		}
 		s.e.mu.Lock()
 		s.e.streams--
 		s.e.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 type Manager struct {
 	cfg      Config // but for its Settings
 	settings atomic.Pointer[Settings]
+	left     atomic.Bool // another process has the sessions now
 
 	ctx    context.Context // ends with Close: nothing begins any more, and streams end
 	cancel context.CancelFunc
@@ -127,6 +128,13 @@ func (m *Manager) Close() error {
 	defer cancel()
 	m.writeBehind(ctx, 0)
 	return nil
+}
+
+// Leave is Close for a process that hands its sessions over to the next and finishes
+// what is under way: attended responses go on to their end without being attended.
+func (m *Manager) Leave() error {
+	m.left.Store(true)
+	return m.Close()
 }
 
 // Recheck asks the methods again about every session that has a live

@@ -155,3 +155,33 @@ func TestStatelessSettings(t *testing.T) {
 		b.mustBeAbsent(ends, auth.Over)
 	})
 }
+
+// TestLeave: what is under way goes on when another process takes the sessions over; what
+// merely stops ends it.
+func TestLeave(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(m *session.Manager) error
+		over bool
+	}{"left": {(*session.Manager).Leave, false}, "closed": {(*session.Manager).Close, true}} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(b *bed) {
+				s := b.mustServe(b.signIn()).Session
+				yes := func(*auth.Login) error { return nil }
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				before, _ := s.Attend(ctx, yes)
+				if err := c.end(b.m); err != nil {
+					t.Fatal(err)
+				}
+				after, _ := s.Attend(ctx, yes)
+				synctest.Wait()
+				if got := before.Err() != nil; got != c.over {
+					t.Errorf("ended: got %v, want %v", got, c.over)
+				}
+				if got := after.Err() != nil; got != c.over {
+					t.Errorf("one that began afterwards ended: got %v, want %v", got, c.over)
+				}
+			})
+		})
+	}
+}

@@ -23,6 +23,7 @@ import (
 type Stateless struct {
 	cfg      StatelessConfig // but for its Settings
 	settings atomic.Pointer[Settings]
+	left     atomic.Bool       // another process has the sessions now
 	names    [maxChunks]string // of the chunks' cookies
 	room     int               // how much of a set one chunk carries, in bytes
 
@@ -117,6 +118,12 @@ func (s *Stateless) Close() error {
 	cut.Stop()
 	s.cutGrants()
 	return nil
+}
+
+// Leave is that of a Manager.
+func (s *Stateless) Leave() error {
+	s.left.Store(true)
+	return s.Close()
 }
 
 // Recheck asks the methods again about every session that has a live connection.

@@ -77,6 +77,9 @@ func (l *carriedLive) Deliver(ctx context.Context, header http.Header) {
 // Attend implements auth.Session. The goroutine that attends ends with ctx, and with
 // the Stateless. What it renews is delivered with the next response to a request.
 func (l *carriedLive) Attend(ctx context.Context, allowed func(*auth.Login) error) (context.Context, func()) {
+	if l.s.left.Load() {
+		return ctx, func() {}
+	}
 	attended, cancel := context.WithCancelCause(ctx)
 	l.k.mu.Lock()
 	l.k.streams++
@@ -85,7 +88,9 @@ func (l *carriedLive) Attend(ctx context.Context, allowed func(*auth.Login) erro
 	}
 	l.k.mu.Unlock()
 	l.s.wg.Go(func() {
-		cancel(l.attend(attended, allowed))
+		if why := l.attend(attended, allowed); !l.s.left.Load() {
+			cancel(why)
+		}
 		l.k.mu.Lock()
 		l.k.streams--
 		l.k.mu.Unlock()

@@ -50,19 +50,24 @@ type gateway struct {
 	streams  proxy.Streams
 	metrics  *metrics.Metrics
 
+	leaving atomic.Bool // connections are not kept any more
 	current atomic.Pointer[edition]
 	ringAt  *follow.Files // follows the files of the ring; nil where it has none
 
-	mu   sync.Mutex      // guards the uses of parts
-	life context.Context // ends with Close
-	end  context.CancelFunc
-	wg   sync.WaitGroup
+	changing sync.Mutex      // held while a config is put in force
+	mu       sync.Mutex      // guards the uses of parts
+	life     context.Context // ends with Close
+	end      context.CancelFunc
+	wg       sync.WaitGroup
 
 	close []func() error // in the order of building
 }
 
 // Close ends what the gateway runs, the last built first.
 func (g *gateway) Close() error {
+	g.changing.Lock()
+	g.end() // no other config comes into force
+	g.changing.Unlock()
 	var all error
 	for i := len(g.close) - 1; i >= 0; i-- {
 		all = errors.Join(all, g.close[i]())

@@ -153,7 +153,7 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 		fmt.Fprintln(p.err, "  - "+line)
 	}
 	fmt.Fprintln(p.err, "Plain http on a loopback name: the cookie is not Secure, so that every browser keeps it. Ctrl-C ends it.")
-	return runServers(ctx, g, log, &listeners{front: front, back: back}, &serviceManager{log: log}, nil)
+	return startServers(g, log, &listeners{front: front, back: back}, &serviceManager{log: log}).run(ctx, nil, nil, nil)
 }
 
 func oneUser(ctx context.Context, pr protection, password secret.Text) ([]local.User, error) {

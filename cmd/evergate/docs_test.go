@@ -332,7 +332,7 @@ func TestExampleConfigIsSound(t *testing.T) {
 // TestHelpStartsWithExamples: every command shows how it is typed.
 func TestHelpStartsWithExamples(t *testing.T) {
 	for _, args := range []string{"demo", "dev", "init", "init oidc", "serve", "check", "user add", "user passwd", "user disable",
-		"user list", "key new", "config show", "healthcheck", "version"} {
+		"user list", "reload", "upgrade", "key new", "config show", "healthcheck", "version"} {
 		var out strings.Builder
 		code := run(append(strings.Fields(args), "--help"), nil, &out, &out)
 		if code != exitOK || !strings.HasPrefix(out.String(), "Examples:\n  ") ||
@@ -381,6 +381,46 @@ func TestSystemdUnit(t *testing.T) {
 	for _, args := range [][]string{verify, {"security", "--offline=true", "--threshold=20", unit}} {
 		if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil {
 			t.Errorf("systemd-analyze %v: %v\n%s", args, err, out)
+		}
+	}
+}
+
+// TestReloadGuide: the events, metrics, commands and tests that it names are there. What it lists
+// as needing a restart is compared in TestKeysThatNeedARestart.
+func TestReloadGuide(t *testing.T) {
+	b, err := os.ReadFile("../../docs/reload.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, pattern := range []string{"*.go", "../../internal/metrics/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code.Write(b)
+		}
+	}
+	names := regexp.MustCompile("`((?:config|handover)\\.[a-z]+|evergate_[a-z_]+)").FindAllStringSubmatch(string(b), -1)
+	if len(names) < 6 {
+		t.Errorf("got %d events and metrics in the guide, want 6", len(names))
+	}
+	for _, n := range names {
+		if !strings.Contains(code.String(), `"`+n[1]+`"`) {
+			t.Errorf("nothing here says %s", n[1])
+		}
+	}
+	for _, test := range regexp.MustCompile("`(?:proxy/|session/|internal/web/)?[a-z_]+_test\\.go`").FindAllString(string(b), -1) {
+		name := strings.Trim(test, "`")
+		if _, err := os.Stat(name); err != nil {
+			if _, err := os.Stat("../../" + name); err != nil {
+				t.Errorf("the test %s: %v", name, err)
+			}
 		}
 	}
 }

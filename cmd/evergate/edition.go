@@ -178,7 +178,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
-		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, ErrorPages: e.pages,
+		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, ErrorPages: e.pages, Closing: g.leaving.Load,
 	})
 	return nil
 }
@@ -242,7 +242,6 @@ func (g *gateway) retire(e *edition) {
 }
 
 func (g *gateway) closeEditions() error {
-	g.end()
 	g.wg.Wait()
 	if e := g.current.Load(); e != nil {
 		g.letGo(e)

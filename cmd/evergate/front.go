@@ -50,41 +50,67 @@ func newDoor(requests context.Context, g *gateway, cfg *config.Config, log *slog
 	})
 }
 
-// listeners are what the gateway serves on; redirect may be nil.
+// listeners are what the gateway serves on; redirect may be nil. Nil is none.
 type listeners struct {
 	front, back, redirect net.Listener
+	given                 map[string]bool // those that a service manager opened, by name
+}
+
+// of is the place of the listener of a name.
+func (l *listeners) of(name string) *net.Listener {
+	return map[string]*net.Listener{door.Public: &l.front, door.Admin: &l.back, door.Redirect: &l.redirect}[name]
+}
+
+// named is a listener and its name.
+type named struct {
+	net.Listener
+	name string
+}
+
+// all are those that there are.
+func (l *listeners) all() (all []named) {
+	for _, name := range []string{door.Public, door.Admin, door.Redirect} {
+		if one := *l.of(name); one != nil {
+			all = append(all, named{one, name})
+		}
+	}
+	return all
 }
 
 func (l *listeners) Close() {
-	for _, one := range []net.Listener{l.front, l.back, l.redirect} {
-		if one != nil {
-			_ = one.Close()
-		}
+	if l == nil {
+		return
+	}
+	for _, one := range l.all() {
+		_ = one.Close()
 	}
 }
 
-// openListeners takes the sockets that the service manager opened, and opens the
-// others.
-func openListeners(cfg *config.Config) (_ *listeners, err error) {
-	sockets, err := door.Activated()
-	if err != nil {
+// openListeners takes the sockets that the service manager opened or that the process
+// before hands over, and opens the others.
+func openListeners(cfg *config.Config, before *predecessor) (_ *listeners, err error) {
+	var sockets door.Sockets
+	own := map[string]bool{}
+	if before != nil {
+		sockets, own = before.sockets, before.own
+	} else if sockets, err = door.Activated(); err != nil {
 		return nil, &hinted{err, "see deploy/systemd/evergate.socket, or stop the socket unit"}
 	}
 	defer sockets.Close()
-	ls := &listeners{}
+	ls := &listeners{given: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			ls.Close()
 		}
 	}()
-	for _, want := range []struct {
-		to                 *net.Listener
-		name, key, address string
-	}{
-		{&ls.front, door.Public, "listen", cfg.Listen}, {&ls.back, door.Admin, "admin.listen", cfg.Admin.Listen},
-		{&ls.redirect, door.Redirect, "tls.redirect_http", cfg.TLS.RedirectHTTP},
+	for _, want := range []struct{ name, key, address string }{
+		{door.Public, "listen", cfg.Listen}, {door.Admin, "admin.listen", cfg.Admin.Listen}, {door.Redirect, "tls.redirect_http", cfg.TLS.RedirectHTTP},
 	} {
 		l := sockets.Take(want.name)
+		if l != nil && own[want.name] && !listensAt(l, want.address) { // the config has changed meanwhile
+			_ = l.Close()
+			l = nil
+		}
 		switch {
 		case l != nil && want.address == "":
 			_ = l.Close()
@@ -93,31 +119,54 @@ func openListeners(cfg *config.Config) (_ *listeners, err error) {
 			if l, err = listen(want.address, want.key); err != nil {
 				return nil, err
 			}
+		case l != nil:
+			ls.given[want.name] = !own[want.name]
 		}
-		*want.to = l
+		*ls.of(want.name) = l
 	}
 	return ls, nil
 }
 
-// onHangup has SIGHUP read the config again, until stop,
-// which waits for what is under way. It keeps a closed terminal or a habit from other
-// servers from ending the gateway.
-func onHangup(reload func()) (stop func()) {
-	hup, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(hup, syscall.SIGHUP)
+// listensAt reports whether l is what listening at address gives.
+func listensAt(l net.Listener, address string) bool {
+	want, err := net.ResolveTCPAddr("tcp", address)
+	has, ok := l.Addr().(*net.TCPAddr)
+	if err != nil || !ok || address == "" {
+		return false
+	}
+	anywhere := func(ip net.IP) bool { return len(ip) == 0 || ip.IsUnspecified() }
+	return (want.Port == 0 || want.Port == has.Port) && (want.IP.Equal(has.IP) || anywhere(want.IP) && anywhere(has.IP))
+}
+
+// caught are the signals that ask for something, from the first moment on: one that
+// comes too early waits, and none ends the gateway, such as that of a closed terminal.
+type caught struct{ hangup, upgrade chan os.Signal }
+
+func catchSignals() (c caught, stop func()) {
+	c = caught{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(c.hangup, syscall.SIGHUP)
+	notifyUpgrade(c.upgrade)
+	return c, func() {
+		signal.Stop(c.hangup)
+		signal.Stop(c.upgrade)
+	}
+}
+
+// onSignal calls f for each signal that comes, until stop, which waits for that.
+func onSignal(signals <-chan os.Signal, f func()) (stop func()) {
+	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
 			select {
-			case <-hup:
-				reload()
+			case <-signals:
+				f()
 			case <-done:
 				return
 			}
 		}
 	})
 	return func() {
-		signal.Stop(hup)
 		close(done)
 		wg.Wait()
 	}
@@ -147,6 +196,15 @@ func (s *serviceManager) stopping() {
 	defer s.mu.Unlock()
 	s.up, s.over = false, true
 	s.notify(door.Stopping)
+}
+
+// handedOver says which process is the gateway from now on. Whatever this one does is
+// not for the service manager any more.
+func (s *serviceManager) handedOver(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.up, s.over = false, true
+	s.notify(door.MainPID(pid))
 }
 
 // reloading tells of a reload, which f is.

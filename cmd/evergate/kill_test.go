@@ -28,16 +28,16 @@ import (
 // process is `evergate serve`, as an operator runs it.
 type process struct {
 	*testing.T
-	bin, file, base string
-	cmd             *exec.Cmd
-	out             safeBuffer
-	adminAt         string
+	bin, file, base  string
+	cmd              *exec.Cmd
+	out              safeBuffer
+	adminAt, dataDir string
 }
 
 func (p *process) start() {
 	p.Helper()
 	p.out.Reset()
-	p.cmd = exec.Command(p.bin, "serve", "--config", p.file)
+	p.prepare()
 	p.cmd.Stderr = &p.out
 	if err := p.cmd.Start(); err != nil {
 		p.Fatal(err)
@@ -50,6 +50,8 @@ func (p *process) start() {
 	}
 	p.Fatalf("it does not start:\n%s", &p.out)
 }
+
+func (p *process) prepare() { p.cmd = exec.Command(p.bin, "serve", "--config", p.file) }
 
 func (p *process) kill() {
 	p.Helper()

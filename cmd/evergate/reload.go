@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
@@ -18,6 +19,11 @@ import (
 
 // apply puts a config in force. On an error nothing has changed.
 func (g *gateway) apply(cfg *config.Config) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	if g.life.Err() != nil {
+		return errors.New("the gateway goes down")
+	}
 	e, err := g.prepare(cfg)
 	if err != nil {
 		return err
@@ -41,15 +47,16 @@ type reloader struct {
 	log  *slog.Logger
 	told *serviceManager
 
+	bad atomic.Pointer[error] // why the file as it was read last is not in force; nil is that it is
+
 	mu    sync.Mutex // one reload at a time; guards what follows
 	files map[string]follow.Digest
-	bad   error // why the file as it was read last is not in force
 }
 
-// newReloader is for a gateway whose config was just read from file.
-func newReloader(g *gateway, file string, log *slog.Logger, told *serviceManager) *reloader {
-	r := &reloader{g: g, file: file, log: log, told: told}
-	r.files = r.look(g.current.Load().cfg)
+// newReloader is for a gateway whose config was read from file. Files are what look saw
+// before the gateway read them.
+func newReloader(g *gateway, file string, files map[string]follow.Digest, log *slog.Logger, told *serviceManager) *reloader {
+	r := &reloader{g: g, file: file, files: files, log: log, told: told}
 	g.Admin.Beside["config"] = r.check
 	if g.Admin.API != nil {
 		g.Admin.API.Reload = func() admin.Reloaded { return r.reload("evergate reload") }
@@ -57,22 +64,31 @@ func newReloader(g *gateway, file string, log *slog.Logger, told *serviceManager
 	return r
 }
 
-// named are the files that a config is made of, itself included. Users, keys of the
-// ring and the certificate are followed by those who have them, also while the rest
-// of the config is bad.
-func (r *reloader) named(cfg *config.Config) []string {
+// followed are the files that a config is made of, besides itself. Users, keys of the ring
+// and the certificate are followed by those who have them, also while the rest of the
+// config is bad; what is for the store and for ACME is read at the start.
+func followed(cfg *config.Config) []string {
 	own := append([]string{cfg.TLS.CertFile, cfg.TLS.KeyFile}, cfg.Keys.Files...)
 	for _, id := range cfg.Identity {
 		if id.Local != nil {
 			own = append(own, id.Local.UsersFile)
 		}
 	}
-	return append([]string{r.file}, slices.DeleteFunc(cfg.Files(), func(f string) bool { return slices.Contains(own, f) })...)
+	if a := cfg.TLS.ACME; a != nil {
+		own = append(own, a.CAFile)
+	}
+	r := &cfg.Session.Redis
+	own = append(own, r.PasswordFile, r.SentinelPasswordFile) // read at each connection
+	if r.TLS != nil {
+		own = append(own, r.TLS.CAFile, r.TLS.CertFile, r.TLS.KeyFile)
+	}
+	return slices.DeleteFunc(cfg.Files(), func(f string) bool { return slices.Contains(own, f) })
 }
 
-func (r *reloader) look(cfg *config.Config) map[string]follow.Digest {
+// look tells what the files of a config hold.
+func look(cfg *config.Config) map[string]follow.Digest {
 	all := map[string]follow.Digest{}
-	for _, f := range r.named(cfg) {
+	for _, f := range followed(cfg) {
 		all[f] = follow.Look([]string{f})
 	}
 	return all
@@ -81,16 +97,21 @@ func (r *reloader) look(cfg *config.Config) map[string]follow.Digest {
 // check is the part of /readyz. A gateway with a bad file serves on with the one of
 // before, so it is as ready as it was: one wrong edit must not take all of them away.
 func (r *reloader) check(context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.bad
+	if bad := r.bad.Load(); bad != nil {
+		return *bad
+	}
+	return nil
 }
 
-// follow reads the config again whenever its files hold something else, until Close.
+// follow reads the config again whenever its files hold something else, until Close. It
+// begins with a look at whether they do since the gateway read them.
 func (r *reloader) follow() *follow.Files {
-	files := func() []string { return r.named(r.g.current.Load().cfg) }
-	return follow.Start(follow.Options{Files: files, Seen: follow.Look(files()), Settle: true, Changed: func() { r.reload("a file has changed") }})
+	files := func() []string { return append([]string{r.file}, followed(r.g.config())...) }
+	return follow.Start(follow.Options{Files: files, Settle: true, Changed: func() { r.reload(byFile) }})
 }
+
+// byFile is the cause of a reload that nobody asked for.
+const byFile = "a file has changed"
 
 // reload reads the config, and puts it in force if it is good.
 func (r *reloader) reload(cause string) (out admin.Reloaded) {
@@ -105,12 +126,16 @@ func (r *reloader) now(cause string) admin.Reloaded {
 	if c := r.g.Certificates; c != nil {
 		_ = c.Refresh() // which tells the log what is wrong
 	}
-	r.bad = err
 	if err != nil {
-		r.bad = fmt.Errorf("the config is bad, and the one of before is in force: %w", err)
+		bad := fmt.Errorf("the config is bad, and the one of before is in force: %w", err)
+		r.bad.Store(&bad)
 		r.g.metrics.Reloaded(metrics.Rejected, time.Now())
 		r.log.Error("the config cannot be used; the one of before stays in force", "event", "config.bad", "cause", cause, "file", r.file, "err", err)
 		return admin.Reloaded{Error: err.Error(), Drawn: drawn(err)}
+	}
+	was := r.bad.Swap(nil)
+	if cause == byFile && was == nil && len(changed) == 0 {
+		return admin.Reloaded{OK: true} // a comment, or another name for the same
 	}
 	r.g.metrics.Reloaded(metrics.Applied, time.Now())
 	r.log.Info("the config was read again and is in force", "event", "config.reloaded", "cause", cause, "file", r.file, "changed", changed)
@@ -119,18 +144,15 @@ func (r *reloader) now(cause string) admin.Reloaded {
 
 // load does what can fail, and says what is another than before.
 func (r *reloader) load() (changed []string, err error) {
-	// What is read is known before it is read, so that no change is missed.
-	itself := follow.Look([]string{r.file})
 	next, err := config.Load(r.file)
 	if err != nil {
 		return nil, err
 	}
-	now := r.g.current.Load().cfg
-	files := r.look(next)
-	files[r.file] = itself
+	now := r.g.config()
+	files := look(next) // before they are read, so that no change is missed
 	changed = config.Diff(now, next)
 	for f, d := range files {
-		if was, ok := r.files[f]; ok && was != d && f != r.file {
+		if was, ok := r.files[f]; ok && was != d {
 			changed = append(changed, f)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -184,6 +185,23 @@ func TestReloadOfABrokenFile(t *testing.T) {
 		})
 		if code, err := b.get(t.Context(), p.base); err != nil || code != 200 {
 			t.Errorf("%s: got %d, %v, want the app", c.says, code, err)
+		}
+	}
+}
+
+// TestReloadOfNoGateway: the command says so.
+func TestReloadOfNoGateway(t *testing.T) {
+	p := newProcess(t, "http://127.0.0.1:9")
+	if err := os.MkdirAll(filepath.Join(filepath.Dir(p.file), "evergate-data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := makeAdminToken(filepath.Join(filepath.Dir(p.file), "evergate-data")); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"reload", "upgrade"} {
+		var out bytes.Buffer
+		if code := run([]string{command, "--config", p.file}, nil, &out, &out); code != exitFailed || !strings.Contains(out.String(), "is the gateway running") {
+			t.Errorf("%s: got exit code %d, %s", command, code, out.String())
 		}
 	}
 }

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
-	"net/http"
 	"strings"
-	"sync/atomic"
-	"time"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -41,32 +37,74 @@ func (p *program) serveCmd() *cobra.Command {
 	return cmd
 }
 
+// serve runs the gateway of a config. Where this process was started by one that hands
+// over to it, it takes its place.
 func (p *program) serve(ctx context.Context, cfg *config.Config, file string) error {
 	log, level := newLog(p.err, cfg.Log)
+	signals, quiet := catchSignals()
+	defer quiet()
 	for _, w := range cfg.Warnings() {
 		log.Warn("config", "at", w.Error())
 	}
-	g, err := build(cfg, log, parts{Level: level})
+	before, err := inherit()
 	if err != nil {
 		return err
 	}
-	defer func() { closeLogged(log, g) }()
-	told := &serviceManager{log: log}
-	reloads := newReloader(g, file, log, told)
-	ls, err := openListeners(cfg)
-	if err != nil {
-		return err
-	}
-	defer ls.Close()
-	p.announce(cfg, file, ls.front.Addr())
-	return runServers(ctx, g, log, ls, told, func() (stop func()) {
-		files := reloads.follow()
-		hangups := onHangup(func() { reloads.reload("SIGHUP") })
-		return func() {
-			hangups()
-			_ = files.Close()
+	defer before.Close()
+	var sockets *listeners
+	defer func() { sockets.Close() }()
+	if before != nil {
+		if err := rehearse(cfg, log); err != nil {
+			return err
 		}
-	})
+		if sockets, err = openListeners(cfg, before); err != nil {
+			return err
+		}
+		if err := before.await(ctx); err != nil {
+			return err
+		}
+	}
+	told := &serviceManager{log: log}
+	var rest sync.WaitGroup // what a term left to finish
+	defer rest.Wait()
+	// There is one term, but where a process that was to take over did not.
+	for first := true; ; first = false {
+		files := look(cfg)
+		g, err := build(cfg, log, parts{Level: level})
+		if err != nil {
+			return err
+		}
+		if sockets == nil {
+			if sockets, err = openListeners(cfg, nil); err != nil {
+				return errors.Join(err, g.Close())
+			}
+		}
+		ls, err := sockets.again()
+		if err != nil {
+			return errors.Join(err, g.Close())
+		}
+		if first {
+			p.announce(cfg, file, ls.front.Addr())
+		}
+		reloads := newReloader(g, file, files, log, told)
+		next := newUpgrader(sockets, log, g.Admin.API)
+		s := startServers(g, log, ls, told)
+		if err := before.up(); err != nil {
+			log.Warn("the process before was not told", "err", err)
+		}
+		stop := next.start(signals.upgrade)
+		watch, hangups := reloads.follow(), onSignal(signals.hangup, func() { reloads.reload("SIGHUP") })
+		err = s.run(ctx, next.moves, sockets, &rest)
+		stop()
+		hangups()
+		_ = watch.Close()
+		cfg = g.config() // the one in force, whatever the file says by now
+		closeLogged(log, g)
+		ls.Close()
+		if !errors.Is(err, errTakenBack) {
+			return err
+		}
+	}
 }
 
 // announce says what is protected, how to sign in and what to type next.
@@ -105,74 +143,4 @@ func listen(address, key string) (net.Listener, error) {
 		return nil, &hinted{fmt.Errorf("%s: %w", key, err), "free the address, or set " + key + " to another one"}
 	}
 	return l, nil
-}
-
-// runServers serves until ctx ends, then lets requests finish. While it is up, beside
-// runs, if set.
-func runServers(ctx context.Context, g *gateway, log *slog.Logger, ls *listeners, told *serviceManager, beside func() (stop func())) error {
-	var draining atomic.Bool
-	g.Admin.Draining = draining.Load
-	// Streams and upgraded connections have no end of their own; they are told
-	// through the context of their requests.
-	requests, endRequests := context.WithCancel(context.Background())
-	defer endRequests()
-	public := newDoor(requests, g, g.config(), log)
-	g.Applied = func(cfg *config.Config) { public.Reconfigure(cfg.Limits.ConnectionsPerAddress, cfg.TrustedProxies) }
-	private := &http.Server{Handler: g.Admin, ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog: slog.NewLogLogger(debugOnly{log.Handler()}, slog.LevelDebug)}
-	failed := make(chan error, 2)
-	go func() { failed <- public.Serve(ls.front, ls.redirect) }()
-	go func() { failed <- serveOn(private, ls.back) }()
-	log.Info("evergate is up", "listen", ls.front.Addr().String(), "admin", ls.back.Addr().String(), "version", version)
-	told.ready()
-	if beside != nil {
-		defer beside()()
-	}
-
-	running := 2
-	var first error
-	select {
-	case <-ctx.Done():
-		log.Info("going down: requests may finish, a second signal ends at once", "within", g.config().Limits.ShutdownTimeout)
-	case first = <-failed:
-		running--
-	}
-	draining.Store(true)
-	told.stopping()
-	most := g.config().Limits.ShutdownTimeout
-	shut, cancel := context.WithTimeout(context.Background(), most)
-	defer cancel()
-	context.AfterFunc(shut, endRequests)
-	// Half of the time is for requests that end by themselves, then streams are told.
-	nudge := time.AfterFunc(most/2, endRequests)
-	defer nudge.Stop()
-	err := public.Shutdown(shut)
-	endRequests()
-	err = errors.Join(first, ignoreDeadline(err), private.Shutdown(shut))
-	_ = public.Close()
-	_ = private.Close()
-	for range running {
-		err = errors.Join(err, <-failed)
-	}
-	return err
-}
-
-func ignoreDeadline(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil
-	}
-	return err
-}
-
-func serveOn(s *http.Server, l net.Listener) error {
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
-	}
-	return nil
-}
-
-func closeLogged(log *slog.Logger, c io.Closer) {
-	if err := c.Close(); err != nil {
-		log.Error("closing", "err", err)
-	}
 }

@@ -18,6 +18,7 @@ type sessions interface {
 	Once(ctx context.Context, name string, until time.Time) (bool, error)
 	Recheck()
 	Reconfigure(s session.Settings) error
+	Leave() error
 	Close() error
 }
 

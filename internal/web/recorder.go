@@ -18,7 +18,8 @@ type recorder struct {
 	head bool   // a HEAD request: its answer has no body
 	hsts string // Strict-Transport-Security, or ""
 
-	body *incoming // of the request, or nil
+	body    *incoming   // of the request, or nil
+	closing func() bool // or nil
 
 	status   int
 	bytes    int64
@@ -45,6 +46,9 @@ func (w *recorder) WriteHeader(status int) {
 		}
 		if status != http.StatusSwitchingProtocols {
 			w.body.answering(w.Header())
+			if w.closing != nil && w.closing() {
+				w.Header().Set("Connection", "close")
+			}
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)

@@ -35,6 +35,10 @@ type Options struct {
 	RequestTimeout time.Duration
 	// ErrorPages are the operator's own pages for errors; nil means none.
 	ErrorPages *ErrorPages
+	// Closing reports that connections are not kept any more, if set: each answer tells
+	// its client so (in HTTP/2 by GOAWAY), which then sends the next request elsewhere
+	// and loses none to a connection that closes under it.
+	Closing func() bool
 	// Now is the clock of durations; nil means time.Now.
 	Now func() time.Time
 }
@@ -66,7 +70,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		method: clip(r.Method, 32), host: clip(r.Host, 255), path: clip(r.URL.EscapedPath(), 1024),
 	}
 	x.note.Client, x.note.Scheme = origin(r, s.TrustedProxies, s.Forwarded)
-	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), id: x.note.ID, head: r.Method == http.MethodHead}
+	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), id: x.note.ID, head: r.Method == http.MethodHead, closing: s.Closing}
 	if s.HSTS > 0 && x.note.Scheme == "https" { // over plain http browsers must not listen (RFC 6797 section 8.1)
 		x.rec.hsts = "max-age=" + strconv.FormatInt(int64(s.HSTS/time.Second), 10)
 	}

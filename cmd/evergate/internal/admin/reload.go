@@ -29,3 +29,22 @@ func (a *API) reload(w http.ResponseWriter) {
 	}
 	_ = json.NewEncoder(w).Encode(out)
 }
+
+// Process names the gateway's process.
+type Process struct {
+	PID int `json:"pid"`
+}
+
+// upgrade answers with the process that takes over, or 409 with the reason why none does.
+func (a *API) upgrade(w http.ResponseWriter) {
+	if a.Upgrade == nil {
+		http.Error(w, "this gateway runs without a config file", http.StatusNotImplemented)
+		return
+	}
+	pid, err := a.Upgrade()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	answer(w, Process{pid}, nil)
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/evergate/evergate/internal/secret"
@@ -19,7 +20,8 @@ type Sessions interface {
 
 // API is what changes things or names people, for whoever has the token: GET
 // /api/sessions?user= lists, POST /api/sessions/revoke ends those that its body
-// picks, POST /api/reload reads the config again.
+// picks, POST /api/reload reads the config again, POST /api/upgrade starts the program
+// anew to take over, GET /api/process says which process answers.
 type API struct {
 	// Token is what the Authorization header must bring as a Bearer token. The zero
 	// Token lets nobody in.
@@ -28,6 +30,9 @@ type API struct {
 	Sessions Sessions
 	// Reload reads the config again; nil where there is no file.
 	Reload func() Reloaded
+	// Upgrade has a new process take over, and returns its id once it is ready to; nil
+	// where there is no file.
+	Upgrade func() (pid int, err error)
 }
 
 const apiPrefix = "/api/"
@@ -59,6 +64,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	switch call {
 	case "POST /api/reload":
 		a.reload(w)
+	case "POST /api/upgrade":
+		a.upgrade(w)
+	case "GET /api/process":
+		answer(w, Process{os.Getpid()}, nil)
 	case "GET /api/sessions":
 		all, err := a.Sessions.List(r.Context(), r.URL.Query().Get("user"))
 		if all == nil {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -79,6 +81,10 @@ type Door struct {
 	o             Options
 	limiter       *limiter
 	public, plain *http.Server
+	open          atomic.Int64 // connections
+
+	mu        sync.Mutex // guards listeners
+	listeners []*stoppable
 }
 
 // New makes a Door. It listens to nothing yet.
@@ -104,6 +110,7 @@ func (d *Door) server(h http.Handler) *http.Server {
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: l.Streams},
 		BaseContext: func(net.Listener) context.Context { return d.o.Context },
 		ConnContext: withOwn,
+		ConnState:   d.count,
 		ErrorLog:    slog.NewLogLogger(d.o.ErrorLog.Handler(), slog.LevelDebug),
 	}
 }
@@ -149,7 +156,11 @@ func (d *Door) Serve(front, redirect net.Listener) error {
 
 // guard puts the limits of addresses and the PROXY protocol in front of l.
 func (d *Door) guard(l net.Listener) net.Listener {
-	l = &limited{l, d.limiter}
+	s := newStoppable(l)
+	d.mu.Lock()
+	d.listeners = append(d.listeners, s)
+	d.mu.Unlock()
+	l = &limited{s, d.limiter}
 	if d.o.ProxyProtocol {
 		l = &behindProxies{Listener: l, limiter: d.limiter, timeout: d.o.Limits.HeaderTimeout,
 			missing: coarse{log: d.o.Log, now: time.Now}}

@@ -2,6 +2,7 @@ package door
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 )
@@ -15,6 +16,9 @@ const (
 	Stopping  State = daemon.SdNotifyStopping
 	Reloading State = daemon.SdNotifyReloading
 )
+
+// MainPID is that another process is the service from now on.
+func MainPID(pid int) State { return State("MAINPID=" + strconv.Itoa(pid)) }
 
 // Notify tells the service manager, where there is one.
 func Notify(s State) error {

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/evergate/evergate/cmd/evergate/internal/door"
+	"github.com/evergate/evergate/config"
+)
+
+// servers are what a gateway serves with.
+type servers struct {
+	g       *gateway
+	log     *slog.Logger
+	told    *serviceManager
+	public  *door.Door
+	private *http.Server
+
+	draining    atomic.Bool
+	endRequests context.CancelFunc // for those that have no end of their own
+	failed      chan error         // one for each of the two
+	running     int
+}
+
+// startServers serves on ls.
+func startServers(g *gateway, log *slog.Logger, ls *listeners, told *serviceManager) *servers {
+	s := &servers{g: g, log: log, told: told, failed: make(chan error, 2), running: 2}
+	g.Admin.Draining = s.draining.Load
+	requests, end := context.WithCancel(context.Background())
+	s.endRequests = end
+	s.public = newDoor(requests, g, g.config(), log)
+	g.Applied = func(cfg *config.Config) { s.public.Reconfigure(cfg.Limits.ConnectionsPerAddress, cfg.TrustedProxies) }
+	s.private = &http.Server{Handler: g.Admin, ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog: slog.NewLogLogger(debugOnly{log.Handler()}, slog.LevelDebug)}
+	go func() { s.failed <- s.public.Serve(ls.front, ls.redirect) }()
+	go func() { s.failed <- serveOn(s.private, ls.back) }()
+	log.Info("evergate is up", "listen", ls.front.Addr().String(), "admin", ls.back.Addr().String(), "version", version)
+	told.ready()
+	return s
+}
+
+// run serves until ctx ends or another process takes over, then lets requests finish.
+// Sockets are closed then, if set. On errTakenBack the gateway is closed, and rest waits
+// for the requests that were under way.
+func (s *servers) run(ctx context.Context, moves <-chan *successor, sockets *listeners, rest *sync.WaitGroup) error {
+	for {
+		select {
+		case <-ctx.Done():
+			most := s.g.config().Limits.ShutdownTimeout
+			s.log.Info("going down: requests may finish, a second signal ends at once", "within", most)
+			return s.goDown(nil, most, sockets)
+		case err := <-s.failed:
+			s.running--
+			return s.goDown(err, s.g.config().Limits.ShutdownTimeout, sockets)
+		case next := <-moves:
+			if done, err := s.handOver(next, sockets, rest); done {
+				return err
+			}
+		}
+	}
+}
+
+// gently is for how long clients are told with each answer that their connection is not
+// kept, before those that are idle are closed.
+const gently = time.Second
+
+// goDown ends what was served.
+func (s *servers) goDown(first error, most time.Duration, sockets *listeners) error {
+	s.told.stopping()
+	sockets.Close() // nobody waits in a queue that nothing comes out of
+	shut, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	// Half of the time is for requests that end by themselves, then those are told that
+	// may have no end.
+	nudge := time.AfterFunc(most/2, s.endRequests)
+	defer nudge.Stop()
+	s.leave()
+	return errors.Join(first, s.finish(shut))
+}
+
+// leave takes no new connection, has streams come again, and tells clients with each
+// answer that their connection ends.
+func (s *servers) leave() {
+	s.draining.Store(true)
+	s.g.leaving.Store(true)
+	s.public.Stop()
+	s.g.streams.End()
+	for end := time.Now().Add(gently); s.public.Open() > 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// leavePrivate has the operator's questions answered by the next process. Whoever asked
+// for that gets an answer.
+func (s *servers) leavePrivate() {
+	ctx, cancel := context.WithTimeout(context.Background(), gently)
+	defer cancel()
+	_ = s.private.Shutdown(ctx)
+}
+
+// finish waits for requests under way until ctx ends, then cuts them short.
+func (s *servers) finish(ctx context.Context) error {
+	context.AfterFunc(ctx, s.endRequests)
+	err := s.public.Shutdown(ctx)
+	s.endRequests()
+	err = errors.Join(ignoreDeadline(err), s.private.Shutdown(ctx))
+	_ = s.public.Close()
+	_ = s.private.Close()
+	for ; s.running > 0; s.running-- {
+		err = errors.Join(err, <-s.failed)
+	}
+	return err
+}
+
+func ignoreDeadline(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+func serveOn(s *http.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+func closeLogged(log *slog.Logger, c io.Closer) {
+	if err := c.Close(); err != nil {
+		log.Error("closing", "err", err)
+	}
+}
