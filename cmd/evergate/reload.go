@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -117,8 +118,19 @@ const byFile = "a file has changed"
 func (r *reloader) reload(cause string) (out admin.Reloaded) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if cause == byFile && r.same() {
+		return admin.Reloaded{OK: true}
+	}
 	r.told.reloading(func() { out = r.now(cause) })
 	return out
+}
+
+// same reports whether what the files say now is what is in force: a comment has changed,
+// or the first look has found all as it was at the start. It is no reload then, for whoever
+// is told of those.
+func (r *reloader) same() bool {
+	next, err := config.Load(r.file)
+	return err == nil && r.bad.Load() == nil && len(config.Diff(r.g.config(), next)) == 0 && maps.Equal(look(next), r.files)
 }
 
 func (r *reloader) now(cause string) admin.Reloaded {
@@ -133,10 +145,7 @@ func (r *reloader) now(cause string) admin.Reloaded {
 		r.log.Error("the config cannot be used; the one of before stays in force", "event", "config.bad", "cause", cause, "file", r.file, "err", err)
 		return admin.Reloaded{Error: err.Error(), Drawn: drawn(err)}
 	}
-	was := r.bad.Swap(nil)
-	if cause == byFile && was == nil && len(changed) == 0 {
-		return admin.Reloaded{OK: true} // a comment, or another name for the same
-	}
+	r.bad.Store(nil)
 	r.g.metrics.Reloaded(metrics.Applied, time.Now())
 	r.log.Info("the config was read again and is in force", "event", "config.reloaded", "cause", cause, "file", r.file, "changed", changed)
 	return admin.Reloaded{OK: true, Changed: changed}
