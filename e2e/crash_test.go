@@ -65,8 +65,9 @@ func (f *fleet) midWire(kills []time.Time) map[string]int {
 	return unclear
 }
 
-// settle waits until everybody, those who are unclear apart, gets 200 again, and
-// ends their use.
+// settle waits until everybody, those who are unclear apart, gets 200 again and nobody
+// has got anything else for a second, and ends their use. A gateway may notice only now
+// that the store was away, and turn a few away while it connects again.
 func (f *fleet) settle(c *crowd, unclear map[string]int, within time.Duration) (took time.Duration) {
 	f.t.Helper()
 	began := time.Now()
@@ -86,8 +87,10 @@ func (f *fleet) settle(c *crowd, unclear map[string]int, within time.Duration) (
 			delete(well, name)
 			all = false
 		}
-		if all {
+		lastNo := c.all().lastNo
+		if all && time.Since(began) > time.Second && (len(unclear) > 0 || time.Since(lastNo) > time.Second) {
 			c.leave()
+			took = max(took, lastNo.Sub(began))
 			for _, at := range well {
 				took = max(took, at.Sub(began))
 			}

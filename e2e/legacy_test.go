@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -68,7 +69,10 @@ func startApache(t *testing.T, dir string, modules []string, common string, site
 	t.Helper()
 	apache := need(t, "apache2", "apache2")
 	var conf strings.Builder
-	modules = append(modules, "mpm_prefork", "authz_core", "authz_host", "access_compat", "alias", "dir", "mime", "env", "setenvif")
+	if !slices.Contains(modules, "mpm_event") {
+		modules = append(modules, "mpm_prefork") // PHP needs it
+	}
+	modules = append(modules, "authz_core", "authz_host", "access_compat", "alias", "dir", "mime", "env", "setenvif")
 	for _, m := range modules {
 		file := filepath.Join(apacheModules, "mod_"+m+".so")
 		if m == "php" {

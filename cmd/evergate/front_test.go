@@ -307,6 +307,7 @@ limits: { headers: 30, request_timeout: 1s }
 	if err != nil || late.StatusCode != http.StatusRequestTimeout {
 		t.Errorf("half a body over HTTP/1: got %v, %v, want 408", late, err)
 	}
+	g.await("two lines that say so", func() bool { return strings.Count(g.out.String(), "status=408") == 2 })
 
 	plain := g.client()
 	if res, _ := g.do(plain, request("GET", "http://gate.example:"+g.plain+"/a?b")); res.StatusCode != 308 || res.Header.Get("Location") != url+"/a?b" || res.Header.Get("Strict-Transport-Security") != "" {

@@ -107,6 +107,8 @@ func (w *recorder) outcome() (status int, gone bool) {
 // of its own: that a client leaves it is how it ends.
 func (w *recorder) complete() bool {
 	switch {
+	case w.wrote && w.status == http.StatusRequestTimeout:
+		return true // net/http ends the context of a body that is too late as if the client had gone
 	case !w.wrote || w.late:
 		return false
 	case strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream"):
