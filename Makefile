@@ -14,9 +14,17 @@ PANVA := e2e/providers/panva
 
 .PHONY: test check unit simulate soak e2e deps build fuzz bench-million
 
-# The end-to-end tests mostly wait; the histories are played meanwhile.
+# The end-to-end tests mostly wait; the histories are played meanwhile, and then the
+# config is reloaded for a minute under load.
 test: deps check unit
-	@$(MAKE) --no-print-directory --output-sync=target -j2 simulate e2e
+	@$(MAKE) --no-print-directory --output-sync=target -j2 beside e2e
+
+.PHONY: beside storm
+beside: simulate
+	@$(MAKE) --no-print-directory storm
+
+storm:
+	EVERGATE_RELOAD_FOR=60s $(GO) test -race -count=1 -run TestReloadStorm ./cmd/evergate
 
 build:
 	$(GO) build -trimpath -o bin/evergate ./cmd/evergate
@@ -56,7 +64,6 @@ soak:
 
 e2e:
 	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 8 -timeout 24m ./...; fi
-	EVERGATE_RELOAD_FOR=60s $(GO) test -race -count=1 -run TestReloadStorm ./cmd/evergate
 
 # Each fuzz target for FUZZTIME; their corpora are in testdata/fuzz and in code.
 FUZZTIME ?= 60s

@@ -160,8 +160,14 @@ func (r *reloader) load() (changed []string, err error) {
 	now := r.g.config()
 	files := look(next) // before they are read, so that no change is missed
 	changed = config.Diff(now, next)
+	said := len(changed) > 0 // a file that comes or goes with a key needs no word of its own
 	for f, d := range files {
-		if was, ok := r.files[f]; ok && was != d {
+		if was, ok := r.files[f]; ok && was != d || !ok && !said {
+			changed = append(changed, f)
+		}
+	}
+	for f := range r.files {
+		if _, ok := files[f]; !ok && !said {
 			changed = append(changed, f)
 		}
 	}
