@@ -120,26 +120,26 @@ define service {
 var loggedInAs = regexp.MustCompile(`(?i)Logged in as <i>([^<]*)</i>`)
 
 // TestNagiosTrustsRemoteUser: CGI programs that believe REMOTE_USER show each their own,
-// at a sub-path and at the root; and nobody else's, whatever a client says.
+// at a sub-path and at a host of their own; and nobody else's, whatever a client says.
 func TestNagiosTrustsRemoteUser(t *testing.T) {
 	t.Parallel()
 	sub, root := startNagios(t)
 	const password = "a-password-for-the-evidence"
 	public, _ := legacyGateway(t, password, fmt.Sprintf(`  - { name: nagios, match: { path: /nagios4/ }, upstream: %q, request_headers: { set: { Remote-User: "{user}" } } }
-  - { name: root, upstream: %q, request_headers: { set: { Remote-User: "{claims.preferred_username}" } } }
+  - { name: root, match: { host: nagios.localhost }, upstream: %q, request_headers: { set: { Remote-User: "{claims.preferred_username}" } } }
 `, sub, root), map[string]string{})
 
 	p := newBrowser(t).tab()
 	p.open(public + "/nagios4/cgi-bin/status.cgi?hostgroup=all&style=hostdetail")
 	p.signIn("ann", password)
-	for i, path := range []string{"/nagios4/cgi-bin", ""} {
+	for i, at := range []string{public + "/nagios4/cgi-bin", strings.Replace(public, "localhost", "nagios.localhost", 1)} {
 		if i > 0 {
-			p.open(public + path + "/status.cgi?hostgroup=all&style=hostdetail")
+			p.open(at + "/status.cgi?hostgroup=all&style=hostdetail")
 		}
 		p.until("Nagios knows her", patience, `document.body?.innerText.includes("Logged in as ann")`)
 		page := eval[string](p, "document.body.innerText")
 		if !strings.Contains(page, "ann-s-printer") || strings.Contains(page, "bob-s-printer") {
-			t.Errorf("below %q Nagios shows\n%s\nwant what is ann's alone", path, page)
+			t.Errorf("at %s Nagios shows\n%s\nwant what is ann's alone", at, page)
 		}
 	}
 	p.shot("nagios")

@@ -19,7 +19,7 @@ func startNotebook(t *testing.T, base, password string) (url string) {
 		t.Fatal(err)
 	}
 	dir, port := t.TempDir(), freePort(t)
-	args := []string{"-m", "notebook", "--no-browser", "--ip=127.0.0.1", "--port=" + port, "--port-retries=0", "--NotebookApp.base_url=" + base,
+	args := []string{"-m", "notebook", "--no-browser", "--ip=127.0.0.1", "--port=" + port, "--port-retries=0", "--NotebookApp.allow_remote_access=True", "--NotebookApp.base_url=" + base,
 		"--NotebookApp.password=" + strings.TrimSpace(string(hash)), "--NotebookApp.token=", "--notebook-dir=" + dir, "--NotebookApp.terminals_enabled=True"}
 	p := start(t, dir, python, append(args, "--allow-root")...)
 	url = "http://127.0.0.1:" + port
@@ -49,7 +49,8 @@ const terminal = `(async () => {
 })()`
 
 // TestNotebookByItsLoginForm: an application of pages, calls that it guards against
-// forgery, and WebSockets, which asks for a password alone. Below a path and at the root.
+// forgery, and WebSockets, which asks for a password alone. Below a path and at a host of
+// its own.
 func TestNotebookByItsLoginForm(t *testing.T) {
 	t.Parallel()
 	const password, secret = "a-password-for-the-evidence", "what-the-notebook-knows"
@@ -58,21 +59,24 @@ func TestNotebookByItsLoginForm(t *testing.T) {
 		return fmt.Sprintf("upstream_auth: { form: { login: %slogin, password_file: nb.password, login_statuses: [401, 403], browser_cookies: [_xsrf], logout: %slogout } }", base, base)
 	}
 	public, gateway := legacyGateway(t, password, fmt.Sprintf(`  - { name: nb, match: { path: /nb/ }, upstream: %q, token: { type: none }, %s }
-  - { name: root, upstream: %q, token: { type: none }, %s }
+  - { name: root, match: { host: nb.localhost }, upstream: %q, token: { type: none }, %s }
 `, sub, auth("/nb/"), root, auth("/")), map[string]string{"nb.password": secret})
 
 	p := newBrowser(t).tab()
 	p.open(public + "/nb/tree")
 	p.signIn("ann", password)
+	own := strings.Replace(public, "localhost", "nb.localhost", 1)
 	for i, base := range []string{"/nb/", "/"} {
+		at := public
 		if i > 0 {
-			p.open(public + base + "tree")
+			at = own
+			p.open(at + base + "tree")
 		}
 		p.until("the notebook's files", patience, `document.querySelector("#notebook_list")`)
 		if got := eval[string](p, fmt.Sprintf(terminal, base)); got != "the sum is 42" {
-			t.Errorf("below %s: a terminal in the browser: %s", base, got)
+			t.Errorf("at %s: a terminal in the browser: %s", at, got)
 		}
-		p.noCookieOfTheApp(public+base, "_xsrf")
+		p.noCookieOfTheApp(at+base, "_xsrf")
 	}
 	p.shot("notebook")
 	p.signOut(public)

@@ -320,8 +320,13 @@ func zombie(pid int) bool {
 // TestHandOverThatFails: a bad config, a program that is none, and one that is killed on
 // its way, before and after it was told to go.
 func TestHandOverThatFails(t *testing.T) {
+	slow := make(chan struct{}, 1)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/slow/" {
+			slow <- struct{}{}
+			time.Sleep(3 * time.Second)
+		}
 		echo(w, r)
 	}))
 	defer app.Close()
@@ -345,6 +350,14 @@ func TestHandOverThatFails(t *testing.T) {
 
 	// Killed as soon as it is there, and as soon as it is told to go.
 	for _, at := range []string{"handover.start", "handover.begin"} {
+		// While something is under way the process of before waits, which leaves time to
+		// kill the new one.
+		ended := make(chan error, 1)
+		go func() {
+			_, err := b.get(t.Context(), l.base+"/slow")
+			ended <- err
+		}()
+		<-slow
 		was, begun, failed := l.serving(), strings.Count(l.said(), at), strings.Count(l.said(), "handover.failed")
 		if err := syscall.Kill(was, syscall.SIGUSR2); err != nil {
 			t.Fatal(err)
@@ -361,6 +374,9 @@ func TestHandOverThatFails(t *testing.T) {
 		l.within("the process of before, serving again", func() bool {
 			return strings.Count(l.said(), "handover.failed") > failed && l.serving() == was
 		})
+		if err := <-ended; err != nil {
+			t.Errorf("what was under way: %v", err)
+		}
 	}
 	if got := strings.Count(l.said(), "handover.failed"); got < 3 {
 		t.Errorf("got %d failures in the log, want three", got)
