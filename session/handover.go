@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -59,19 +58,15 @@ func (m *Manager) Send(ctx context.Context, login *auth.Login, host string, chal
 	if !ok || s.m != m || host == "" || len(challenge) != sha256.Size {
 		return "", errors.New("session: a hand-over needs a session of this Manager, a host and a SHA-256 challenge")
 	}
-	plain, err := json.Marshal(handed{s.h.session, s.h.key, host, challenge})
-	if err != nil {
-		return "", err
-	}
 	var code handoverCode
 	_, _ = rand.Read(code[:]) // never fails (crypto/rand)
-	aead, err := newAEAD(code.key())
+	data, err := sealJSON(code.key(), handed{s.h.session, s.h.key, host, challenge}, nil)
 	if err != nil {
 		return "", err
 	}
 	now, err := m.cfg.Store.Now(ctx)
 	if err == nil {
-		err = m.cfg.Store.Put(ctx, code.place(), 0, Record{Version: 1, Expires: now.Add(codeTTL), Data: aead.Seal(nil, nil, plain, nil)})
+		err = m.cfg.Store.Put(ctx, code.place(), 0, Record{Version: 1, Expires: now.Add(codeTTL), Data: data})
 	}
 	if err != nil {
 		return "", &auth.Unavailable{What: "the session store", Err: err}
@@ -157,28 +152,13 @@ func (m *Manager) redeem(ctx context.Context, code, host, verifier string) (hand
 	if err != nil {
 		return handed{}, &auth.Unavailable{What: "the session store", Err: err}
 	}
-	got, err := c.open(rec.Data)
-	if err != nil {
-		return handed{}, err
+	var got handed
+	if openJSON(c.key(), rec.Data, nil, &got) != nil {
+		return handed{}, &auth.Refused{Reason: "the code does not open what it stands for"}
 	}
 	sum := sha256.Sum256([]byte(verifier))
 	if got.Host != host || subtle.ConstantTimeCompare(got.Challenge, sum[:]) != 1 {
 		return handed{}, &auth.Refused{Reason: "the code is for another browser or another host"}
-	}
-	return got, nil
-}
-
-func (c handoverCode) open(data []byte) (got handed, err error) {
-	aead, err := newAEAD(c.key())
-	if err != nil {
-		return got, err
-	}
-	plain, err := aead.Open(nil, nil, data, nil)
-	if err == nil {
-		err = json.Unmarshal(plain, &got)
-	}
-	if err != nil {
-		return got, &auth.Refused{Reason: "the code does not open what it stands for"}
 	}
 	return got, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -43,30 +42,12 @@ type keptThing struct {
 }
 
 func sealKept(dk DataKey, place Key, version uint64, thing keptThing) ([]byte, error) {
-	plain, err := json.Marshal(thing)
-	if err != nil {
-		return nil, fmt.Errorf("session: encode what is kept: %w", err)
-	}
-	aead, err := newAEAD(dk)
-	if err != nil {
-		return nil, err
-	}
-	return aead.Seal(nil, nil, plain, keptContext(place, version)), nil
+	return sealJSON(dk, thing, keptContext(place, version))
 }
 
 func openKept(dk DataKey, place Key, rec Record) (thing keptThing, err error) {
-	aead, err := newAEAD(dk)
-	if err != nil {
-		return thing, err
-	}
-	plain, err := aead.Open(nil, nil, rec.Data, keptContext(place, rec.Version))
-	if err != nil {
-		return thing, ErrSeal
-	}
-	if err := json.Unmarshal(plain, &thing); err != nil {
-		return thing, fmt.Errorf("session: decode what is kept: %w", err)
-	}
-	return thing, nil
+	err = openJSON(dk, rec.Data, keptContext(place, rec.Version), &thing)
+	return thing, err
 }
 
 // Kept implements auth.Session. It asks the store each time and opens what changed:
@@ -186,9 +167,9 @@ func (e *entry) remember(name string, v keptValue) {
 	e.kept[name] = v
 }
 
-// part drops what an ended session kept, and tells Ended of it where its data key is
+// part drops what an ended session kept, and tells ended of it where its data key is
 // known here. A store that fails at it forgets by itself, a little later.
-func (m *Manager) part(ctx context.Context, key Key, dk DataKey) {
+func (m *Manager) part(ctx context.Context, key Key, dk DataKey, ended func(ctx context.Context, kept map[string][]byte)) {
 	dropped, err := dropKept(ctx, m.cfg.Store, key)
 	if err != nil {
 		m.cfg.Log.WarnContext(ctx, "what an ended session kept could not be deleted; it expires by itself", "session", key.Name(), "err", err)
@@ -205,7 +186,7 @@ func (m *Manager) part(ctx context.Context, key Key, dk DataKey) {
 	m.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(m.grants, renewTimeout)
 		defer cancel()
-		m.cfg.Ended(ctx, kept)
+		ended(ctx, kept)
 	})
 }
 

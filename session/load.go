@@ -173,8 +173,8 @@ func (m *Manager) revoke(ctx context.Context, key Key, reason string) error {
 	}
 	at, _ := m.peek(key)
 	m.gone(key, reason, true)
-	if m.cfg.Ended != nil {
-		m.part(ctx, key, at.dk)
+	if ended := m.set().Ended; ended != nil {
+		m.part(ctx, key, at.dk, ended)
 	}
 	return nil
 }

@@ -209,15 +209,37 @@ func (s *state) unconfirmed(host string, now time.Time, than time.Duration) bool
 // and the version are associated data: a record that is moved to another key,
 // or an old one that is put back under a new version, does not open.
 func (s state) seal(dk DataKey, key Key, version uint64) ([]byte, error) {
-	plain, err := json.Marshal(s)
+	return sealJSON(dk, s, sealContext(key, version))
+}
+
+// sealJSON seals v as JSON under dk, with place bound in.
+func sealJSON(dk DataKey, v any, place []byte) ([]byte, error) {
+	plain, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("session: encode the record: %w", err)
+		return nil, fmt.Errorf("session: encode what is to be sealed: %w", err)
 	}
 	aead, err := newAEAD(dk)
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(nil, nil, plain, sealContext(key, version)), nil
+	return aead.Seal(nil, nil, plain, place), nil
+}
+
+// openJSON opens what sealJSON sealed into v. The error is ErrSeal for another key or
+// another place.
+func openJSON(dk DataKey, data, place []byte, v any) error {
+	aead, err := newAEAD(dk)
+	if err != nil {
+		return err
+	}
+	plain, err := aead.Open(nil, nil, data, place)
+	if err != nil {
+		return ErrSeal
+	}
+	if err := json.Unmarshal(plain, v); err != nil {
+		return fmt.Errorf("session: decode what was sealed: %w", err)
+	}
+	return nil
 }
 
 // mark tells two records of the same version apart: the nonce they are sealed
@@ -229,20 +251,9 @@ func markOf(data []byte) (m mark) {
 	return m
 }
 
-func openState(data []byte, dk DataKey, key Key, version uint64) (state, error) {
-	aead, err := newAEAD(dk)
-	if err != nil {
-		return state{}, err
-	}
-	plain, err := aead.Open(nil, nil, data, sealContext(key, version))
-	if err != nil {
-		return state{}, ErrSeal
-	}
-	var s state
-	if err := json.Unmarshal(plain, &s); err != nil {
-		return state{}, fmt.Errorf("session: decode the record: %w", err)
-	}
-	return s, nil
+func openState(data []byte, dk DataKey, key Key, version uint64) (s state, err error) {
+	err = openJSON(dk, data, sealContext(key, version), &s)
+	return s, err
 }
 
 func newAEAD(dk DataKey) (cipher.AEAD, error) {

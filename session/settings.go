@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 // session is held to those in force when it is asked about; what the store has been
 // told of its end follows with its next write.
 type Settings struct {
-	// Methods, Minter, IdleTimeout, MaxLifetime, Grace, MaxStale, RenewBefore and Lease
-	// are those of Config.
+	// Methods, Minter, IdleTimeout, MaxLifetime, Grace, MaxStale, RenewBefore, Lease and
+	// Ended are those of Config.
 	Methods     map[string]auth.Refresher
 	Minter      auth.Minter
 	IdleTimeout time.Duration
@@ -21,6 +22,7 @@ type Settings struct {
 	MaxStale    time.Duration
 	RenewBefore func(lifetime time.Duration) time.Duration
 	Lease       time.Duration
+	Ended       func(ctx context.Context, kept map[string][]byte)
 	// NeedIDToken is that of StatelessConfig.
 	NeedIDToken bool
 }
@@ -46,16 +48,16 @@ func (s *Settings) check() error {
 // was in force once.
 func (c *Config) takeSettings() *Settings {
 	s := &Settings{Methods: c.Methods, Minter: c.Minter, IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime,
-		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Lease: c.Lease}
-	c.Methods, c.Minter, c.RenewBefore = nil, nil, nil
+		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Lease: c.Lease, Ended: c.Ended}
+	c.Methods, c.Minter, c.RenewBefore, c.Ended = nil, nil, nil, nil
 	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale, c.Lease = 0, 0, 0, 0, 0
 	return s
 }
 
 func (c *StatelessConfig) takeSettings() *Settings {
 	s := &Settings{Methods: c.Methods, Minter: c.Minter, IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime,
-		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, NeedIDToken: c.NeedIDToken}
-	c.Methods, c.Minter, c.RenewBefore, c.NeedIDToken = nil, nil, nil, false
+		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, NeedIDToken: c.NeedIDToken, Ended: c.Ended}
+	c.Methods, c.Minter, c.RenewBefore, c.NeedIDToken, c.Ended = nil, nil, nil, false, nil
 	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale = 0, 0, 0, 0
 	return s
 }

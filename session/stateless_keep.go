@@ -40,7 +40,8 @@ func (l *carriedLive) Keep(_ context.Context, name string, value []byte, version
 
 // part tells Ended what an ended session kept.
 func (s *Stateless) part(values map[string]keptValue) {
-	if s.cfg.Ended == nil || s.ctx.Err() != nil {
+	ended := s.set().Ended
+	if ended == nil || s.ctx.Err() != nil {
 		return
 	}
 	kept := map[string][]byte{}
@@ -50,6 +51,6 @@ func (s *Stateless) part(values map[string]keptValue) {
 	s.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(s.grants, renewTimeout)
 		defer cancel()
-		s.cfg.Ended(ctx, kept)
+		ended(ctx, kept)
 	})
 }

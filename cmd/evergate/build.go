@@ -132,7 +132,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if err != nil {
 		return nil, err
 	}
-	g.sessions, err = buildSessions(session.Config{Ring: g.ring, Cookie: g.cookie, Insecure: !secure, Ended: g.ended, Log: log, Now: in.Now}, first.settings, g.store)
+	g.sessions, err = buildSessions(session.Config{Ring: g.ring, Cookie: g.cookie, Insecure: !secure, Log: log, Now: in.Now}, first.settings, g.store)
 	if err != nil {
 		g.letGo(first)
 		return nil, err

@@ -137,6 +137,9 @@ func (g *gateway) prepare(cfg *config.Config) (_ *edition, err error) {
 		methods[p.Name] = p.Method
 	}
 	e.settings = sessionSettings(cfg, methods, e.issuer)
+	if e.router.HasForms() {
+		e.settings.Ended = func(ctx context.Context, kept map[string][]byte) { e.router.SessionEnded(ctx, g.log, kept) }
+	}
 	if g.Certificates != nil {
 		use, err := g.Certificates.Prepare(door.Served{Hosts: cfg.Hosts(), CertFile: cfg.TLS.CertFile, KeyFile: cfg.TLS.KeyFile})
 		if err != nil {

@@ -36,11 +36,11 @@ func buildSessions(c session.Config, s session.Settings, store session.Store) (s
 	if store == nil {
 		return session.NewStateless(session.StatelessConfig{
 			Ring: c.Ring, Methods: s.Methods, Minter: s.Minter, Cookie: c.Cookie, Insecure: c.Insecure, NeedIDToken: s.NeedIDToken,
-			IdleTimeout: s.IdleTimeout, MaxLifetime: s.MaxLifetime, Grace: s.Grace, MaxStale: s.MaxStale, RenewBefore: s.RenewBefore, Ended: c.Ended, Log: c.Log, Now: c.Now,
+			IdleTimeout: s.IdleTimeout, MaxLifetime: s.MaxLifetime, Grace: s.Grace, MaxStale: s.MaxStale, RenewBefore: s.RenewBefore, Ended: s.Ended, Log: c.Log, Now: c.Now,
 		})
 	}
 	c.Store, c.Methods, c.Minter, c.IdleTimeout, c.MaxLifetime = store, s.Methods, s.Minter, s.IdleTimeout, s.MaxLifetime
-	c.Grace, c.MaxStale, c.RenewBefore, c.Lease = s.Grace, s.MaxStale, s.RenewBefore, s.Lease
+	c.Grace, c.MaxStale, c.RenewBefore, c.Lease, c.Ended = s.Grace, s.MaxStale, s.RenewBefore, s.Lease, s.Ended
 	return session.New(c)
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -43,13 +42,6 @@ func signInAtApp(out *proxy.Route, a *config.UpstreamAuth, log *slog.Logger) (ke
 		}
 	}
 	return key, err
-}
-
-// ended tells apps of a session that has ended, by the routes of now.
-func (g *gateway) ended(ctx context.Context, kept map[string][]byte) {
-	if e := g.current.Load(); e != nil {
-		e.router.SessionEnded(ctx, g.log, kept)
-	}
 }
 
 // lookEvery is how often a file with a secret is looked at while it is used.
