@@ -50,6 +50,13 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) 
 	if err := h.cfg.Sessions.Begin(w.Header(), r, login, p.Remember); err != nil {
 		return err
 	}
+	if !k.Demand.MetBy(login, h.cfg.Now()) {
+		if k.Prompt != promptLogin {
+			// A provider need not heed acr_values, and may take what is there for fresh.
+			return redirect(w, http.StatusSeeOther, k.at("login/"+p.Name, "prompt", promptLogin))
+		}
+		return h.insufficient(r, p, login, &k.goal)
+	}
 	return signedIn(w, r, login, k.goal)
 }
 

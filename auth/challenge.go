@@ -30,18 +30,26 @@ func (h *Handler) Challenge(w http.ResponseWriter, r *http.Request, absent *Abse
 	case !web.IsNavigation(r):
 		return h.unauthorized(r, absent)
 	case web.IsFramed(r):
-		return h.framed(w, r)
+		return h.framed(w, r, absent)
 	case r.Method == http.MethodGet && h.provider(absent.Silent) != nil:
-		return redirect(w, http.StatusFound, own("login/"+absent.Silent, "rd", here(r), "prompt", promptNone))
+		return redirect(w, http.StatusFound, h.wayIn(absent, "login/"+absent.Silent, "rd", here(r), "prompt", promptNone))
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		return redirect(w, http.StatusFound, own("login", "rd", here(r), "why", why(absent)))
+		return redirect(w, http.StatusFound, h.wayIn(absent, "login", "rd", here(r), "why", why(absent)))
 	}
 	rd := fromReferer(r)
 	if rd == "/" {
 		rd = here(r)
 	}
 	id, lost := h.keepForm(w, r)
-	return redirect(w, http.StatusSeeOther, own("login", "rd", rd, "form", id, "lost", lost, "why", why(absent)))
+	return redirect(w, http.StatusSeeOther, h.wayIn(absent, "login", "rd", rd, "form", id, "lost", lost, "why", why(absent)))
+}
+
+// wayIn is the address of a page to sign in at, as the page that is wanted demands it.
+func (h *Handler) wayIn(absent *Absent, page string, params ...string) string {
+	if absent.Demand != nil {
+		params = append(params, absent.Demand.params()...)
+	}
+	return own(page, params...)
 }
 
 // unauthorized is the answer to a program. Without a token it carries no error
@@ -51,29 +59,32 @@ func (h *Handler) unauthorized(r *http.Request, absent *Absent) error {
 	if scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		challenge += `, error="invalid_token", error_description="the gateway takes no tokens from clients on this route"`
 	}
+	e := &web.Error{
+		Status: http.StatusUnauthorized, Code: "login_required", Title: "Nobody is signed in",
+		Detail: "Sign in at login_url in the browser, then repeat the request.", Err: absent,
+	}
+	if absent.Reason == Insufficient {
+		e.Code, e.Title, challenge = "insufficient_user_authentication", "A further sign-in is needed", absent.Demand.Challenge()
+	}
 	login := url.URL{Scheme: h.scheme(r), Host: r.Host}
 	if r.Host == "" { // HTTP/1.0 knows requests without
 		login = *h.cfg.PublicURL
 	}
-	return &web.Error{
-		Status: http.StatusUnauthorized, Code: "login_required", Title: "Nobody is signed in",
-		Detail: "Sign in at login_url in the browser, then repeat the request.",
-		Header: http.Header{"Www-Authenticate": {challenge}},
-		Extra:  map[string]any{"login_url": login.String() + own("login", "rd", fromReferer(r)), "reason": absent.Reason},
-		Err:    absent,
-	}
+	e.Header = http.Header{"Www-Authenticate": {challenge}}
+	e.Extra = map[string]any{"login_url": login.String() + h.wayIn(absent, "login", "rd", fromReferer(r)), "reason": absent.Reason}
+	return e
 }
 
 // framed is the page inside a frame. Any site may frame it, or nobody would see
 // it; it does nothing but link to the sign-in page, which no site may frame.
-func (h *Handler) framed(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) framed(w http.ResponseWriter, r *http.Request, absent *Absent) error {
 	rd := fromReferer(r)
 	if rd == "/" {
 		rd = here(r)
 	}
 	w.Header().Set("Www-Authenticate", `Bearer realm="evergate"`)
 	return h.pages["framed"].Write(w, r, http.StatusUnauthorized, web.Page{
-		Title: "Sign in to see this", Data: framedView{LoginURL: own("login", "rd", rd)},
+		Title: "Sign in to see this", Data: framedView{Again: absent.Reason == Insufficient, LoginURL: h.wayIn(absent, "login", "rd", rd)},
 		Header: http.Header{
 			"Content-Security-Policy": {strings.Replace(web.ContentPolicy, "; frame-ancestors 'none'", "", 1)},
 			"X-Frame-Options":         nil,

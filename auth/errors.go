@@ -28,6 +28,9 @@ const (
 
 	// Unconfirmed: the session lives, and has to be handed to this host once more.
 	Unconfirmed = "unconfirmed"
+	// Insufficient: the session lives, and the rule of the page asks for a fresher or a
+	// stronger sign-in (RFC 9470).
+	Insufficient = "insufficient"
 )
 
 // Absent says that a request has no live session, and why.
@@ -39,6 +42,8 @@ type Absent struct {
 	Silent string
 	// Clear are cookies that the answer should delete.
 	Clear []*http.Cookie
+	// Demand is what the page asks of the sign-in that is to come; nil is nothing.
+	Demand *Demand
 }
 
 func (a *Absent) Error() string        { return "nobody is signed in: " + a.Reason }

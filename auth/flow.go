@@ -78,8 +78,10 @@ func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
 
 // flow is what the provider's side of a sign-in needs of k.
 func (h *Handler) flow(k *kept, state string) Flow {
-	return Flow{State: state, Nonce: k.Nonce, Verifier: k.Verifier, Prompt: k.Prompt, Started: k.Started,
-		RedirectURI: h.absolute("callback/" + k.Provider)}
+	f := Flow{State: state, Nonce: k.Nonce, Verifier: k.Verifier, Prompt: k.Prompt, Started: k.Started,
+		RedirectURI: h.absolute("callback/" + k.Provider), ACRValues: strings.Join(k.Demand.ACR, " ")}
+	f.MaxAge, _ = k.Demand.maxAge()
+	return f
 }
 
 // setFlow gives the browser the cookie of k.

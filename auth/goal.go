@@ -12,15 +12,25 @@ type goal struct {
 	// To is an errand, sealed: the way goes on to another host. RD has no more than the
 	// part after "#" to say then.
 	To string `json:"a,omitempty"`
+	// Demand is what the page there asks of the sign-in. Whoever changes it in an address
+	// gains nothing: the page asks again.
+	Demand Demand `json:"d,omitzero"`
 }
 
 // goalOf is the goal that values name, as yet unchecked: see Handler.loginView.
 func goalOf(values url.Values) goal {
-	return goal{RD: one(values, "rd"), Form: one(values, "form"), To: one(values, "to")}
+	return goal{RD: one(values, "rd"), Form: one(values, "form"), To: one(values, "to"),
+		Demand: DemandOf(one(values, "acr_values"), one(values, "amr_values"), one(values, "max_age"))}
 }
 
 // params is the goal as our own pages hand it on.
-func (g *goal) params() []string { return []string{"rd", g.RD, "form", g.Form, "to", g.To} }
+func (g *goal) params() []string {
+	params := []string{"rd", g.RD, "form", g.Form, "to", g.To}
+	if g.To != "" {
+		return params // the errand has it
+	}
+	return append(params, g.Demand.params()...)
+}
 
 // at is the address of one of our own pages with the goal, and what else is given.
 func (g *goal) at(page string, more ...string) string {

@@ -265,13 +265,16 @@ func (h *Handler) who(w http.ResponseWriter, r *http.Request) (*Login, error) {
 	return login, nil
 }
 
-// already goes on where somebody is signed in; done says that it did. The error is
+// already goes on where somebody is signed in as it is demanded; done says that it did. The error is
 // that of an outage, or nil.
 func (h *Handler) already(w http.ResponseWriter, r *http.Request, v *loginView) (done bool, err error) {
 	login, err := h.who(w, r)
 	switch {
 	case err == nil && h.isAppHost(r) && login.Session != nil && login.Session.Unconfirmed():
 		return false, nil // they are to go round once more
+	case err == nil && !v.Demand.MetBy(login, h.cfg.Now()):
+		v.Further = login
+		return false, nil
 	case err == nil && v.To != "":
 		return true, h.sendOver(w, r, login, v)
 	case err == nil:

@@ -39,6 +39,8 @@ type errand struct {
 	RD string `json:"r"`
 	// Kept says that a form is kept there.
 	Kept bool `json:"k,omitempty"`
+	// Demand is what the page there asks of the sign-in.
+	Demand Demand `json:"d,omitzero"`
 	// Mark names the session there that is to be signed out, and User whose it is.
 	Mark     string    `json:"m,omitempty"`
 	User     string    `json:"u,omitempty"`
@@ -113,7 +115,9 @@ func (h *Handler) leave(w http.ResponseWriter, r *http.Request) error {
 	if h.openErrand(one(query, "to")) != nil {
 		return hostsMixed(h.cfg.PublicURL.Host, r.Host)
 	}
-	v := h.loginView(r, goal{RD: one(query, "rd"), Form: one(query, "form")})
+	asked := goalOf(query)
+	asked.To = ""
+	v := h.loginView(r, asked)
 	prompt := one(query, "prompt")
 	if prompt != promptAccount && prompt != promptLogin {
 		if done, err := h.already(w, r, &v); done || err != nil {
@@ -135,7 +139,7 @@ func (h *Handler) goAsk(w http.ResponseWriter, r *http.Request, page string, g g
 	k.RD = shorter(k.RD, maxFlowRD)
 	sum := sha256.Sum256([]byte(k.Verifier))
 	to, err := h.sealErrand(&errand{ID: k.ID, Host: hostOf(r), Challenge: sum[:], RD: shorter(k.RD, maxErrandRD), Kept: k.Form != "",
-		Restarts: restarts, Started: k.Started})
+		Demand: g.Demand, Restarts: restarts, Started: k.Started})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +69,28 @@ type loginView struct {
 	Remember   bool
 	Password   bool // people can sign in by password
 	Providers  []straightView
+	Further    *Login // who is signed in and has to sign in once more, or nil
+}
+
+// Step says why somebody who is signed in is asked again, or "".
+func (v loginView) Step() string {
+	if v.Further == nil {
+		return ""
+	}
+	return "You are signed in as " + accountName(v.Further) + ". This address asks for " + v.Demand.String() + "."
+}
+
+// Hidden are the fields that bring the demand back, by name.
+func (v loginView) Hidden() map[string]string {
+	fields := map[string]string{}
+	if v.To == "" {
+		for pair := range slices.Chunk(v.Demand.params(), 2) {
+			if pair[1] != "" {
+				fields[pair[0]] = pair[1]
+			}
+		}
+	}
+	return fields
 }
 
 // straightView is a way to a provider.
@@ -82,7 +105,10 @@ type logoutView struct{ User, Name, Host, RD, To, Back, Provider string }
 
 type signedOutView struct{ User, Host, Still, LoginURL string }
 
-type framedView struct{ LoginURL string }
+type framedView struct {
+	Again    bool // somebody is signed in, and has to sign in once more
+	LoginURL string
+}
 
 type resendView struct {
 	User, Host, Path, ID, RD string

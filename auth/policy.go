@@ -1,63 +1,129 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
 
 // Policy is who may pass. The zero value lets anyone pass who is signed in,
-// and nobody else.
+// and nobody else. It is not edited once it is in use.
 type Policy struct {
-	// Public lets everybody pass, signed in or not.
+	// Public lets everybody pass whom no rule of Deny refuses, signed in or not.
 	Public bool
-	// Rules lists alternatives: one that holds is enough. Nil means anyone
+	// Allow lists alternatives: one that holds is enough. Nil means anyone
 	// signed in. An empty list that is not nil means nobody, so that an emptied
 	// list never opens a route.
-	Rules []Rule
+	Allow []Rule
+	// Deny lists refusals: one that holds is enough, whatever Allow says, and on
+	// public routes too.
+	Deny []Rule
 	// Providers are the ways of signing in that count here, by Identity.Provider.
 	// Nil means all of them; an empty list that is not nil means none.
 	Providers []string
+	// Observed is evaluated next to this one and decides nothing: it is what an
+	// operator thinks of putting in its place. Nil is none.
+	Observed *Policy
+
+	hint *Demand // what every way in demands of a sign-in, or nil
 }
 
-// Rule holds when every condition that is set in it holds. A nil list is no
-// condition; an empty one that is not nil is never met. The zero Rule holds
-// for anyone signed in.
-type Rule struct {
-	// Users are exact values of Identity.User.
-	Users []string
-	// Emails are addresses, or "*@domain" for every address of exactly that
-	// domain. Both compare without regard to case and demand EmailVerified.
-	Emails []string
-	// Groups are exact group names; being in one of them is enough.
-	Groups []string
+// Compiled returns p ready for use, or says what is wrong with its rules: errors of
+// which each is a *BadExpression. A Policy that was not compiled decides the same, more
+// slowly, but for conditions with a When: those cannot be evaluated.
+func (p *Policy) Compiled() (*Policy, error) {
+	out := *p
+	out.Deny, out.Allow = slices.Clone(p.Deny), slices.Clone(p.Allow)
+	var faults []error
+	for _, rules := range [][]Rule{out.Deny, out.Allow} {
+		for i := range rules {
+			if bad := rules[i].compile(); bad != nil {
+				faults = append(faults, bad)
+			}
+		}
+	}
+	out.hint = out.everyDemand()
+	if p.Observed != nil {
+		observed, err := p.Observed.Compiled()
+		out.Observed, faults = observed, append(faults, err)
+	}
+	return &out, errors.Join(faults...)
+}
+
+// Asks reports whether there is any rule to ask: where there is none, it is only
+// whether somebody is signed in that counts.
+func (p *Policy) Asks() bool {
+	return p.Allow != nil || p.Deny != nil || p.Providers != nil || p.Observed != nil
 }
 
 // Denied is the answer of a Policy that does not let somebody pass.
 type Denied struct {
 	// Missing says in the operator's words what would have let them pass, such
-	// as "group staff". It is for logs and for the person concerned.
+	// as "group staff". It is for logs and for the person concerned. It is ""
+	// where a rule of Deny holds: nothing would.
 	Missing string
 }
 
-func (d *Denied) Error() string { return "not allowed: needs " + d.Missing }
+func (d *Denied) Error() string {
+	if d.Missing == "" {
+		return "not allowed: a rule refuses it"
+	}
+	return "not allowed: needs " + d.Missing
+}
 
-// Allow decides whether id may pass. The error is nil or a *Denied that holds
-// the reason. Allow does not look at Public: whoever asks has signed in.
-func (p *Policy) Allow(id *Identity) error {
-	if p.Providers != nil && !slices.Contains(p.Providers, id.Provider) {
-		return &Denied{Missing: wants("sign-in at", p.Providers)}
+// Decide decides whether whoever asks q may pass, and returns the rule that made the
+// difference, or nil where none did. The error is nil, a *Denied that holds the
+// reason, or a *StepUp. It does not look at Public: whoever asks has signed in.
+func (p *Policy) Decide(q *Question) (by *Rule, err error) {
+	if by, err := p.Refuses(q); err != nil {
+		return by, err
 	}
-	if p.Rules == nil {
-		return nil
+	if q.Identity == nil {
+		return nil, &Denied{Missing: "somebody signed in"}
 	}
-	var missing []string
-	for i := range p.Rules {
-		need := p.Rules[i].missing(id)
-		if need == "" {
-			return nil
+	if p.Providers != nil && !slices.Contains(p.Providers, q.Identity.Provider) {
+		return nil, &Denied{Missing: wants("sign-in at", p.Providers)}
+	}
+	if p.Allow == nil {
+		return nil, nil
+	}
+	var stronger *Rule
+	for i := range p.Allow {
+		failed := p.Allow[i].failed(q)
+		if failed == 0 {
+			return &p.Allow[i], nil
 		}
-		if !slices.Contains(missing, need) {
+		if stronger == nil && failed&^proofKinds == 0 {
+			stronger = &p.Allow[i]
+		}
+	}
+	if stronger != nil {
+		return stronger, &StepUp{Demand: stronger.demand(stronger.failed(q)), Missing: stronger.missing(q)}
+	}
+	return nil, p.denied(q)
+}
+
+// Refuses asks the rules of Deny alone, which is all that counts on public routes. Of
+// nobody it asks those that are about no person. The error is nil or a *Denied.
+func (p *Policy) Refuses(q *Question) (by *Rule, err error) {
+	for i := range p.Deny {
+		r := &p.Deny[i]
+		if q.Identity == nil && r.isPersonal() {
+			continue
+		}
+		if r.refuses(q) {
+			return r, &Denied{}
+		}
+	}
+	return nil, nil
+}
+
+// denied says what every alternative was missing.
+func (p *Policy) denied(q *Question) *Denied {
+	var missing []string
+	for i := range p.Allow {
+		if need := p.Allow[i].missing(q); !slices.Contains(missing, need) {
 			missing = append(missing, need)
 		}
 	}
@@ -65,42 +131,10 @@ func (p *Policy) Allow(id *Identity) error {
 		missing = []string{"an entry in an empty allow list"}
 	}
 	denied := &Denied{Missing: strings.Join(missing, ", or ")}
-	if id.GroupsOmitted && strings.Contains(denied.Missing, "group ") {
-		denied.Missing += " (" + id.Provider + " left the groups out of its tokens because there are too many, so none of them count)"
+	if q.Identity.GroupsOmitted && strings.Contains(denied.Missing, "group ") {
+		denied.Missing += " (" + q.Identity.Provider + " left the groups out of its tokens because there are too many, so none of them count)"
 	}
 	return denied
-}
-
-// missing names what r wants and id lacks, or returns "" if r holds.
-func (r *Rule) missing(id *Identity) string {
-	var need []string
-	if r.Users != nil && !slices.Contains(r.Users, id.User) {
-		need = append(need, wants("user", r.Users))
-	}
-	if r.Emails != nil && !r.emailMatches(id) {
-		need = append(need, wants("verified e-mail", r.Emails))
-	}
-	if r.Groups != nil && !slices.ContainsFunc(r.Groups, func(g string) bool { return slices.Contains(id.Groups, g) }) {
-		need = append(need, wants("group", r.Groups))
-	}
-	return strings.Join(need, " and ")
-}
-
-func (r *Rule) emailMatches(id *Identity) bool {
-	domain := EmailDomain(id.Email)
-	if domain == "" || !id.EmailVerified {
-		return false
-	}
-	for _, want := range r.Emails {
-		if d, ok := strings.CutPrefix(want, "*@"); ok {
-			if strings.EqualFold(d, domain) {
-				return true
-			}
-		} else if strings.EqualFold(want, id.Email) {
-			return true
-		}
-	}
-	return false
 }
 
 func wants(kind string, of []string) string {

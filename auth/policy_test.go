@@ -19,47 +19,47 @@ func TestPolicy(t *testing.T) {
 		missing string // "" is allowed
 	}{
 		{"no rules let anyone pass who is signed in", auth.Policy{}, nil, ""},
-		{"G-07 an empty list of rules lets nobody pass", auth.Policy{Rules: rules{}}, nil, "an entry in an empty allow list"},
-		{"an empty rule lets anyone pass who is signed in", auth.Policy{Rules: rules{{}}}, nil, ""},
-		{"G-07 an empty list in a rule lets nobody pass", auth.Policy{Rules: rules{{Groups: []string{}}}}, nil, "a group of an empty list"},
-		{"a user by name", auth.Policy{Rules: rules{{Users: []string{"bob", "alice"}}}}, nil, ""},
-		{"a user in another case is another user", auth.Policy{Rules: rules{{Users: []string{"Alice"}}}}, nil, "user Alice"},
-		{"one group of several is enough", auth.Policy{Rules: rules{{Groups: []string{"admin", "wiki"}}}}, nil, ""},
-		{"a group in another case is another group", auth.Policy{Rules: rules{{Groups: []string{"Staff"}}}}, nil, "group Staff"},
-		{"part of a group's name is another group", auth.Policy{Rules: rules{{Groups: []string{"sta"}}}}, nil, "group sta"},
-		{"a mail address", auth.Policy{Rules: rules{{Emails: []string{"ALICE@Example.org"}}}}, nil, ""},
-		{"a mail domain", auth.Policy{Rules: rules{{Emails: []string{"*@EXAMPLE.org"}}}}, nil, ""},
-		{"a domain does not stand for those below it", auth.Policy{Rules: rules{{Emails: []string{"*@org"}}}}, nil, "verified e-mail *@org"},
-		{"an unverified address opens nothing", auth.Policy{Rules: rules{{Emails: []string{"alice@example.org"}}}},
+		{"G-07 an empty list of rules lets nobody pass", auth.Policy{Allow: rules{}}, nil, "an entry in an empty allow list"},
+		{"an empty rule lets anyone pass who is signed in", auth.Policy{Allow: rules{{}}}, nil, ""},
+		{"G-07 an empty list in a rule lets nobody pass", auth.Policy{Allow: rules{{Groups: []string{}}}}, nil, "a group of an empty list"},
+		{"a user by name", auth.Policy{Allow: rules{{Users: []string{"bob", "alice"}}}}, nil, ""},
+		{"a user in another case is another user", auth.Policy{Allow: rules{{Users: []string{"Alice"}}}}, nil, "user Alice"},
+		{"one group of several is enough", auth.Policy{Allow: rules{{Groups: []string{"admin", "wiki"}}}}, nil, ""},
+		{"a group in another case is another group", auth.Policy{Allow: rules{{Groups: []string{"Staff"}}}}, nil, "group Staff"},
+		{"part of a group's name is another group", auth.Policy{Allow: rules{{Groups: []string{"sta"}}}}, nil, "group sta"},
+		{"a mail address", auth.Policy{Allow: rules{{Emails: []string{"ALICE@Example.org"}}}}, nil, ""},
+		{"a mail domain", auth.Policy{Allow: rules{{Emails: []string{"*@EXAMPLE.org"}}}}, nil, ""},
+		{"a domain does not stand for those below it", auth.Policy{Allow: rules{{Emails: []string{"*@org"}}}}, nil, "verified e-mail *@org"},
+		{"an unverified address opens nothing", auth.Policy{Allow: rules{{Emails: []string{"alice@example.org"}}}},
 			func(id *auth.Identity) { id.EmailVerified = false }, "verified e-mail alice@example.org"},
-		{"CVE-2026-40574 an address with two @ has no domain", auth.Policy{Rules: rules{{Emails: []string{"*@example.org"}}}},
+		{"CVE-2026-40574 an address with two @ has no domain", auth.Policy{Allow: rules{{Emails: []string{"*@example.org"}}}},
 			func(id *auth.Identity) { id.Email = "attacker@evil.example@example.org" }, "verified e-mail *@example.org"},
-		{"no address matches no address", auth.Policy{Rules: rules{{Emails: []string{""}}}},
+		{"no address matches no address", auth.Policy{Allow: rules{{Emails: []string{""}}}},
 			func(id *auth.Identity) { id.Email = "" }, "verified e-mail "},
-		{"a domain pattern without domain matches nothing", auth.Policy{Rules: rules{{Emails: []string{"*@"}}}}, nil, "verified e-mail *@"},
-		{"inside a rule all must hold", auth.Policy{Rules: rules{{Users: []string{"alice"}, Groups: []string{"admin"}}}}, nil, "group admin"},
-		{"all that is missing is named", auth.Policy{Rules: rules{{Users: []string{"bob"}, Groups: []string{"admin", "root"}}}}, nil,
+		{"a domain pattern without domain matches nothing", auth.Policy{Allow: rules{{Emails: []string{"*@"}}}}, nil, "verified e-mail *@"},
+		{"inside a rule all must hold", auth.Policy{Allow: rules{{Users: []string{"alice"}, Groups: []string{"admin"}}}}, nil, "group admin"},
+		{"all that is missing is named", auth.Policy{Allow: rules{{Users: []string{"bob"}, Groups: []string{"admin", "root"}}}}, nil,
 			"user bob and group admin or root"},
-		{"rules are alternatives", auth.Policy{Rules: rules{{Groups: []string{"admin"}}, {Users: []string{"alice"}}}}, nil, ""},
-		{"all alternatives are named, each once", auth.Policy{Rules: rules{{Groups: []string{"admin"}}, {Users: []string{"bob"}}, {Groups: []string{"admin"}}}}, nil,
+		{"rules are alternatives", auth.Policy{Allow: rules{{Groups: []string{"admin"}}, {Users: []string{"alice"}}}}, nil, ""},
+		{"all alternatives are named, each once", auth.Policy{Allow: rules{{Groups: []string{"admin"}}, {Users: []string{"bob"}}, {Groups: []string{"admin"}}}}, nil,
 			"group admin, or user bob"},
 		{"one provider of several is enough", auth.Policy{Providers: []string{"local", "corp"}}, func(id *auth.Identity) { id.Provider = "corp" }, ""},
-		{"another provider is not enough", auth.Policy{Providers: []string{"local"}, Rules: rules{{Users: []string{"alice"}}}},
+		{"another provider is not enough", auth.Policy{Providers: []string{"local"}, Allow: rules{{Users: []string{"alice"}}}},
 			func(id *auth.Identity) { id.Provider = "corp" }, "sign-in at local"},
 		{"G-07 an empty list of providers lets nobody pass", auth.Policy{Providers: []string{}}, nil, "a sign-in at of an empty list"},
-		{"rules hold at the right provider too", auth.Policy{Providers: []string{"corp"}, Rules: rules{{Users: []string{"bob"}}}},
+		{"rules hold at the right provider too", auth.Policy{Providers: []string{"corp"}, Allow: rules{{Users: []string{"bob"}}}},
 			func(id *auth.Identity) { id.Provider = "corp" }, "user bob"},
-		{"groups that were left out are named", auth.Policy{Rules: rules{{Groups: []string{"admin"}}}},
+		{"groups that were left out are named", auth.Policy{Allow: rules{{Groups: []string{"admin"}}}},
 			func(id *auth.Identity) { id.Provider, id.GroupsOmitted = "corp", true },
 			"group admin (corp left the groups out of its tokens because there are too many, so none of them count)"},
-		{"public is not a rule: whoever asks has signed in", auth.Policy{Public: true, Rules: rules{{Users: []string{"bob"}}}}, nil, "user bob"},
+		{"public is not a rule: whoever asks has signed in", auth.Policy{Public: true, Allow: rules{{Users: []string{"bob"}}}}, nil, "user bob"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			id := alice
 			if c.edit != nil {
 				c.edit(&id)
 			}
-			err := c.policy.Allow(&id)
+			_, err := c.policy.Decide(&auth.Question{Identity: &id})
 			denied, _ := errors.AsType[*auth.Denied](err)
 			switch {
 			case c.missing == "" && err != nil:
@@ -70,7 +70,7 @@ func TestPolicy(t *testing.T) {
 		})
 	}
 	nobody := auth.Identity{}
-	if err := (&auth.Policy{Rules: rules{{Users: []string{"alice"}}}}).Allow(&nobody); err == nil {
+	if _, err := (&auth.Policy{Allow: rules{{Users: []string{"alice"}}}}).Decide(&auth.Question{Identity: &nobody}); err == nil {
 		t.Error("the zero Identity passes a rule with users")
 	}
 }

@@ -32,6 +32,12 @@ type Flow struct {
 	// Prompt asks the provider to show something, such as "select_account"; "" is
 	// what the configuration says.
 	Prompt string
+	// ACRValues are authentication context classes to ask for, separated by spaces; "" is
+	// what the configuration says (OIDC Core section 3.1.2.1).
+	ACRValues string
+	// MaxAge bounds how long ago the person proved at the provider who they are, in
+	// seconds (OIDC Core section 3.1.2.1); "" is what the configuration says.
+	MaxAge string
 	// Started is when the attempt began, by the gateway's clock.
 	Started time.Time
 }

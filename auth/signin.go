@@ -28,6 +28,9 @@ func (h *Handler) loginPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	web.NoteOf(r.Context()).Decision = "login"
+	if v.Further != nil {
+		return h.signInFurther(w, r, v)
+	}
 	if p := h.onlyProvider(); p != nil && v.Why == "" && v.Lost == "" {
 		return h.straightOn(w, r, p, v)
 	}
@@ -73,6 +76,9 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		return h.refuse(w, r, v, err)
+	}
+	if !v.Demand.MetBy(login, h.cfg.Now()) {
+		return h.insufficient(r, nil, login, &v.goal)
 	}
 	return signedIn(w, r, login, v.goal)
 }
@@ -127,7 +133,7 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 	if v.Alert != "" {
 		title = "Error: Sign in"
 	}
-	v.Password = h.cfg.Password != nil
+	v.Password = h.cfg.Password != nil && (len(h.cfg.Providers) == 0 || passwordMeets(&v.Demand))
 	for i := range h.cfg.Providers {
 		v.Providers = append(v.Providers, h.cfg.Providers[i].way(&v))
 	}
@@ -143,9 +149,9 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 // only if this gateway sealed it.
 func (h *Handler) loginView(r *http.Request, g goal) loginView {
 	form := g.Form
-	v := loginView{goal: goal{RD: ReturnTo(g.RD)}, Host: r.Host}
+	v := loginView{goal: goal{RD: ReturnTo(g.RD), Demand: g.Demand}, Host: r.Host}
 	if e := h.asked(r, g.To); e != nil {
-		v.To, v.Host, v.Kept = g.To, e.Host, e.Kept
+		v.To, v.Host, v.Kept, v.Demand = g.To, e.Host, e.Kept, e.Demand
 		if path, _, _ := strings.Cut(e.RD, "?"); path != "/" {
 			v.Path = path
 		}

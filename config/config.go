@@ -35,6 +35,10 @@ type Config struct {
 	Identity    []Identity  `yaml:"identity"`
 	AccessToken AccessToken `yaml:"access_token"`
 	Session     Session     `yaml:"session"`
+	// Rules are sets of rules by name, for routes to use.
+	Rules map[string]RuleSet `yaml:"rules"`
+	// Default are rules for all routes.
+	Default DefaultRules `yaml:"default"`
 	// Routes say which requests go where, and who may send them.
 	Routes []Route `yaml:"routes"`
 
@@ -112,6 +116,10 @@ type Route struct {
 	Match Match  `yaml:"match"`
 	// Allow lists alternatives; nil is anyone signed in.
 	Allow []Rule `yaml:"allow"`
+	// Deny lists refusals: one is enough, whatever is allowed.
+	Deny []Rule `yaml:"deny"`
+	// Rules are sets whose entries count as if they stood here.
+	Rules []string `yaml:"rules"`
 	// Public needs no sign-in; identity is passed on when there is one.
 	Public bool `yaml:"public"`
 	// Providers are the ways of signing in that count; nil is all of them.
@@ -174,13 +182,6 @@ type Headers struct {
 	Set    map[string]string `yaml:"set"`
 	Add    map[string]string `yaml:"add"`
 	Remove []string          `yaml:"remove"`
-}
-
-// Rule holds when every list that is set holds.
-type Rule struct {
-	Users  []string `yaml:"users"`
-	Emails []string `yaml:"emails"`
-	Groups []string `yaml:"groups"`
 }
 
 // Timeouts bound the wait for an upstream; there is none for bodies and streams.

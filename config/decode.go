@@ -64,6 +64,16 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		v.Addr().Interface().(*Static).setDefaults()
 	case Respond:
 		v.Addr().Interface().(*Respond).setDefaults()
+	case Claim:
+		if n.Kind == yaml.SequenceNode { // its values, in short
+			d.decode(n, v.FieldByName("AnyOf"), path)
+			return
+		}
+		if n.Kind == yaml.ScalarNode {
+			v.FieldByName("AnyOf").Set(reflect.ValueOf(make([]string, 1)))
+			d.scalar(n, v.FieldByName("AnyOf").Index(0), path)
+			return
+		}
 	case Paths:
 		if n.Kind == yaml.ScalarNode && !isNull(n) {
 			v.Set(reflect.ValueOf(make(Paths, 1)))

@@ -87,7 +87,9 @@ func show(v reflect.Value) *yaml.Node {
 		names := v.MapKeys()
 		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, name := range names {
-			n.Content = append(n.Content, text(name.String()), expanded(v.MapIndex(name).String()))
+			if e := show(v.MapIndex(name)); e != nil {
+				n.Content = append(n.Content, text(name.String()), e)
+			}
 		}
 		return n
 	case reflect.Bool:

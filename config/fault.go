@@ -63,7 +63,8 @@ func (fs Faults) Unwrap() []error {
 	return all
 }
 
-func (fs Faults) sorted() Faults {
+// Sorted puts faults in the order of the file, in place, and returns them.
+func (fs Faults) Sorted() Faults {
 	slices.SortStableFunc(fs, func(a, b *Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
@@ -75,7 +76,7 @@ func (fs Faults) asError() error {
 	if len(fs) == 0 {
 		return nil
 	}
-	return fs.sorted()
+	return fs.Sorted()
 }
 
 // Draw writes every fault with its line of the file and a caret under what is

@@ -179,7 +179,8 @@ func (c *Config) checkOIDC(o *OIDC, path string) {
 			c.wrong("name a claim, such as preferred_username or realm_access.roles", at, "a claim without a name")
 		}
 	}
-	c.checkRules(o.Allow, path+".allow")
+	c.checkAllow(o.Allow, path+".allow")
+	c.checkSignInRules(o.Allow, path+".allow")
 	if !slices.Contains([]string{"", "login", "consent", "select_account"}, o.Prompt) {
 		oneOf(c, path+".prompt", o.Prompt, "login", "consent", "select_account")
 	}
@@ -264,8 +265,8 @@ func (c *Config) checkProviders() {
 		if slices.Contains(names[:min(i, len(names))], id.OIDC.Name) {
 			c.wrong("give each a name of its own", path+".name", "there is another provider named %s", id.OIDC.Name)
 		}
-		c.checkNames(id.OIDC.Allow, path+".allow", names)
 	}
+	c.eachRules(func(rules []Rule, path string) { c.checkNames(rules, path, names) })
 	for i := range c.Routes {
 		c.checkRouteIdentity(&c.Routes[i], fmt.Sprintf("routes[%d]", i), names)
 	}
@@ -283,7 +284,6 @@ func (c *Config) checkRouteIdentity(r *Route, path string, names []string) {
 	if r.Public && c.given(path+".providers") {
 		c.wrong("keep one of the two", path+".providers", "a public route lets everybody pass")
 	}
-	c.checkNames(r.Allow, path+".allow", names)
 	providers := c.Providers()
 	if r.Bearer && !slices.ContainsFunc(providers, func(o *OIDC) bool { return len(o.BearerAudiences) > 0 }) {
 		c.wrong("add bearer_audiences to an oidc provider", path+".bearer", "no provider says for which audiences a client's token may be")
@@ -326,13 +326,29 @@ func (c *Config) checkToken(t *Token, path string, oidc bool) {
 	}
 }
 
-// checkNames refuses user names that could be anybody's: with several ways to
-// sign in each has its own prefix.
-func (c *Config) checkNames(allow []Rule, path string, names []string) {
-	if len(names) < 2 {
-		return
+// checkSignInRules refuses what a sign-in cannot be asked: it is no request to a route.
+func (c *Config) checkSignInRules(rules []Rule, path string) {
+	for i := range rules {
+		for _, key := range []string{"methods", "networks", "times", "providers"} {
+			if at := fmt.Sprintf("%s[%d].%s", path, i, key); c.given(at) {
+				c.wrong("put it into a route's rules, or under default", at, "it says who may sign in at all, and is asked again without a request at each renewal")
+			}
+		}
 	}
-	for i, rule := range allow {
+}
+
+// checkNames refuses user names that could be anybody's: with several ways to
+// sign in each has its own prefix. It also looks whether providers are there.
+func (c *Config) checkNames(rules []Rule, path string, names []string) {
+	for i, rule := range rules {
+		for j, p := range rule.Providers {
+			if p != "" && !slices.Contains(names, p) {
+				oneOf(c, fmt.Sprintf("%s[%d].providers[%d]", path, i, j), p, names...)
+			}
+		}
+		if len(names) < 2 {
+			continue
+		}
 		for j, user := range rule.Users {
 			prefix, _, ok := strings.Cut(user, "/")
 			if user != "" && (!ok || !slices.Contains(names, prefix)) {

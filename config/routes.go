@@ -22,15 +22,11 @@ func (c *Config) checkRoutes() {
 
 func (c *Config) checkRoute(r *Route, path string) {
 	c.checkWay(r, path)
-	if r.Public && c.given(path+".allow") {
-		c.wrong("keep one of the two", path+".allow", "a public route lets everybody pass")
-	}
 	c.checkMatch(&r.Match, path+".match")
 	c.checkRewriting(r, path)
 	if r.UpstreamAuth != nil {
 		c.checkUpstreamAuth(r, path)
 	}
-	c.checkRules(r.Allow, path+".allow")
 	if r.CORSPreflight != "" {
 		oneOf(c, path+".cors_preflight", r.CORSPreflight, "pass")
 	}
@@ -107,37 +103,6 @@ func badPath(p string) string {
 		}
 	}
 	return ""
-}
-
-// checkRules looks at the alternatives of an allow list.
-func (c *Config) checkRules(allow []Rule, path string) {
-	if c.given(path) && len(allow) == 0 {
-		c.wrong("leave the line out to let anyone pass who is signed in", path, "the list is empty, so nobody could pass")
-	}
-	for i, rule := range allow {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		if rule.Users == nil && rule.Emails == nil && rule.Groups == nil {
-			c.wrong("name users, emails or groups", at, "the entry says nothing")
-		}
-		for name, list := range map[string][]string{"users": rule.Users, "emails": rule.Emails, "groups": rule.Groups} {
-			if list != nil && len(list) == 0 {
-				c.wrong("remove the line, or name somebody", at+"."+name, "the list is empty, so nobody could pass")
-			}
-			for j, s := range list {
-				if strings.TrimSpace(s) == "" {
-					c.wrong("", fmt.Sprintf("%s.%s[%d]", at, name, j), "the name is empty")
-				} else if name == "emails" && !validEmail(s) {
-					c.wrong("write alice@example.com or *@example.com", fmt.Sprintf("%s.emails[%d]", at, j), "%q is no address", s)
-				}
-			}
-		}
-	}
-}
-
-func validEmail(s string) bool {
-	user, domain, ok := strings.Cut(s, "@")
-	return ok && user != "" && strings.Trim(domain, ".") == domain && domain != "" && !strings.ContainsAny(domain, "@*") &&
-		(user == "*" || !strings.Contains(user, "*")) && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' })
 }
 
 // checkTies refuses two routes that are equally specific for some request.

@@ -18,6 +18,7 @@ func (c *Config) validate() {
 	c.checkTimes()
 	c.checkIdentity()
 	c.checkRoutes()
+	c.checkRuleSets()
 	c.checkProviders()
 	oneOf(c, "log.format", c.Log.Format, "auto", "text", "json")
 	oneOf(c, "access_token.algorithm", c.AccessToken.Algorithm, "ES256", "RS256", "EdDSA")

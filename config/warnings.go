@@ -77,7 +77,7 @@ func (c *Config) Warnings() []*Fault {
 			warn(fmt.Sprintf("identity[%d].local.users_file", i), "password hashes can be read by others; try: chmod 600 %s", id.Local.UsersFile)
 		}
 	}
-	return all.sorted()
+	return all.Sorted()
 }
 
 // bare finds the path of a guarded route without its last slash, where another
@@ -85,7 +85,7 @@ func (c *Config) Warnings() []*Fault {
 func (c *Config) bare(i int) (other, bare string) {
 	r := &c.Routes[i]
 	bare, folder := strings.CutSuffix(r.Match.Path, "/")
-	if !folder || bare == "" || r.Public || r.Allow == nil && r.Providers == nil {
+	if !folder || bare == "" || r.Public || r.Allow == nil && r.Deny == nil && r.Rules == nil && r.Providers == nil {
 		return "", ""
 	}
 	for j := range c.Routes {

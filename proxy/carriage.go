@@ -31,6 +31,7 @@ type carriage struct {
 	note      *web.Note
 	log       *slog.Logger
 	own       func(name string) bool
+	challenge func(w http.ResponseWriter, r *http.Request, err error) error
 	streams   *Streams
 	patience  time.Duration // with a client that stands still; zero has no end
 
@@ -232,6 +233,9 @@ func (c *carriage) modify(res *http.Response) error {
 				"That signs in a connection rather than a person and cannot pass a gateway; it has to be switched off in the app.",
 				errors.New("upstream answered 401 with NTLM or Negotiate alone"))
 		}
+	}
+	if demand := c.demanded(res); demand != nil {
+		return &furtherSignIn{demand}
 	}
 	if c.route.signsIn() && res.StatusCode == http.StatusUnauthorized && len(h["Www-Authenticate"]) > 0 {
 		return refusedCredentials()

@@ -17,7 +17,8 @@ const (
 	Own         = "own"         // for the gateway's own pages
 	SignIn      = "login"       // nobody is signed in
 	Detour      = "detour"      // has to come again with the cookies of now
-	Denied      = "denied"      // signed in, and the rule does not let them pass
+	StepUp      = "step-up"     // signed in, and the rule asks for a fresher or stronger sign-in
+	Denied      = "denied"      // the rules do not let them pass, signed in or not
 	Unavailable = "unavailable" // whether somebody is signed in cannot be told now
 	BadToken    = "bad-token"   // brings a token of its own that is not valid
 	Refused     = "refused"     // malformed, or nothing is served there
@@ -36,12 +37,22 @@ type Decision struct {
 	Target Target
 	// Up is the target that goes up: Target, but for what Route rewrites.
 	Up Target
-	// Login is who is signed in: set for Allowed and Denied, for Public where
-	// there is one, and for SignIn where their session has to be confirmed.
+	// Login is who is signed in: set for Allowed, StepUp and Denied, for Public where
+	// there is one, and for SignIn where their session has to be confirmed. A request
+	// that is Denied to everybody has none.
 	Login *auth.Login
+	// Rule is the rule that made the difference, or nil where none did.
+	Rule *auth.Rule
+	// Question is what the rules were asked; its zero value says that they were not.
+	Question auth.Question
+	// Observed is what would have become of the request by the rules that are only
+	// observed, one of Public, SignIn, Allowed, StepUp and Denied; "" where there are none.
+	Observed string
+	// ObservedRule is to Observed what Rule is to Outcome.
+	ObservedRule *auth.Rule
 	// WebSocket says that the request opens one and may.
 	WebSocket bool
-	// Err is why not: a *web.Error if Refused, a *auth.Absent for SignIn, a
+	// Err is why not: a *web.Error if Refused, a *auth.Absent for SignIn and StepUp, a
 	// *auth.Detour, a *auth.Denied, a *auth.Unavailable, a *auth.Refused for BadToken. An error of another kind
 	// comes as Unavailable: what nobody expected lets nobody pass.
 	Err error
@@ -58,7 +69,7 @@ func (g *Gate) Decide(r *http.Request) Decision {
 			d.Outcome, d.Err = Unavailable, errors.New("the gate has no authenticator")
 			return d
 		}
-		d.Outcome = Public
+		g.judge(r, &d)
 		return d
 	}
 	login, asked, err := g.clientToken(r, d.Route)
@@ -68,17 +79,18 @@ func (g *Gate) Decide(r *http.Request) Decision {
 	if err == nil && login == nil {
 		err = errors.New("the authenticator gave neither login nor error")
 	}
-	if d.Route.Policy.Public {
-		d.Outcome = Public
-		if err == nil {
-			d.Login = login
-		}
-		return d
+	if err == nil {
+		d.Login = login
 	}
-	if err != nil {
+	if err == nil || d.Route.Policy.Public || errors.Is(err, auth.ErrAnonymous) {
+		g.judge(r, &d)
+	}
+	if err != nil && d.Outcome != Public && d.Outcome != Denied {
 		d.Err = err
 		d.Outcome = Unavailable
-		if errors.Is(err, auth.ErrAnonymous) {
+		if absent, ok := errors.AsType[*auth.Absent](err); ok {
+			d.Outcome, d.Err = SignIn, demanding(absent, d.Route.Policy.Stronger())
+		} else if errors.Is(err, auth.ErrAnonymous) {
 			d.Outcome = SignIn
 		} else if _, ok := errors.AsType[*auth.Detour](err); ok {
 			d.Outcome = Detour
@@ -87,12 +99,11 @@ func (g *Gate) Decide(r *http.Request) Decision {
 		}
 		return d
 	}
-	d.Login, d.Outcome = login, Allowed
-	if err := d.Route.Policy.Allow(&login.Identity); err != nil {
-		d.Outcome, d.Err = Denied, err
+	if d.Login == nil {
+		return d
 	}
 	// A person who opens a page goes round by the host that they signed in at.
-	if login.Session != nil && r.Method == http.MethodGet && web.IsNavigation(r) && !web.IsFramed(r) && login.Session.Unconfirmed() {
+	if d.Outcome != Public && login.Session != nil && r.Method == http.MethodGet && web.IsNavigation(r) && !web.IsFramed(r) && login.Session.Unconfirmed() {
 		d.Outcome, d.Err = SignIn, &auth.Absent{Reason: auth.Unconfirmed}
 	}
 	return d

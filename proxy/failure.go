@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -27,6 +28,14 @@ func (c *carriage) fail(u *Upstream, w http.ResponseWriter, err error) {
 	}
 	if c.tunnel != nil {
 		return // the connection is the tunnel's already
+	}
+	if f, ok := errors.AsType[*furtherSignIn](err); ok {
+		c.note.Decision = StepUp
+		c.deliver(w.Header())
+		if err := c.challenge(w, c.in, &auth.Absent{Reason: auth.Insufficient, Demand: f.demand}); err != nil {
+			web.Respond(w, c.in, err)
+		}
+		return
 	}
 	err = c.failure(u, err)
 	if c.signOut != nil {

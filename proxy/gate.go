@@ -56,6 +56,9 @@ type Gate struct {
 	// StallTimeout is how long a client may let a transfer stand still: send nothing
 	// of a body that is not answered yet, or take nothing of an answer. Zero is no limit.
 	StallTimeout time.Duration
+	// Decided is told of each decision before it is acted on, and may add to the header
+	// of the answer. It must not keep the request. Nil means nobody.
+	Decided func(h http.Header, r *http.Request, d *Decision)
 	// Log hears of what upstreams try. Nil means nobody.
 	Log *slog.Logger
 }
@@ -69,6 +72,9 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 	d := g.Decide(r)
 	note := web.NoteOf(r.Context())
 	d.note(note)
+	if g.Decided != nil {
+		g.Decided(w.Header(), r, &d)
+	}
 	switch d.Outcome {
 	case Allowed, Public, Preflight:
 		return withCompression(w, r, d.Route, func(w http.ResponseWriter) error { return g.pass(w, r, &d, note) })
@@ -88,6 +94,9 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 		return g.challenge(w, r, d.Err)
 	case Detour:
 		return detour(w, r, &d)
+	case StepUp:
+		addCookies(w.Header(), deliver(r.Context(), d.Login))
+		return g.stepUp(w, r, &d)
 	case Denied:
 		addCookies(w.Header(), deliver(r.Context(), d.Login))
 		return g.deny(w, r, &d)
@@ -150,7 +159,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	c := &carriage{
 		in: r, route: d.Route, login: d.Login, token: token, target: d.Target, up: d.Up,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
-		note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
+		challenge: g.challenge, note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
 	}
 	if c.own == nil {
 		c.own = func(string) bool { return false }
@@ -208,16 +217,27 @@ func (g *Gate) deny(w http.ResponseWriter, r *http.Request, d *Decision) error {
 	if !ok {
 		denied = &auth.Denied{Missing: "a rule that can be read"}
 	}
+	if d.Login == nil {
+		return &web.Error{Status: http.StatusForbidden, Code: "not_allowed", Title: "This page is not open to you",
+			Detail: "A rule of whoever runs this gateway keeps this request out, signed in or not. It may be about where you are, or when.", Err: denied}
+	}
 	if g.Denied != nil {
 		return g.Denied(w, r, d.Login, denied)
 	}
 	user := d.Login.Identity.User
 	switchTo := reserved + "/logout?rd=" + url.QueryEscape(returnTo(r, &d.Target))
 	return &web.Error{Status: http.StatusForbidden, Code: "not_allowed", Title: "You may not open this page",
-		Detail: "You are signed in as " + user + ". This page needs " + denied.Missing + ".",
+		Detail: "You are signed in as " + user + ". " + lacks(denied),
 		Links:  []web.Link{{Text: "Use another account", URL: switchTo}},
 		Extra:  map[string]any{"user": user, "missing": denied.Missing, "logout_url": switchTo},
 		Err:    denied}
+}
+
+func lacks(denied *auth.Denied) string {
+	if denied.Missing == "" {
+		return "A rule of whoever runs this gateway keeps you from this page."
+	}
+	return "This page needs " + denied.Missing + "."
 }
 
 // returnTo is where to come back to after using another account.

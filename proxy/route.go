@@ -101,6 +101,11 @@ func (r *Route) prepare(i int) (faults []error) {
 			fault(fmt.Sprintf("match.methods[%d]", j), "%q is no method that is carried; methods are upper case, and CONNECT and TRACE never pass", m)
 		}
 	}
+	if ready, err := r.Policy.Compiled(); err != nil {
+		faults = append(faults, err)
+	} else {
+		r.Policy = *ready
+	}
 	r.Rewrite.prepare(r.pattern(), r.PathChars, fault)
 	r.prepareLogout(fault)
 	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)

@@ -96,19 +96,22 @@ var errNobody = errors.New("nobody is signed in")
 // mayStill says whether login may go on with c, by the rules in force.
 func (c *carriage) mayStill(login *auth.Login) error {
 	policy := &c.route.Policy
+	name, _, _ := cleanHost(c.in.Host)
 	if g := c.streams.current(); g != nil {
-		name, _, _ := cleanHost(c.in.Host)
 		if route, err := g.route(name, &c.target, c.in.Method); err == nil {
 			policy = &route.Policy
 		}
 	}
-	switch {
-	case policy.Public:
-		return nil
-	case login == nil:
+	if login == nil && !policy.Public {
 		return errNobody
 	}
-	return policy.Allow(&login.Identity)
+	if !policy.Asks() {
+		return nil
+	}
+	q := question(c.in, name, &c.target)
+	q.Ask(login)
+	_, _, err := verdict(policy, &q)
+	return err
 }
 
 // ending is why the gateway ends a stream, and the close code that a WebSocket gets

@@ -120,19 +120,4 @@ func discard(res *http.Response) {
 // saysInvalidToken reports whether a challenge says that the token was the
 // reason (RFC 6750 section 3.1), rather than that there is none or that it is
 // good for less.
-func saysInvalidToken(h http.Header) bool {
-	for _, line := range h["Www-Authenticate"] {
-		bearer := false
-		for _, part := range splitQuoted(line) {
-			if scheme, starts := challengeScheme(part); starts {
-				bearer = strings.EqualFold(scheme, "Bearer")
-				part = strings.TrimLeft(part, " \t")[len(scheme):]
-			}
-			name, value, _ := strings.Cut(part, "=")
-			if bearer && strings.EqualFold(strings.TrimSpace(name), "error") && strings.Trim(strings.TrimSpace(value), `"`) == "invalid_token" {
-				return true
-			}
-		}
-	}
-	return false
-}
+func saysInvalidToken(h http.Header) bool { return bearerChallenge(h, "invalid_token") != nil }

@@ -60,8 +60,14 @@ func (m *Method) request(f auth.Flow, md *metadata) url.Values {
 	if p := q.Get("prompt"); m.cfg.Kind == KindGoogle && p != "consent" && p != "none" {
 		q.Set("prompt", "consent select_account") // it knows no login
 	}
+	if f.ACRValues != "" {
+		q.Set("acr_values", f.ACRValues)
+	}
 	if m.cfg.MaxAge != nil {
 		q.Set("max_age", strconv.Itoa(int(m.cfg.MaxAge.Seconds())))
+	}
+	if asked, err := strconv.Atoi(f.MaxAge); err == nil && (m.cfg.MaxAge == nil || float64(asked) < m.cfg.MaxAge.Seconds()) {
+		q.Set("max_age", f.MaxAge)
 	}
 	if len(m.cfg.Resources) > 0 {
 		q["resource"] = m.cfg.Resources

@@ -124,10 +124,8 @@ func (m *Method) bearer(ctx context.Context, raw string) (*auth.Login, error) {
 	if at, ok := moment(c, "auth_time"); ok {
 		login.AuthTime = at
 	}
-	if m.cfg.Allow != nil {
-		if err := m.cfg.Allow.Allow(&login.Identity); err != nil {
-			return nil, invalidToken(err.Error())
-		}
+	if err := m.allows(login); err != nil {
+		return nil, invalidToken(err.Error())
 	}
 	return login, nil
 }

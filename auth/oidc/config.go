@@ -118,6 +118,7 @@ type Config struct {
 // what it runs.
 type Method struct {
 	cfg    Config
+	allow  *auth.Policy // cfg.Allow, ready for use
 	http   *http.Client
 	rtrip  *http.Transport
 	assert *assertion // nil unless PrivateKeyJWT
@@ -186,6 +187,11 @@ func New(cfg Config) (*Method, error) {
 	}
 	m := &Method{cfg: cfg, limiter: limiter{every: 10 * time.Second, burst: 3},
 		complaints: limiter{every: time.Minute, burst: 1}}
+	if cfg.Allow != nil {
+		if m.allow, err = cfg.Allow.Compiled(); err != nil {
+			return nil, err
+		}
+	}
 	if cfg.ClientAuth == PrivateKeyJWT {
 		if m.assert, err = newAssertion(cfg.ClientKey); err != nil {
 			return nil, err

@@ -115,7 +115,7 @@ func (m *Method) introspectedLogin(claims map[string]any, raw string) *auth.Logi
 		return nil
 	}
 	login := &auth.Login{Identity: m.identity(claims), AccessToken: auth.Token{Value: secret.New(raw), Issued: now, Expires: exp}}
-	if m.cfg.Allow != nil && m.cfg.Allow.Allow(&login.Identity) != nil {
+	if m.allows(login) != nil {
 		return nil
 	}
 	return login

@@ -112,10 +112,7 @@ func (m *Method) renewIdentity(ctx context.Context, fresh *auth.Login, t *tokens
 	claims := m.renewedClaims(old.Claims, said)
 	claims["sub"] = old.Subject
 	fresh.Identity = m.identity(claims)
-	if m.cfg.Allow == nil {
-		return nil
-	}
-	if err := m.cfg.Allow.Allow(&fresh.Identity); err != nil {
+	if err := m.allows(fresh); err != nil {
 		return &auth.Refused{Reason: "may not sign in any more: " + err.Error()}
 	}
 	return nil

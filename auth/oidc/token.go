@@ -110,12 +110,29 @@ func (m *Method) Complete(ctx context.Context, f auth.Flow, answer url.Values) (
 		claims = with(claims, more)
 	}
 	login := m.login(ctx, t, claims)
-	if m.cfg.Allow != nil {
-		if err := m.cfg.Allow.Allow(&login.Identity); err != nil {
-			return login, err
-		}
+	if login.AuthTime.IsZero() && f.Prompt == promptLogin && m.cfg.Kind != KindGoogle {
+		login.AuthTime = m.cfg.Now() // the provider was told to have them prove it now
 	}
-	return login, nil
+	return login, m.allows(login)
+}
+
+// promptLogin has the provider ask who somebody is, whoever is signed in there (OIDC
+// Core section 3.1.2.1).
+const promptLogin = "login"
+
+// allows asks who may sign in at all. The error is nil or a *auth.Denied: what a further
+// sign-in would have to be is for the configuration to ask of the provider.
+func (m *Method) allows(login *auth.Login) error {
+	if m.allow == nil {
+		return nil
+	}
+	q := auth.Question{Time: m.cfg.Now()}
+	q.Ask(login)
+	_, err := m.allow.Decide(&q)
+	if up, ok := errors.AsType[*auth.StepUp](err); ok {
+		return &auth.Denied{Missing: up.Missing}
+	}
+	return err
 }
 
 // code reads the callback: from this provider, and a code or an error.
@@ -147,10 +164,11 @@ func (m *Method) code(ctx context.Context, answer url.Values, md *metadata) (str
 	return "", &auth.Refused{Reason: "the callback has neither code nor error"}
 }
 
-// login makes a Login of what a sign-in gave.
+// login makes a Login of what a sign-in gave. Where the provider does not tell when the
+// person proved who they are, nobody knows: they may have been signed in there for days.
 func (m *Method) login(ctx context.Context, t *tokens, claims map[string]any) *auth.Login {
 	login := &auth.Login{
-		Identity: m.identity(claims), AuthTime: m.cfg.Now(), AMR: list(claims["amr"]), ACR: text(claims, "acr"),
+		Identity: m.identity(claims), AMR: list(claims["amr"]), ACR: text(claims, "acr"),
 		AccessToken: t.access(), RefreshToken: secret.New(t.RefreshToken), IDToken: secret.New(t.IDToken), SID: text(claims, "sid"),
 	}
 	if at, ok := moment(claims, "auth_time"); ok && !at.After(m.cfg.Now().Add(leeway)) {

@@ -17,8 +17,8 @@ type keyFault struct {
 
 // buildAnswer makes a route that answers by itself. A nil log is for checking
 // alone: the files that it names need not be there.
-func buildAnswer(r *config.Route, log *slog.Logger) (*proxy.Route, *keyFault) {
-	out := buildRoute(r, nil)
+func buildAnswer(cfg *config.Config, i int, log *slog.Logger) (*proxy.Route, *keyFault) {
+	r, out := &cfg.Routes[i], buildRoute(cfg, i, nil)
 	switch {
 	case r.Redirect != nil:
 		out.Answer = &proxy.Redirect{To: r.Redirect.To, Status: r.Redirect.Status, KeepQuery: r.Redirect.KeepQuery}

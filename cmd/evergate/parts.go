@@ -130,7 +130,7 @@ func buildRouter(cfg *config.Config, log *slog.Logger, before waysOut) (*proxy.R
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
 		if r.Upstream == nil {
-			route, fault := buildAnswer(r, log)
+			route, fault := buildAnswer(cfg, i, log)
 			if fault != nil {
 				faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].%s", i, fault.key), fault.err.Error()))
 				continue
@@ -143,7 +143,7 @@ func buildRouter(cfg *config.Config, log *slog.Logger, before waysOut) (*proxy.R
 			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].upstream", i), err.Error()))
 			continue
 		}
-		route := buildRoute(r, way)
+		route := buildRoute(cfg, i, way)
 		if key, err := signInAtApp(route, r.UpstreamAuth, log); err != nil {
 			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].%s", i, key), err.Error()))
 			continue
@@ -181,11 +181,12 @@ var pathChars = map[string]proxy.PathChars{
 	"encoded_slash": proxy.EncodedSlash, "semicolon": proxy.Semicolon, "double_slash": proxy.DoubleSlash,
 }
 
-func buildRoute(r *config.Route, way *proxy.Upstream) *proxy.Route {
-	out := &proxy.Route{
+func buildRoute(cfg *config.Config, i int, way *proxy.Upstream) *proxy.Route {
+	r := &cfg.Routes[i]
+	out := &proxy.Route{Policy: policy(cfg.Access(i)),
+
 		Name: r.Name, Host: r.Match.Host, Path: r.Match.Path, Methods: r.Match.Methods,
-		Policy: auth.Policy{Public: r.Public, Rules: rules(r.Allow), Providers: r.Providers},
-		Token:  wanted(&r.Token), Bearer: r.Bearer,
+		Token: wanted(&r.Token), Bearer: r.Bearer,
 		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, LogoutPaths: r.LogoutPaths, Upstream: way,
 		ReplaceErrors: r.ReplaceErrors, Compress: r.Compress,
 		Rewrite:        proxy.Rewrite{StripPrefix: r.StripPrefix, AddPrefix: r.AddPrefix},
@@ -211,32 +212,39 @@ func wanted(t *config.Token) auth.Wanted {
 	return w
 }
 
-// rules keeps nil apart from empty: nil lets anyone pass who is signed in.
-func rules(in []config.Rule) []auth.Rule {
-	if in == nil {
-		return nil
-	}
-	out := make([]auth.Rule, 0, len(in))
-	for _, r := range in {
-		out = append(out, auth.Rule{Users: r.Users, Emails: r.Emails, Groups: r.Groups})
-	}
-	return out
-}
-
-var configPathPattern = regexp.MustCompile(`^((?:\w+|\[\d+\]|\.)+): (.*)$`)
+var configPathPattern = regexp.MustCompile(`(?s)^((?:\w+|\[\d+\]|\.)+): (.*)$`)
 
 // placed gives the errors of a constructor the lines of the file: each begins
-// with the path of the key that it is about.
+// with the path of the key that it is about, or is about an expression.
 func placed(cfg *config.Config, err error) error {
 	var faults config.Faults
-	for _, line := range strings.Split(err.Error(), "\n") {
-		if m := configPathPattern.FindStringSubmatch(strings.TrimPrefix(line, "proxy: ")); m != nil {
+	for _, err := range singles(err) {
+		if bad, ok := errors.AsType[*auth.BadExpression](err); ok {
+			if f := cfg.FaultIn(bad.At, bad.Line, bad.Column, bad.Msg); !has(faults, f) { // a set may be used by many routes
+				faults = append(faults, f)
+			}
+		} else if m := configPathPattern.FindStringSubmatch(strings.TrimPrefix(err.Error(), "proxy: ")); m != nil {
 			faults = append(faults, cfg.Fault(m[1], m[2]))
 		} else {
-			faults = append(faults, cfg.Fault("routes", line))
+			faults = append(faults, cfg.Fault("routes", err.Error()))
 		}
 	}
-	return faults
+	return faults.Sorted()
+}
+
+// singles takes errors apart that were joined.
+func singles(err error) (all []error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, singles(e)...)
+		}
+		return all
+	}
+	return []error{err}
+}
+
+func has(faults config.Faults, f *config.Fault) bool {
+	return slices.ContainsFunc(faults, func(other *config.Fault) bool { return *other == *f })
 }
 
 // hashesAtOnce bounds the memory of sign-ins: each hash takes 64 MiB.

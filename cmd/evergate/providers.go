@@ -83,7 +83,11 @@ func providerConfig(cfg *config.Config, o *config.OIDC) (oidc.Config, error) {
 		Resources: resources(cfg), BearerAudiences: o.BearerAudiences, Introspection: o.Introspection, Timeout: o.Timeout,
 	}
 	if o.Allow != nil {
-		c.Allow = &auth.Policy{Rules: rules(o.Allow)}
+		for i, id := range cfg.Identity {
+			if id.OIDC == o {
+				c.Allow = &auth.Policy{Allow: rules(config.Placed(o.Allow, fmt.Sprintf("identity[%d].oidc.allow", i)))}
+			}
+		}
 	}
 	if o.WithoutRefreshToken == "id_token" {
 		c.WithoutRefresh = oidc.EndWithIDToken

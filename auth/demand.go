@@ -1,0 +1,181 @@
+package auth
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// clockSkew is how far the clocks of a provider and of this gateway may be apart without
+// anybody noticing.
+const clockSkew = time.Minute
+
+// Demand is what a page asks of a sign-in beyond that there is one (RFC 9470). The zero
+// value is nothing.
+type Demand struct {
+	// ACR are classes, one of which it has to be of; the one liked best first.
+	ACR []string `json:"c,omitempty"`
+	// AMR are methods, one of which it has to have used.
+	AMR []string `json:"m,omitempty"`
+	// Fresh says that MaxAge counts: how long ago it may be. Zero is just now.
+	Fresh  bool          `json:"f,omitempty"`
+	MaxAge time.Duration `json:"a,omitempty"`
+}
+
+// StepUp is the answer of a Policy that would let somebody pass after a fresher or a
+// stronger sign-in.
+type StepUp struct {
+	Demand
+	// Missing says what is missing, as in Denied.
+	Missing string
+}
+
+func (s *StepUp) Error() string { return "a further sign-in is needed: " + s.Missing }
+
+// IsZero reports whether d demands nothing.
+func (d *Demand) IsZero() bool { return len(d.ACR) == 0 && len(d.AMR) == 0 && !d.Fresh }
+
+// MetBy reports whether login is what d demands, at the time of now.
+func (d *Demand) MetBy(login *Login, now time.Time) bool {
+	return d.strongIn(login) && (!d.Fresh || isFresh(login.AuthTime, d.MaxAge, now))
+}
+
+// strongIn is MetBy but for the age.
+func (d *Demand) strongIn(login *Login) bool {
+	return (len(d.ACR) == 0 || slices.Contains(d.ACR, login.ACR)) && (len(d.AMR) == 0 || overlap(d.AMR, login.AMR))
+}
+
+func isFresh(at time.Time, most time.Duration, now time.Time) bool {
+	return !at.IsZero() && now.Sub(at) <= most+clockSkew
+}
+
+// Challenge is d as a program is told it, in WWW-Authenticate (RFC 9470 section 3). A
+// method has no parameter there: the sign-in has to be made anew.
+func (d *Demand) Challenge() string {
+	var b strings.Builder
+	b.WriteString(`Bearer realm="evergate", error="insufficient_user_authentication", error_description="`)
+	if len(d.ACR) > 0 || len(d.AMR) > 0 {
+		b.WriteString(`a stronger sign-in is needed"`)
+	} else {
+		b.WriteString(`a more recent sign-in is needed"`)
+	}
+	if len(d.ACR) > 0 {
+		b.WriteString(`, acr_values="` + strings.Join(d.ACR, " ") + `"`)
+	}
+	if age, ok := d.maxAge(); ok {
+		b.WriteString(`, max_age="` + age + `"`)
+	}
+	return b.String()
+}
+
+// maxAge is d as a provider is told it (OIDC Core section 3.1.2.1, "max_age").
+func (d *Demand) maxAge() (seconds string, ok bool) {
+	switch {
+	case len(d.AMR) > 0:
+		return "0", true // the methods of a sign-in that is there already are what they are
+	case d.Fresh:
+		return strconv.Itoa(int(d.MaxAge / time.Second)), true
+	}
+	return "", false
+}
+
+// demand is what of r the sign-in falls short of. The age goes along where it matters
+// anyway, so that one sign-in is enough.
+func (r *Rule) demand(failed kinds) Demand {
+	var d Demand
+	if failed&byACR != 0 {
+		d.ACR = r.ACR
+	}
+	if failed&byAMR != 0 {
+		d.AMR = r.AMR
+	}
+	if r.MaxAuthAge > 0 {
+		d.Fresh, d.MaxAge = true, r.MaxAuthAge
+	}
+	return d
+}
+
+// Stronger is what every way past p demands of a sign-in, so that whoever has to sign in
+// anyway does it right the first time. Nil is nothing.
+func (p *Policy) Stronger() *Demand { return p.hint }
+
+func (p *Policy) everyDemand() *Demand {
+	d := Demand{Fresh: true}
+	for i := range p.Allow {
+		r := &p.Allow[i]
+		if i == 0 || d.ACR != nil && r.ACR != nil {
+			d.ACR = union(d.ACR, r.ACR)
+		} else {
+			d.ACR = nil
+		}
+		d.Fresh = d.Fresh && r.MaxAuthAge > 0
+		d.MaxAge = max(d.MaxAge, r.MaxAuthAge)
+	}
+	d.Fresh = d.Fresh && len(p.Allow) > 0
+	if !d.Fresh {
+		d.MaxAge = 0
+	}
+	if d.IsZero() {
+		return nil
+	}
+	return &d
+}
+
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+const maxDemand = 200 // bytes of each list, in addresses that come back from browsers
+
+// DemandOf reads what the parameters of an address or of a challenge say: lists separated
+// by spaces, and seconds. What makes no sense there is nothing.
+func DemandOf(acr, amr, maxAge string) (d Demand) {
+	d.ACR, d.AMR = words(acr), words(amr)
+	if n, err := strconv.ParseUint(maxAge, 10, 31); err == nil {
+		d.Fresh, d.MaxAge = true, time.Duration(min(n, math.MaxInt32))*time.Second
+	}
+	return d
+}
+
+// words splits a list of names that are separated by spaces. They are printed, and go to
+// providers: only what cannot be anything else is taken.
+func words(list string) []string {
+	if len(list) > maxDemand || strings.ContainsFunc(list, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return nil
+	}
+	return strings.Fields(list)
+}
+
+// params is d in an address of our own.
+func (d *Demand) params() []string {
+	age := ""
+	if d.Fresh {
+		age = strconv.Itoa(int(d.MaxAge / time.Second))
+	}
+	return []string{"acr_values", strings.Join(d.ACR, " "), "amr_values", strings.Join(d.AMR, " "), "max_age", age}
+}
+
+// String says what d demands, to the person who is asked for it.
+func (d *Demand) String() string {
+	var all []string
+	if len(d.ACR) > 0 {
+		all = append(all, wants("a sign-in of class", d.ACR))
+	}
+	if len(d.AMR) > 0 {
+		all = append(all, wants("a sign-in by", d.AMR))
+	}
+	if d.Fresh && d.MaxAge < time.Second {
+		all = append(all, "a sign-in that was made just now")
+	} else if d.Fresh {
+		all = append(all, "a sign-in within the last "+period(d.MaxAge))
+	}
+	return strings.Join(all, " and ")
+}

@@ -1,0 +1,261 @@
+package auth
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Rule holds when every condition that is set in it holds. A nil list is no
+// condition; an empty one that is not nil is never met. The zero Rule holds
+// for anyone signed in.
+type Rule struct {
+	// At is where the rule stands, such as "routes[2].allow[0]".
+	At string
+
+	// Users are exact values of Identity.User.
+	Users []string
+	// Emails are addresses, or "*@domain" for every address of exactly that
+	// domain. Both compare without regard to case and demand EmailVerified.
+	Emails []string
+	// Groups are exact group names; being in one of them is enough.
+	Groups []string
+	// Claims all have to hold.
+	Claims []ClaimRule
+	// Providers are the names of ways of signing in.
+	Providers []string
+
+	// Methods are the request's. GET stands for HEAD too.
+	Methods []string
+	// Networks are where the client's address may be.
+	Networks []netip.Prefix
+	// Times are when the request may come.
+	Times []Window
+
+	// ACR are authentication context classes, one of which the sign-in has to be of
+	// (OIDC Core section 2, "acr").
+	ACR []string
+	// AMR are methods, one of which the sign-in has to have used (RFC 8176).
+	AMR []string
+	// MaxAuthAge is how long ago the sign-in may be at most, a minute of clocks that
+	// disagree not counted; zero is no condition. One whose time the provider does not
+	// tell is too long ago.
+	MaxAuthAge time.Duration
+
+	// When is an expression; "" is no condition. See docs/rules.md for the language.
+	When string
+
+	set  kinds // the conditions that are set; 0 is not known yet
+	when *expression
+}
+
+// kinds is a set of conditions.
+type kinds uint16
+
+const (
+	byUsers kinds = 1 << iota
+	byEmails
+	byGroups
+	byClaims
+	byProviders
+	byMethods
+	byNetworks
+	byTimes
+	byACR
+	byAMR
+	byAge
+	byWhen
+	compiled
+
+	personKinds = byUsers | byEmails | byGroups | byClaims | byProviders
+	proofKinds  = byACR | byAMR | byAge
+)
+
+// condition is one kind of condition: its key in the file, whether a rule has it and
+// whether it holds, and what it wants, in words for the person concerned.
+type condition struct {
+	kind  kinds
+	key   string
+	has   func(*Rule) bool
+	holds func(*Rule, *Question) bool
+	wants func(*Rule) string
+}
+
+// conditions are all there are. That about the person comes first: what is missing is
+// said in this order.
+var conditions = [...]condition{
+	{byUsers, "users", func(r *Rule) bool { return r.Users != nil },
+		func(r *Rule, q *Question) bool { return slices.Contains(r.Users, q.Identity.User) },
+		func(r *Rule) string { return wants("user", r.Users) }},
+	{byEmails, "emails", func(r *Rule) bool { return r.Emails != nil }, (*Rule).emailMatches,
+		func(r *Rule) string { return wants("verified e-mail", r.Emails) }},
+	{byGroups, "groups", func(r *Rule) bool { return r.Groups != nil }, (*Rule).inGroup,
+		func(r *Rule) string { return wants("group", r.Groups) }},
+	{byClaims, "claims", func(r *Rule) bool { return r.Claims != nil }, (*Rule).claimsMatch,
+		func(r *Rule) string { return wantsClaims(r.Claims) }},
+	{byProviders, "providers", func(r *Rule) bool { return r.Providers != nil },
+		func(r *Rule, q *Question) bool { return slices.Contains(r.Providers, q.Identity.Provider) },
+		func(r *Rule) string { return wants("sign-in at", r.Providers) }},
+	{byMethods, "methods", func(r *Rule) bool { return r.Methods != nil }, (*Rule).methodMatches,
+		func(r *Rule) string { return wants("method", r.Methods) }},
+	// Where an operator's networks are is nobody's business.
+	{byNetworks, "networks", func(r *Rule) bool { return r.Networks != nil }, (*Rule).inNetwork,
+		func(*Rule) string { return "a network that is allowed" }},
+	{byTimes, "times", func(r *Rule) bool { return r.Times != nil }, (*Rule).inTime,
+		func(*Rule) string { return "another time of day" }},
+	{byACR, "acr", func(r *Rule) bool { return r.ACR != nil },
+		func(r *Rule, q *Question) bool { return q.ACR != "" && slices.Contains(r.ACR, q.ACR) },
+		func(r *Rule) string { return wants("sign-in of class", r.ACR) }},
+	{byAMR, "amr", func(r *Rule) bool { return r.AMR != nil },
+		func(r *Rule, q *Question) bool { return overlap(r.AMR, q.AMR) },
+		func(r *Rule) string { return wants("sign-in by", r.AMR) }},
+	{byAge, "max_auth_age", func(r *Rule) bool { return r.MaxAuthAge > 0 },
+		func(r *Rule, q *Question) bool { return isFresh(q.AuthTime, r.MaxAuthAge, q.Time) },
+		func(r *Rule) string { return "sign-in within the last " + period(r.MaxAuthAge) }},
+	{byWhen, "when", func(r *Rule) bool { return r.When != "" },
+		func(r *Rule, q *Question) bool { holds, err := r.when.holds(q); return holds && err == nil },
+		func(*Rule) string { return "what a condition of this address asks" }},
+}
+
+// compile readies r.
+func (r *Rule) compile() *BadExpression {
+	r.set = r.kinds() | compiled
+	if r.When == "" {
+		return nil
+	}
+	when, bad := compileExpression(r.When)
+	if bad != nil {
+		bad.At = r.At + ".when"
+	}
+	r.when = when
+	return bad
+}
+
+func (r *Rule) kinds() (set kinds) {
+	if r.set != 0 {
+		return r.set &^ compiled
+	}
+	for i := range conditions {
+		if conditions[i].has(r) {
+			set |= conditions[i].kind
+		}
+	}
+	return set
+}
+
+// failed returns the conditions that q does not meet: all of them where nothing but the
+// sign-in falls short, and else at least one.
+func (r *Rule) failed(q *Question) (failed kinds) {
+	set := r.kinds()
+	if set&(personKinds|proofKinds) != 0 && q.Identity == nil {
+		return set & (personKinds | proofKinds)
+	}
+	for i := range conditions {
+		c := &conditions[i]
+		if set&c.kind == 0 || c.holds(r, q) {
+			continue
+		}
+		if failed |= c.kind; failed&^proofKinds != 0 {
+			return failed
+		}
+	}
+	return failed
+}
+
+// refuses reports whether r holds as a rule of Deny. There a condition that cannot be
+// evaluated counts as met: what is not understood is refused.
+func (r *Rule) refuses(q *Question) bool {
+	failed := r.failed(q)
+	if failed == byWhen {
+		_, err := r.when.holds(q)
+		return err != nil
+	}
+	return failed == 0
+}
+
+// isPersonal reports whether r is about who asks, or how they signed in.
+func (r *Rule) isPersonal() bool {
+	set := r.kinds()
+	return set&(personKinds|proofKinds) != 0 || set&byWhen != 0 && r.when.isPersonal()
+}
+
+// missing names what r wants and q lacks.
+func (r *Rule) missing(q *Question) string {
+	var need []string
+	set := r.kinds()
+	for i := range conditions {
+		if c := &conditions[i]; set&c.kind != 0 && !c.holds(r, q) {
+			need = append(need, c.wants(r))
+		}
+	}
+	return strings.Join(need, " and ")
+}
+
+func (r *Rule) emailMatches(q *Question) bool {
+	domain := EmailDomain(q.Identity.Email)
+	if domain == "" || !q.Identity.EmailVerified {
+		return false
+	}
+	for _, want := range r.Emails {
+		if d, ok := strings.CutPrefix(want, "*@"); ok {
+			if strings.EqualFold(d, domain) {
+				return true
+			}
+		} else if strings.EqualFold(want, q.Identity.Email) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Rule) inGroup(q *Question) bool { return overlap(r.Groups, q.Identity.Groups) }
+
+func overlap(a, b []string) bool {
+	for _, s := range a {
+		if slices.Contains(b, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Rule) methodMatches(q *Question) bool {
+	return slices.Contains(r.Methods, q.Method) || q.Method == "HEAD" && slices.Contains(r.Methods, "GET")
+}
+
+func (r *Rule) inNetwork(q *Question) bool {
+	address := q.Address.Unmap().WithZone("")
+	for _, n := range r.Networks {
+		if n.Contains(address) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Rule) inTime(q *Question) bool {
+	for i := range r.Times {
+		if r.Times[i].contains(q.Time) {
+			return true
+		}
+	}
+	return false
+}
+
+// period is a duration in words.
+func period(d time.Duration) string {
+	for _, unit := range []struct {
+		name string
+		of   time.Duration
+	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}} {
+		if d >= unit.of && d%unit.of == 0 {
+			if n := d / unit.of; n != 1 {
+				return fmt.Sprintf("%d %ss", n, unit.name)
+			}
+			return unit.name
+		}
+	}
+	return d.String()
+}

@@ -1,0 +1,47 @@
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+// signInFurther has somebody who is signed in sign in once more, where they did before:
+// v.Further is who, and what v demands is not met.
+func (h *Handler) signInFurther(w http.ResponseWriter, r *http.Request, v loginView) error {
+	if p := h.provider(v.Further.Identity.Provider); p != nil {
+		return h.straightOn(w, r, p, v)
+	}
+	if h.cfg.Password == nil || !passwordMeets(&v.Demand) && len(h.cfg.Providers) == 0 {
+		return h.insufficient(r, nil, v.Further, &v.goal)
+	}
+	v.User = shown(v.Further.Identity.Subject)
+	return h.showLogin(w, r, http.StatusOK, v)
+}
+
+// passwordMeets reports whether a sign-in by password, made now, would be what d demands.
+func passwordMeets(d *Demand) bool {
+	return len(d.ACR) == 0 && (len(d.AMR) == 0 || slices.Contains(d.AMR, "pwd"))
+}
+
+// insufficient is the page of a sign-in that is good, and is not what was demanded. It
+// ends what would go round for ever. P is nil for one by password.
+func (h *Handler) insufficient(r *http.Request, p *Provider, login *Login, g *goal) error {
+	n := web.NoteOf(r.Context())
+	n.Decision, n.Subject = "insufficient", login.Identity.User
+	e := &web.Error{
+		Status: http.StatusForbidden, Code: "insufficient_user_authentication", Title: "A stronger sign-in is needed",
+		Detail: "You are signed in as " + accountName(login) + ". What you opened asks for " + g.Demand.String() + ", and this sign-in is not one. ",
+		Links:  []web.Link{{Text: "Use another account", URL: own("logout", "rd", g.RD)}, {Text: "Go to the start page", URL: "/"}},
+		Err:    errors.New("a sign-in that is not what was demanded: " + g.Demand.String()),
+	}
+	if p == nil {
+		e.Detail += "Here nobody can sign in like that yet: ask whoever runs this gateway."
+		return e
+	}
+	e.Detail += "If you can sign in like that at " + p.label() + ", try again; if not, ask whoever runs it."
+	e.Links = slices.Insert(e.Links, 0, web.Link{Text: "Try again", URL: g.at("login/"+p.Name, "prompt", promptLogin)})
+	return e
+}

@@ -1,0 +1,77 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
+)
+
+// judge asks the rules of d's route about r, for d.Login or nobody.
+func (g *Gate) judge(r *http.Request, d *Decision) {
+	policy := &d.Route.Policy
+	if !policy.Asks() { // what most routes say costs nothing
+		switch {
+		case policy.Public:
+			d.Outcome = Public
+		case d.Login == nil:
+			d.Outcome = SignIn
+		default:
+			d.Outcome = Allowed
+		}
+		return
+	}
+	name, _, _ := cleanHost(r.Host)
+	d.Question = question(r, name, &d.Target)
+	d.Question.Ask(d.Login)
+	var err error
+	d.Outcome, d.Rule, err = verdict(policy, &d.Question)
+	if up, ok := err.(*auth.StepUp); ok {
+		d.Err = &auth.Absent{Reason: auth.Insufficient, Demand: &up.Demand}
+	} else if err != nil {
+		d.Err = err
+	}
+	if policy.Observed != nil {
+		d.Observed, d.ObservedRule, _ = verdict(policy.Observed, &d.Question)
+	}
+}
+
+// question is what a request asks of the rules, but for who asks.
+func question(r *http.Request, host string, t *Target) auth.Question {
+	return auth.Question{Method: r.Method, Host: host, Path: t.Path, Address: web.NoteOf(r.Context()).Client, Header: r.Header, Time: time.Now()}
+}
+
+// verdict is the outcome that a policy's answer to q amounts to. The error is nil, a
+// *auth.Denied or a *auth.StepUp.
+func verdict(p *auth.Policy, q *auth.Question) (outcome string, by *auth.Rule, err error) {
+	if p.Public || q.Identity == nil {
+		by, err = p.Refuses(q)
+	} else {
+		by, err = p.Decide(q)
+	}
+	switch err.(type) {
+	case nil:
+	case *auth.StepUp:
+		return StepUp, by, err
+	default:
+		return Denied, by, err
+	}
+	switch {
+	case p.Public:
+		return Public, by, nil
+	case q.Identity == nil:
+		return SignIn, by, nil
+	}
+	return Allowed, by, nil
+}
+
+// demanding is absent with what the sign-in that it leads to should be, where that is known.
+func demanding(absent *auth.Absent, demand *auth.Demand) *auth.Absent {
+	if demand == nil {
+		return absent
+	}
+	out := *absent
+	out.Demand = demand
+	return &out
+}
