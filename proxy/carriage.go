@@ -32,6 +32,7 @@ type carriage struct {
 	log       *slog.Logger
 	own       func(name string) bool
 	challenge func(w http.ResponseWriter, r *http.Request, err error) error
+	now       func() time.Time
 	streams   *Streams
 	patience  time.Duration // with a client that stands still; zero has no end
 

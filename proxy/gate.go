@@ -59,6 +59,8 @@ type Gate struct {
 	// Decided is told of each decision before it is acted on, and may add to the header
 	// of the answer. It must not keep the request. Nil means nobody.
 	Decided func(h http.Header, r *http.Request, d *Decision)
+	// Now is the clock that rules go by. Nil means time.Now.
+	Now func() time.Time
 	// Log hears of what upstreams try. Nil means nobody.
 	Log *slog.Logger
 }
@@ -159,7 +161,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	c := &carriage{
 		in: r, route: d.Route, login: d.Login, token: token, target: d.Target, up: d.Up,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
-		challenge: g.challenge, note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
+		challenge: g.challenge, now: g.now, note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
 	}
 	if c.own == nil {
 		c.own = func(string) bool { return false }
@@ -174,6 +176,13 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	w.Header().Del("X-Request-Id") // the answer brings it, once
 	c.carry(w)
 	return nil
+}
+
+func (g *Gate) now() time.Time {
+	if g.Now != nil {
+		return g.Now()
+	}
+	return time.Now()
 }
 
 func (g *Gate) challenge(w http.ResponseWriter, r *http.Request, err error) error {

@@ -23,7 +23,7 @@ func (g *Gate) judge(r *http.Request, d *Decision) {
 		return
 	}
 	name, _, _ := cleanHost(r.Host)
-	d.Question = question(r, name, &d.Target)
+	d.Question = question(r, name, &d.Target, g.now())
 	d.Question.Ask(d.Login)
 	var err error
 	d.Outcome, d.Rule, err = verdict(policy, &d.Question)
@@ -38,8 +38,8 @@ func (g *Gate) judge(r *http.Request, d *Decision) {
 }
 
 // question is what a request asks of the rules, but for who asks.
-func question(r *http.Request, host string, t *Target) auth.Question {
-	return auth.Question{Method: r.Method, Host: host, Path: t.Path, Address: web.NoteOf(r.Context()).Client, Header: r.Header, Time: time.Now()}
+func question(r *http.Request, host string, t *Target, now time.Time) auth.Question {
+	return auth.Question{Method: r.Method, Host: host, Path: t.Path, Address: web.NoteOf(r.Context()).Client, Header: r.Header, Time: now}
 }
 
 // verdict is the outcome that a policy's answer to q amounts to. The error is nil, a

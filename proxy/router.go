@@ -37,6 +37,7 @@ type Router struct {
 	any    *node
 	chars  PathChars
 	forms  []*Route // those with a Form
+	all    []*Route // for Candidates
 }
 
 // node is one segment of the paths of a host.
@@ -57,7 +58,7 @@ type leaf struct {
 // NewRouter builds a Router. The error joins every fault, each with the path of
 // its key in the configuration, such as routes[3].match.
 func NewRouter(routes []*Route) (*Router, error) {
-	rt := &Router{exact: map[string]*node{}, suffix: map[string]*node{}}
+	rt := &Router{exact: map[string]*node{}, suffix: map[string]*node{}, all: routes}
 	var faults []error
 	index := map[*Route]int{}
 	for i, r := range routes {

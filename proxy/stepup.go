@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/web"
@@ -39,7 +38,7 @@ func (c *carriage) demanded(res *http.Response) *auth.Demand {
 	if d.IsZero() {
 		d.Fresh = true
 	}
-	if d.MetBy(c.login, time.Now()) {
+	if d.MetBy(c.login, c.now()) {
 		return nil
 	}
 	return &d

@@ -108,7 +108,7 @@ func (c *carriage) mayStill(login *auth.Login) error {
 	if !policy.Asks() {
 		return nil
 	}
-	q := question(c.in, name, &c.target)
+	q := question(c.in, name, &c.target, c.now())
 	q.Ask(login)
 	_, _, err := verdict(policy, &q)
 	return err

@@ -129,5 +129,8 @@ func (t *target) roundTrip(req *http.Request, c *carriage) (*http.Response, erro
 
 // send hands req to the line that it needs.
 func (t *target) send(req *http.Request, c *carriage) (*http.Response, error) {
+	if wire := c.route.Upstream.options.Wire; wire != nil {
+		return wire.RoundTrip(req)
+	}
 	return t.lines.Load().of(req, c).RoundTrip(req)
 }

@@ -64,6 +64,9 @@ type UpstreamOptions struct {
 	// TLS is for https targets; nil means the system's roots and no client
 	// certificate.
 	TLS *tls.Config
+	// Wire takes the requests in place of the network: whoever wants to see what would go
+	// up, without anything going there. Nil is the network.
+	Wire http.RoundTripper
 	// Resolver looks up host names. Nil means net.DefaultResolver.
 	Resolver *net.Resolver
 	// Log hears of what the transport and the proxy remark, and of targets that go
