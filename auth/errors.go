@@ -46,7 +46,12 @@ type Absent struct {
 	Demand *Demand
 }
 
-func (a *Absent) Error() string        { return "nobody is signed in: " + a.Reason }
+func (a *Absent) Error() string {
+	if a.Reason == Insufficient && a.Demand != nil {
+		return "a further sign-in is needed: " + a.Demand.String()
+	}
+	return "nobody is signed in: " + a.Reason
+}
 func (a *Absent) Is(target error) bool { return target == ErrAnonymous }
 
 // Unavailable says that something needed is out of order for now: a store, a

@@ -41,6 +41,8 @@ type Config struct {
 	Default DefaultRules `yaml:"default"`
 	// Routes say which requests go where, and who may send them.
 	Routes []Route `yaml:"routes"`
+	// Tests are requests and what has to become of them: where one fails the config is refused.
+	Tests []Test `yaml:"tests"`
 
 	doc *document // where everything stands; nil for a Config made in code
 }

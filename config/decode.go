@@ -64,6 +64,19 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		v.Addr().Interface().(*Static).setDefaults()
 	case Respond:
 		v.Addr().Interface().(*Respond).setDefaults()
+	case Value:
+		v.Set(reflect.ValueOf(d.value(n, path)))
+		return
+	case TestRequest:
+		if n.Kind == yaml.ScalarNode { // GET https://…, in short
+			v.Addr().Interface().(*TestRequest).short(n.Value)
+			return
+		}
+	case Expectation:
+		if n.Kind == yaml.ScalarNode { // the decision, in short
+			d.scalar(n, v.FieldByName("Decision"), path)
+			return
+		}
 	case Claim:
 		if n.Kind == yaml.SequenceNode { // its values, in short
 			d.decode(n, v.FieldByName("AnyOf"), path)

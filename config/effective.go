@@ -60,6 +60,12 @@ func show(v reflect.Value) *yaml.Node {
 			return plainText(x.String())
 		}
 		return showStruct(v.Elem())
+	case Value:
+		n := &yaml.Node{}
+		if n.Encode(x.any) != nil {
+			return nil
+		}
+		return n
 	case fmt.Stringer:
 		return plainText(x.String())
 	}

@@ -114,8 +114,8 @@ func (o *OIDC) fill() {
 	}
 }
 
-// names are the ways to sign in, in their order.
-func (c *Config) names() (names []string) {
+// ProviderNames are the ways to sign in, in their order.
+func (c *Config) ProviderNames() (names []string) {
 	for _, id := range c.Identity {
 		switch {
 		case id.Local != nil:
@@ -256,7 +256,7 @@ func (c *Config) checkClientAuth(o *OIDC, path string) {
 
 // checkProviders looks at what several ways to sign in mean for each other.
 func (c *Config) checkProviders() {
-	names := c.names()
+	names := c.ProviderNames()
 	for i, id := range c.Identity {
 		if id.OIDC == nil {
 			continue

@@ -143,3 +143,6 @@ func comparePaths(a, b *Route) int {
 	}
 	return 0
 }
+
+// Routes are all routes, in the order in which they were given.
+func (rt *Router) Routes() []*Route { return rt.all }

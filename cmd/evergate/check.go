@@ -17,12 +17,15 @@ func (p *program) checkCmd() *cobra.Command {
 			"what was probably meant. Exit code 1 if there is one; warnings leave it at 0.",
 		Example: "  evergate check evergate.yaml",
 		Args:    exactly(1, "one config file"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(args[0])
 			if err != nil {
 				return err
 			}
 			if err := check(cfg); err != nil {
+				return err
+			}
+			if err := runTests(cmd.Context(), cfg); err != nil {
 				return err
 			}
 			missing, err := checkUsers(cfg)
@@ -33,7 +36,11 @@ func (p *program) checkCmd() *cobra.Command {
 			if len(warnings) > 0 {
 				warnings.Draw(p.err, p.color())
 			}
-			fmt.Fprintf(p.err, "%s is sound: %s, %s.\n", args[0], count(len(cfg.Routes), "route"), count(len(warnings), "warning"))
+			passed := ""
+			if n := len(cfg.Tests); n > 0 {
+				passed = ", " + count(n, "test") + " passed"
+			}
+			fmt.Fprintf(p.err, "%s is sound: %s, %s%s.\n", args[0], count(len(cfg.Routes), "route"), count(len(warnings), "warning"), passed)
 			for _, file := range missing {
 				fmt.Fprintf(p.err, "%s is not there yet. Make it with: evergate user add --config %s NAME\n", file, args[0])
 			}

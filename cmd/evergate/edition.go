@@ -101,6 +101,9 @@ func (g *gateway) prepare(cfg *config.Config) (_ *edition, err error) {
 	if e.pages, err = buildErrorPages(cfg, false); err != nil {
 		return nil, err
 	}
+	if err := runTests(g.life, cfg); err != nil {
+		return nil, err
+	}
 	for _, w := range e.ways {
 		if w.part == nil {
 			w.part = &part{close: func() error { w.Upstream.Close(); return nil }}
