@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -146,45 +145,6 @@ func (c *Config) Fault(path, msg string) *Fault {
 		return &Fault{File: "config", Path: path, Msg: msg}
 	}
 	return c.doc.at(c.doc.node(path), path, msg, "")
-}
-
-// FaultIn is Fault for a place within the text at path: a line and a column of it, both
-// counted from 1. Where the text does not stand in the file as it is, as after escapes,
-// the whole of it is meant.
-func (c *Config) FaultIn(path string, line, column int, msg string) *Fault {
-	f := c.Fault(path, msg)
-	if c.doc == nil || c.doc.places[path] == nil {
-		return f
-	}
-	n := c.doc.places[path]
-	at, lines := n.Line, strings.Split(n.Value, "\n")
-	if line < 1 || line > len(lines) {
-		return f
-	}
-	from := 0
-	switch n.Style {
-	case yaml.LiteralStyle:
-		at += line // the text begins below its mark
-	case 0, yaml.DoubleQuotedStyle, yaml.SingleQuotedStyle:
-		from = n.Column - 1
-		if line > 1 {
-			return f
-		}
-	default:
-		return f
-	}
-	if at > len(c.doc.lines) {
-		return f
-	}
-	source := []rune(c.doc.lines[at-1])
-	begin := strings.Index(string(source[min(from, len(source)):]), lines[line-1])
-	if begin < 0 {
-		return f
-	}
-	begin = utf8.RuneCountInString(string(source[min(from, len(source)):])[:begin]) + from
-	f.Line, f.Column, f.source = at, begin+column, string(source)
-	f.width = max(1, min(1, len(source)-f.Column+1))
-	return f
 }
 
 // node finds what stands at path, or around it.
