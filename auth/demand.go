@@ -103,8 +103,7 @@ func (p *Policy) Stronger() *Demand { return p.hint }
 
 func (p *Policy) everyDemand() *Demand {
 	d := Demand{Fresh: true}
-	for i := range p.Allow {
-		r := &p.Allow[i]
+	for i, r := range p.Allow {
 		if i == 0 || d.ACR != nil && r.ACR != nil {
 			d.ACR = union(d.ACR, r.ACR)
 		} else {

@@ -15,10 +15,10 @@ type Policy struct {
 	// Allow lists alternatives: one that holds is enough. Nil means anyone
 	// signed in. An empty list that is not nil means nobody, so that an emptied
 	// list never opens a route.
-	Allow []Rule
+	Allow []*Rule
 	// Deny lists refusals: one that holds is enough, whatever Allow says, and on
 	// public routes too.
-	Deny []Rule
+	Deny []*Rule
 	// Providers are the ways of signing in that count here, by Identity.Provider.
 	// Nil means all of them; an empty list that is not nil means none.
 	Providers []string
@@ -36,10 +36,11 @@ func (p *Policy) Compiled() (*Policy, error) {
 	out := *p
 	out.Deny, out.Allow = slices.Clone(p.Deny), slices.Clone(p.Allow)
 	var faults []error
-	for _, rules := range [][]Rule{out.Deny, out.Allow} {
+	for _, rules := range [][]*Rule{out.Deny, out.Allow} {
 		for i := range rules {
-			if bad := rules[i].compile(); bad != nil {
-				faults = append(faults, bad)
+			var err error
+			if rules[i], err = rules[i].Compiled(); err != nil {
+				faults = append(faults, err)
 			}
 		}
 	}
@@ -89,13 +90,13 @@ func (p *Policy) Decide(q *Question) (by *Rule, err error) {
 		return nil, nil
 	}
 	var stronger *Rule
-	for i := range p.Allow {
-		failed := p.Allow[i].failed(q)
+	for _, r := range p.Allow {
+		failed := r.failed(q)
 		if failed == 0 {
-			return &p.Allow[i], nil
+			return r, nil
 		}
 		if stronger == nil && failed&^proofKinds == 0 {
-			stronger = &p.Allow[i]
+			stronger = r
 		}
 	}
 	if stronger != nil {
@@ -107,8 +108,7 @@ func (p *Policy) Decide(q *Question) (by *Rule, err error) {
 // Refuses asks the rules of Deny alone, which is all that counts on public routes. Of
 // nobody it asks those that are about no person. The error is nil or a *Denied.
 func (p *Policy) Refuses(q *Question) (by *Rule, err error) {
-	for i := range p.Deny {
-		r := &p.Deny[i]
+	for _, r := range p.Deny {
 		if q.Identity == nil && r.isPersonal() {
 			continue
 		}
@@ -122,8 +122,8 @@ func (p *Policy) Refuses(q *Question) (by *Rule, err error) {
 // denied says what every alternative was missing.
 func (p *Policy) denied(q *Question) *Denied {
 	var missing []string
-	for i := range p.Allow {
-		if need := p.Allow[i].missing(q); !slices.Contains(missing, need) {
+	for _, r := range p.Allow {
+		if need := r.missing(q); !slices.Contains(missing, need) {
 			missing = append(missing, need)
 		}
 	}

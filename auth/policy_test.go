@@ -11,7 +11,7 @@ import (
 
 func TestPolicy(t *testing.T) {
 	alice := auth.Identity{User: "alice", Email: "alice@example.org", EmailVerified: true, Groups: []string{"staff", "wiki"}}
-	type rules = []auth.Rule
+	type rules = []*auth.Rule
 	for _, c := range []struct {
 		name    string
 		policy  auth.Policy

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Rule holds when every condition that is set in it holds. A nil list is no
+// Rule holds when every condition that is set in it holds. It is not edited once it is
+// in use, and may be shared. A nil list is no
 // condition; an empty one that is not nil is never met. The zero Rule holds
 // for anyone signed in.
 type Rule struct {
@@ -119,18 +120,23 @@ var conditions = [...]condition{
 		func(*Rule) string { return "what a condition of this address asks" }},
 }
 
-// compile readies r.
-func (r *Rule) compile() *BadExpression {
-	r.set = r.kinds() | compiled
-	if r.When == "" {
-		return nil
+// Compiled returns r ready for use, r itself if it is that already: policies may share
+// it. The error is a *BadExpression.
+func (r *Rule) Compiled() (*Rule, error) {
+	if r.set&compiled != 0 {
+		return r, nil
 	}
-	when, bad := compileExpression(r.When)
-	if bad != nil {
-		bad.At = r.At + ".when"
+	out := *r
+	if r.When != "" {
+		when, bad := compileExpression(r.When)
+		if bad != nil {
+			bad.At = r.At + ".when"
+			return r, bad
+		}
+		out.when = when
 	}
-	r.when = when
-	return bad
+	out.set = r.kinds() | compiled
+	return &out, nil
 }
 
 func (r *Rule) kinds() (set kinds) {

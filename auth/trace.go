@@ -37,11 +37,11 @@ func (p *Policy) Explain(q *Question, refusalsOnly bool) (Trace, *Rule, error) {
 		by, err = p.Refuses(q)
 	}
 	var t Trace
-	for i := range p.Deny {
-		t.Rules = append(t.Rules, p.Deny[i].explain(q, true, by))
+	for _, r := range p.Deny {
+		t.Rules = append(t.Rules, r.explain(q, true, by))
 	}
-	for i := range p.Allow {
-		t.Rules = append(t.Rules, p.Allow[i].explain(q, false, by))
+	for _, r := range p.Allow {
+		t.Rules = append(t.Rules, r.explain(q, false, by))
 	}
 	return t, by, err
 }

@@ -34,6 +34,7 @@ func (c *Config) Warnings() []*Fault {
 			c.warnUpstreamAuth(&r, fmt.Sprintf("routes[%d].upstream_auth", i), warn)
 		}
 	}
+	c.warnShadowed(warn)
 	files := map[string]string{"pages.templates": c.Pages.Templates, "tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile}
 	if c.TLS.ACME != nil {
 		files["tls.acme.ca_file"] = c.TLS.ACME.CAFile

@@ -45,7 +45,7 @@ func TestAnswersAreDecidedLikeAllOthers(t *testing.T) {
 			s.due = fresh
 			gw := newGateway(t, &proxy.Gate{Auth: alice(s), Router: newRouter(t,
 				&proxy.Route{Name: "in", Answer: answer(), AnswerHeaders: proxy.Headers{Set: map[string]string{"Cache-Control": "public, max-age=60"}}},
-				&proxy.Route{Name: "admin", Path: "/admin/", Policy: auth.Policy{Allow: []auth.Rule{{Groups: []string{"admin"}}}}, Answer: answer()},
+				&proxy.Route{Name: "admin", Path: "/admin/", Policy: auth.Policy{Allow: []*auth.Rule{{Groups: []string{"admin"}}}}, Answer: answer()},
 				&proxy.Route{Name: "open", Path: "/open", Policy: public, Answer: answer()},
 			)})
 			for path, cookie := range map[string]bool{"/": false, "/admin/": true} {

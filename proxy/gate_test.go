@@ -21,7 +21,7 @@ func rules(way *proxy.Upstream) []*proxy.Route {
 	return []*proxy.Route{
 		{Name: "all", Upstream: way},
 		{Name: "public", Path: "/public/", Policy: auth.Policy{Public: true}, Upstream: way},
-		{Name: "admin", Path: "/admin/", Policy: auth.Policy{Allow: []auth.Rule{{Groups: []string{"admin"}}}}, Upstream: way},
+		{Name: "admin", Path: "/admin/", Policy: auth.Policy{Allow: []*auth.Rule{{Groups: []string{"admin"}}}}, Upstream: way},
 	}
 }
 

@@ -242,7 +242,7 @@ func TestEventStream(t *testing.T) {
 
 func TestLongResponsesOfUnknownLengthAreAttended(t *testing.T) {
 	s := newSession()
-	gw := serve(t, alice(s), proxy.Route{Policy: auth.Policy{Allow: []auth.Rule{{Groups: []string{"staff"}}}}}, func(w http.ResponseWriter, r *http.Request) {
+	gw := serve(t, alice(s), proxy.Route{Policy: auth.Policy{Allow: []*auth.Rule{{Groups: []string{"staff"}}}}}, func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		if r.URL.Path == "/long" {
 			<-r.Context().Done()

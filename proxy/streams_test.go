@@ -98,7 +98,7 @@ func TestRulesOfASessionAreThoseInForce(t *testing.T) {
 	if allowed(staff) != nil || allowed(&auth.Login{}) != nil {
 		t.Error("the rule that the stream began with lets everybody pass, and it does not")
 	}
-	streams.Follow(&proxy.Gate{Router: newRouter(t, &proxy.Route{Upstream: way, Policy: auth.Policy{Allow: []auth.Rule{{Groups: []string{"staff"}}}}})})
+	streams.Follow(&proxy.Gate{Router: newRouter(t, &proxy.Route{Upstream: way, Policy: auth.Policy{Allow: []*auth.Rule{{Groups: []string{"staff"}}}}})})
 	if allowed(staff) != nil || allowed(&auth.Login{}) == nil {
 		t.Error("the rule in force lets staff pass alone, and it is not the one that is asked")
 	}

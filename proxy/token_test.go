@@ -80,7 +80,7 @@ func TestClientsOwnTokenNeverMixesWithASession(t *testing.T) {
 	s.due = fresh
 	gw := newGateway(t, &proxy.Gate{Auth: alice(s), Bearer: authFunc(clients), Router: newRouter(t,
 		&proxy.Route{Path: "/api/", Bearer: true, Upstream: way},
-		&proxy.Route{Path: "/staff/", Bearer: true, Policy: auth.Policy{Allow: []auth.Rule{{Groups: []string{"staff"}}}}, Upstream: way},
+		&proxy.Route{Path: "/staff/", Bearer: true, Policy: auth.Policy{Allow: []*auth.Rule{{Groups: []string{"staff"}}}}, Upstream: way},
 		&proxy.Route{Path: "/open/", Bearer: true, Policy: auth.Policy{Public: true}, Upstream: way},
 		&proxy.Route{Path: "/page/", Upstream: way},
 	)})

@@ -13,7 +13,7 @@ import (
 
 func TestAllow(t *testing.T) {
 	p := newOP(t)
-	m := p.method(func(c *oidc.Config) { c.Allow = &auth.Policy{Allow: []auth.Rule{{Groups: []string{"board"}}}} })
+	m := p.method(func(c *oidc.Config) { c.Allow = &auth.Policy{Allow: []*auth.Rule{{Groups: []string{"board"}}}} })
 	login, err := p.complete(m)
 	if denied, ok := errors.AsType[*auth.Denied](err); !ok || login == nil || login.Identity.User != "corp/al" || !strings.Contains(denied.Missing, "board") {
 		t.Errorf("got %v, %v, want the Login and a Denied", login, err)
@@ -48,7 +48,7 @@ func TestEmails(t *testing.T) {
 			p.claims = func(c map[string]any) { c["email"], c["email_verified"] = row.email, row.verified }
 		})
 		m := p.method(func(c *oidc.Config) {
-			c.TrustEmail, c.Allow = row.trust, &auth.Policy{Allow: []auth.Rule{{Emails: []string{"*@company.com"}}}}
+			c.TrustEmail, c.Allow = row.trust, &auth.Policy{Allow: []*auth.Rule{{Emails: []string{"*@company.com"}}}}
 		})
 		if _, err := p.complete(m); (err == nil) != row.want {
 			t.Errorf("%s: got %v, want let in %v", name, err, row.want)

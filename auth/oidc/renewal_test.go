@@ -150,7 +150,7 @@ func TestGroupsOfTheIDTokenStay(t *testing.T) {
 // TestAllowAtRenewal is R8: who may sign in at all is asked again.
 func TestAllowAtRenewal(t *testing.T) {
 	p := newOP(t)
-	m := p.method(func(c *oidc.Config) { c.Allow = &auth.Policy{Allow: []auth.Rule{{Groups: []string{"staff"}}}} })
+	m := p.method(func(c *oidc.Config) { c.Allow = &auth.Policy{Allow: []*auth.Rule{{Groups: []string{"staff"}}}} })
 	login := p.signIn(m)
 	if _, err := m.Refresh(t.Context(), login, ""); err != nil {
 		t.Fatal(err)

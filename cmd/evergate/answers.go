@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/proxy"
 )
@@ -17,8 +18,8 @@ type keyFault struct {
 
 // buildAnswer makes a route that answers by itself. A nil log is for checking
 // alone: the files that it names need not be there.
-func buildAnswer(cfg *config.Config, i int, log *slog.Logger) (*proxy.Route, *keyFault) {
-	r, out := &cfg.Routes[i], buildRoute(cfg, i, nil)
+func buildAnswer(r *config.Route, access auth.Policy, log *slog.Logger) (*proxy.Route, *keyFault) {
+	out := buildRoute(r, access, nil)
 	switch {
 	case r.Redirect != nil:
 		out.Answer = &proxy.Redirect{To: r.Redirect.To, Status: r.Redirect.Status, KeepQuery: r.Redirect.KeepQuery}

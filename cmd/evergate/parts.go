@@ -127,10 +127,11 @@ func buildRouter(cfg *config.Config, log *slog.Logger, before waysOut) (*proxy.R
 	var routes []*proxy.Route
 	var ways waysOut
 	var faults config.Faults
+	access := newPolicies(cfg)
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
 		if r.Upstream == nil {
-			route, fault := buildAnswer(cfg, i, log)
+			route, fault := buildAnswer(r, access.of(i), log)
 			if fault != nil {
 				faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].%s", i, fault.key), fault.err.Error()))
 				continue
@@ -143,15 +144,18 @@ func buildRouter(cfg *config.Config, log *slog.Logger, before waysOut) (*proxy.R
 			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].upstream", i), err.Error()))
 			continue
 		}
-		route := buildRoute(cfg, i, way)
+		route := buildRoute(r, access.of(i), way)
 		if key, err := signInAtApp(route, r.UpstreamAuth, log); err != nil {
 			faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].%s", i, key), err.Error()))
 			continue
 		}
 		routes = append(routes, route)
 	}
+	if access.bad != nil {
+		faults = append(faults, placed(cfg, errors.Join(access.bad...)).(config.Faults)...)
+	}
 	if len(faults) > 0 {
-		return nil, nil, faults
+		return nil, nil, faults.Sorted()
 	}
 	router, err := proxy.NewRouter(routes)
 	if err != nil {
@@ -181,9 +185,8 @@ var pathChars = map[string]proxy.PathChars{
 	"encoded_slash": proxy.EncodedSlash, "semicolon": proxy.Semicolon, "double_slash": proxy.DoubleSlash,
 }
 
-func buildRoute(cfg *config.Config, i int, way *proxy.Upstream) *proxy.Route {
-	r := &cfg.Routes[i]
-	out := &proxy.Route{Policy: policy(cfg.Access(i)),
+func buildRoute(r *config.Route, access auth.Policy, way *proxy.Upstream) *proxy.Route {
+	out := &proxy.Route{Policy: access,
 
 		Name: r.Name, Host: r.Match.Host, Path: r.Match.Path, Methods: r.Match.Methods,
 		Token: wanted(&r.Token), Bearer: r.Bearer,
@@ -220,9 +223,7 @@ func placed(cfg *config.Config, err error) error {
 	var faults config.Faults
 	for _, err := range singles(err) {
 		if bad, ok := errors.AsType[*auth.BadExpression](err); ok {
-			if f := cfg.FaultIn(bad.At, bad.Line, bad.Column, bad.Msg); !has(faults, f) { // a set may be used by many routes
-				faults = append(faults, f)
-			}
+			faults = append(faults, cfg.FaultIn(bad.At, bad.Line, bad.Column, bad.Msg))
 		} else if m := configPathPattern.FindStringSubmatch(strings.TrimPrefix(err.Error(), "proxy: ")); m != nil {
 			faults = append(faults, cfg.Fault(m[1], m[2]))
 		} else {
@@ -241,10 +242,6 @@ func singles(err error) (all []error) {
 		return all
 	}
 	return []error{err}
-}
-
-func has(faults config.Faults, f *config.Fault) bool {
-	return slices.ContainsFunc(faults, func(other *config.Fault) bool { return *other == *f })
 }
 
 // hashesAtOnce bounds the memory of sign-ins: each hash takes 64 MiB.

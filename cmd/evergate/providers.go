@@ -85,7 +85,11 @@ func providerConfig(cfg *config.Config, o *config.OIDC) (oidc.Config, error) {
 	if o.Allow != nil {
 		for i, id := range cfg.Identity {
 			if id.OIDC == o {
-				c.Allow = &auth.Policy{Allow: rules(config.Placed(o.Allow, fmt.Sprintf("identity[%d].oidc.allow", i)))}
+				all := config.Placed(o.Allow, fmt.Sprintf("identity[%d].oidc.allow", i))
+				c.Allow = &auth.Policy{Allow: make([]*auth.Rule, len(all))}
+				for j := range all {
+					c.Allow.Allow[j] = rule(&all[j])
+				}
 			}
 		}
 	}

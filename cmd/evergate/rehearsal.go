@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -60,10 +61,11 @@ type outcome struct {
 func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 	r := &rehearsal{cfg: cfg, wire: &stage{}, who: &actor{}}
 	var routes []*proxy.Route
+	access := newPolicies(cfg)
 	for i := range cfg.Routes {
 		from := &cfg.Routes[i]
 		if from.Upstream == nil {
-			route, fault := buildAnswer(cfg, i, nil)
+			route, fault := buildAnswer(from, access.of(i), nil)
 			if fault != nil {
 				return nil, config.Faults{cfg.Fault(fmt.Sprintf("routes[%d].%s", i, fault.key), fault.err.Error())}
 			}
@@ -79,7 +81,10 @@ func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 		if err != nil {
 			return nil, config.Faults{cfg.Fault(fmt.Sprintf("routes[%d].upstream", i), err.Error())}
 		}
-		routes = append(routes, buildRoute(cfg, i, way))
+		routes = append(routes, buildRoute(from, access.of(i), way))
+	}
+	if access.bad != nil {
+		return nil, placed(cfg, errors.Join(access.bad...))
 	}
 	var err error
 	if r.router, err = proxy.NewRouter(routes); err != nil {

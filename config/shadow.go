@@ -1,0 +1,129 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// warnShadowed warns of rules that change nothing: what they say is said already by an
+// entry that asks less, or is refused whatever they allow.
+func (c *Config) warnShadowed(warn func(path, format string, args ...any)) {
+	used := map[string]bool{}
+	for _, name := range c.Default.Rules {
+		used[name] = true
+	}
+	for i := range c.Routes {
+		r, path := &c.Routes[i], fmt.Sprintf("routes[%d]", i)
+		for _, name := range r.Rules {
+			used[name] = true
+		}
+		if len(r.Allow)+len(r.Deny) > 0 {
+			a := c.Access(i)
+			c.shadows(Placed(r.Allow, path+".allow"), Placed(r.Deny, path+".deny"), a.Allow, a.Deny, warn)
+		}
+	}
+	// What a route says more than a set that it shares with others is no mistake of the set.
+	alone := func(allow, deny []Rule, path string) {
+		a, d := Placed(allow, path+".allow"), Placed(deny, path+".deny")
+		c.shadows(a, d, a, d, warn)
+	}
+	alone(c.Default.Allow, c.Default.Deny, "default")
+	for _, name := range c.namesOfSets() {
+		set := c.Rules[name]
+		alone(set.Allow, set.Deny, "rules."+name)
+		if !used[name] {
+			warn("rules."+name, "no route uses it, so it decides nothing")
+		}
+	}
+}
+
+// mostCompared bounds the comparisons of one route, which are of each rule with each.
+const mostCompared = 1 << 14
+
+// shadows warns of the rules of allow and deny that others beside them make idle.
+func (c *Config) shadows(allow, deny, allAllow, allDeny []PlacedRule, warn func(path, format string, args ...any)) {
+	if len(allow)*(len(allAllow)+len(allDeny))+len(deny)*len(allDeny) > mostCompared {
+		return
+	}
+	idle := func(r *PlacedRule, among []PlacedRule) bool {
+		for k := range among {
+			by := &among[k]
+			// Of two that say the same the second one is too many.
+			if by.At != r.At && by.covers(&r.Rule) && (!r.covers(&by.Rule) || isBefore(among, by, r)) {
+				warn(r.At, "it changes nothing: %s on line %d holds wherever it does", by.At, c.doc.node(by.At).Line)
+				return true
+			}
+		}
+		return false
+	}
+	for j := range deny {
+		idle(&deny[j], allDeny)
+	}
+	for j := range allow {
+		r := &allow[j]
+		k := slices.IndexFunc(allDeny, func(d PlacedRule) bool { return d.covers(&r.Rule) })
+		if k >= 0 {
+			warn(r.At, "it never lets anybody pass: %s on line %d holds wherever it does", allDeny[k].At, c.doc.node(allDeny[k].At).Line)
+			continue
+		}
+		idle(r, allAllow)
+	}
+}
+
+func isBefore(among []PlacedRule, a, b *PlacedRule) bool {
+	for i := range among {
+		switch among[i].At {
+		case a.At:
+			return true
+		case b.At:
+			return false
+		}
+	}
+	return false
+}
+
+// covers reports whether r holds wherever other does: it says nothing that other does not
+// say as narrowly, or more so. It may miss some, and never names one that is not.
+func (r *Rule) covers(other *Rule) bool {
+	same := func(a, b string) bool { return a == b }
+	return lists(r.Users, other.Users, same) && lists(r.Groups, other.Groups, same) && lists(r.Providers, other.Providers, same) &&
+		lists(r.ACR, other.ACR, same) && lists(r.AMR, other.AMR, same) && lists(r.Emails, other.Emails, emailIn) &&
+		lists(r.Methods, other.Methods, func(wide, narrow string) bool { return wide == narrow || wide == "GET" && narrow == "HEAD" }) &&
+		lists(r.Networks, other.Networks, func(wide, narrow netip.Prefix) bool {
+			return wide.Bits() <= narrow.Bits() && wide.Contains(narrow.Addr())
+		}) &&
+		(r.Times == nil || reflect.DeepEqual(r.Times, other.Times)) && (r.When == "" || r.When == other.When) &&
+		covers(r.MaxAuthAge, other.MaxAuthAge) && claimsCover(r.Claims, other.Claims)
+}
+
+// lists reports whether each of narrow is one of wide. Nil is no condition.
+func lists[T any](wide, narrow []T, in func(wide, narrow T) bool) bool {
+	if wide == nil {
+		return true
+	}
+	return narrow != nil && !slices.ContainsFunc(narrow, func(n T) bool {
+		return !slices.ContainsFunc(wide, func(w T) bool { return in(w, n) })
+	})
+}
+
+func emailIn(wide, narrow string) bool {
+	domain, isDomain := strings.CutPrefix(wide, "*")
+	return strings.EqualFold(wide, narrow) || isDomain && strings.HasSuffix(strings.ToLower(narrow), strings.ToLower(domain))
+}
+
+func covers(wide, narrow *time.Duration) bool {
+	return wide == nil || narrow != nil && *wide >= *narrow
+}
+
+func claimsCover(wide, narrow map[string]Claim) bool {
+	for path, claim := range wide {
+		if other, ok := narrow[path]; !ok || !reflect.DeepEqual(claim, other) {
+			return false
+		}
+	}
+	return true
+}
