@@ -122,6 +122,9 @@ func TestGuides(t *testing.T) {
 			if err == nil {
 				err = check(cfg)
 			}
+			if err == nil {
+				err = runTests(t.Context(), cfg)
+			}
 			if err != nil {
 				t.Errorf("%s: %v in\n%s", file, err, text)
 			}
