@@ -69,6 +69,32 @@ func TestPolicy(t *testing.T) {
 			}
 		})
 	}
+	for _, c := range []struct {
+		name string
+		deny auth.Rule
+		id   auth.Identity
+		want bool // refused
+	}{
+		{"a group", auth.Rule{Groups: []string{"guests"}}, auth.Identity{Groups: []string{"guests"}}, true},
+		{"another group", auth.Rule{Groups: []string{"guests"}}, auth.Identity{Groups: []string{"staff"}}, false},
+		{"groups that were left out may be it", auth.Rule{Groups: []string{"guests"}}, auth.Identity{GroupsOmitted: true}, true},
+		{"but not where something else tells them apart", auth.Rule{Groups: []string{"guests"}, Users: []string{"bob"}}, auth.Identity{User: "al", GroupsOmitted: true}, false},
+		{"an address that nobody vouches for", auth.Rule{Emails: []string{"*@evil.org"}}, auth.Identity{Email: "a@evil.org"}, true},
+		{"another address", auth.Rule{Emails: []string{"*@evil.org"}}, auth.Identity{Email: "a@good.org"}, false},
+		{"an expression that cannot be evaluated", auth.Rule{When: `identity.claims.a.b == "x"`}, auth.Identity{}, true},
+	} {
+		policy, err := (&auth.Policy{Deny: []*auth.Rule{&c.deny}}).Compiled()
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &auth.Question{Identity: &c.id}
+		if _, err := policy.Decide(q); (err != nil) != c.want {
+			t.Errorf("deny, %s: got %v, want refused: %v", c.name, err, c.want)
+		}
+		if trace, _, _ := policy.Explain(q, false); trace.Rules[0].Holds != c.want {
+			t.Errorf("deny, %s: got %+v, want it to hold: %v", c.name, trace, c.want)
+		}
+	}
 	nobody := auth.Identity{}
 	if _, err := (&auth.Policy{Allow: rules{{Users: []string{"alice"}}}}).Decide(&auth.Question{Identity: &nobody}); err == nil {
 		t.Error("the zero Identity passes a rule with users")

@@ -170,15 +170,34 @@ func (r *Rule) failed(q *Question) (failed kinds) {
 	return failed
 }
 
-// refuses reports whether r holds as a rule of Deny. There a condition that cannot be
-// evaluated counts as met: what is not understood is refused.
+// refuses reports whether r holds as a rule of Deny. There a condition of which nobody
+// can tell whether it is met counts as met: what is not known is refused.
 func (r *Rule) refuses(q *Question) bool {
-	failed := r.failed(q)
-	if failed == byWhen {
-		_, err := r.when.holds(q)
-		return err != nil
+	set := r.kinds()
+	if set&(personKinds|proofKinds) != 0 && q.Identity == nil {
+		return false
 	}
-	return failed == 0
+	for i := range conditions {
+		if c := &conditions[i]; set&c.kind != 0 && !c.holds(r, q) && r.doubt(c.kind, q) == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// doubt says why a condition that does not hold might, or is "".
+func (r *Rule) doubt(kind kinds, q *Question) string {
+	switch {
+	case kind == byWhen:
+		if _, err := r.when.holds(q); err != nil {
+			return err.Error()
+		}
+	case kind == byGroups && q.Identity.GroupsOmitted:
+		return "the provider left the groups out, because there are too many"
+	case kind == byEmails && !q.Identity.EmailVerified && r.emailNamed(q.Identity.Email):
+		return "the provider does not vouch for the address"
+	}
+	return ""
 }
 
 // isPersonal reports whether r is about who asks, or how they signed in.
@@ -200,8 +219,12 @@ func (r *Rule) missing(q *Question) string {
 }
 
 func (r *Rule) emailMatches(q *Question) bool {
-	domain := EmailDomain(q.Identity.Email)
-	if domain == "" || !q.Identity.EmailVerified {
+	return q.Identity.EmailVerified && r.emailNamed(q.Identity.Email)
+}
+
+func (r *Rule) emailNamed(email string) bool {
+	domain := EmailDomain(email)
+	if domain == "" {
 		return false
 	}
 	for _, want := range r.Emails {
@@ -209,7 +232,7 @@ func (r *Rule) emailMatches(q *Question) bool {
 			if strings.EqualFold(d, domain) {
 				return true
 			}
-		} else if strings.EqualFold(want, q.Identity.Email) {
+		} else if strings.EqualFold(want, email) {
 			return true
 		}
 	}

@@ -26,7 +26,8 @@ type ConditionTrace struct {
 	// Wants is what it wants, in the words that a page would use.
 	Wants string
 	Holds bool
-	// Err says why it could not be evaluated, or is "".
+	// Err says why nobody can tell whether it holds, or is "": in a rule of Deny it counts
+	// as if it did.
 	Err string
 }
 
@@ -63,12 +64,12 @@ func (r *Rule) explain(q *Question, deny bool, by *Rule) RuleTrace {
 			continue
 		}
 		ct := ConditionTrace{Key: c.key, Wants: c.wants(r), Holds: c.holds(r, q)}
+		if !ct.Holds {
+			ct.Err = r.doubt(c.kind, q)
+		}
 		switch c.kind {
 		case byWhen:
 			ct.Wants = r.When
-			if _, err := r.when.holds(q); err != nil {
-				ct.Err = err.Error()
-			}
 		case byClaims:
 			ct.Wants = ""
 			for j := range r.Claims {

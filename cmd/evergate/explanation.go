@@ -271,7 +271,7 @@ func (r *explainedRule) write(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "          %s  %s: %s", answer, c.Key, strings.ReplaceAll(strings.TrimSpace(c.Wants), "\n", " "))
 		if c.Error != "" {
-			fmt.Fprintf(b, " (cannot be evaluated: %s)", c.Error)
+			fmt.Fprintf(b, " (nobody can tell: %s)", c.Error)
 		}
 		b.WriteString("\n")
 	}
