@@ -80,6 +80,8 @@ fuzz:
 	$(GO) test -run xxx -fuzz FuzzTokenAnswer -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
 	$(GO) test -run xxx -fuzz FuzzIDToken -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
 	$(GO) test -run xxx -fuzz FuzzUsers -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config
+	$(GO) test -run xxx -fuzz FuzzImport -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./cmd/evergate/internal/oauth2proxy
+	$(GO) test -run xxx -fuzz FuzzPublicIsNoWider -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./cmd/evergate/internal/oauth2proxy
 	$(GO) test -run xxx -fuzz FuzzForwarded -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./internal/web
 
 # What a million sessions cost, beside a thousand: some minutes and 4 GB of disk,

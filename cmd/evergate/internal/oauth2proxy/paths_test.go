@@ -1,0 +1,120 @@
+package oauth2proxy_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/evergate/evergate/cmd/evergate/internal/oauth2proxy"
+)
+
+func TestPathsOfExpressions(t *testing.T) {
+	for _, c := range []struct {
+		name, expr string
+		want       []string
+		more       bool
+	}{
+		{"a whole path", "^/healthz$", []string{"/healthz"}, false},
+		{"everything below a path", "^/static/", []string{"/static/"}, false},
+		{"the same, said at length", "^/static/.*$", []string{"/static/"}, false},
+		{"a beginning is a path and all below it, and not its namesakes", "^/metrics", []string{"/metrics", "/metrics/"}, true},
+		{"alternatives", "^/(css|js)/", []string{"/css/", "/js/"}, false},
+		{"what may be left out", "^/api(/v1)?$", []string{"/api", "/api/v1"}, false},
+		{"any one segment", "^/users/[^/]+/avatar$", []string{"/users/*/avatar"}, false},
+		{"a few letters", "^/v[12]/$|^/v[12]$", []string{"/v1", "/v2"}, true},
+		{"a dot that means a dot", `^/favicon\.ico$`, []string{"/favicon.ico"}, false},
+		{"a dot that means anything", "^/favicon.ico$", []string{"/favicon.ico"}, true},
+		{"anywhere in a path", "/ping$", []string{"/ping"}, true},
+		{"everything", "^/", []string{"/"}, false},
+		{"no letters alike", "(?i)^/ping$", nil, true},
+		{"an ending", `\.css$`, nil, true},
+		{"numbers", `^/item/\d+$`, nil, true},
+		{"the bare folder would be all below it", "^/static/$", nil, true},
+		{"a part of a segment", "^/user-[^/]+$", nil, true},
+		{"no expression", "^/(", nil, false},
+		{"a dot segment", `^/a/\.\./b$`, nil, true},
+	} {
+		got, more, ok := oauth2proxy.PathsOf(c.expr)
+		if !slices.Equal(got, c.want) || ok != (len(c.want) > 0) || ok && more != c.more {
+			t.Errorf("%s, %s: got %q, more %v; want %q, %v", c.name, c.expr, got, more, c.want, c.more)
+		}
+	}
+}
+
+// TestPublicRoutes: which routes need no sign-in, by whole configs.
+func TestPublicRoutes(t *testing.T) {
+	const ups = "upstreams = [\"http://127.0.0.1:1/\", \"http://127.0.0.1:2/api/\"]\nemail_domains = \"*\"\n"
+	for _, c := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"none by omission", "", nil},
+		{"a method is one", "skip_auth_routes = [\"get=^/a$\"]", []string{"GET /a by :1"}},
+		{"two methods are one route", "skip_auth_routes = [\"GET=^/a$\", \"POST=^/a$\"]", []string{"GET,POST /a by :1"}},
+		{"any method", "skip_auth_routes = [\"=^/a$\"]", []string{" /a by :1"}},
+		{"every path but one is no path", "skip_auth_routes = [\"!=^/a$\", \"GET!=^/a$\", \"GET=^/a!=b\"]", nil},
+		{"a = in an expression is a method there, which no request has", "skip_auth_routes = [\"^/a=b$\"]", nil},
+		{"in skip_auth_regex it is a =", "skip_auth_regex = [\"^/a=b$\"]", []string{" /a=b by :1"}},
+		{"a path is its own upstream's", "skip_auth_routes = [\"^/api/hook$\"]", []string{" /api/hook by :2"}},
+		{"an upstream below a path is public with it", "skip_auth_routes = [\"^/\"]", []string{" / by :1", " /api/ by :2"}},
+		{"an upstream itself", "skip_auth_routes = [\"^/api/\"]", []string{" /api/ by :2"}},
+		{"a method of an upstream below", "skip_auth_routes = [\"GET=^/\"]", []string{"GET / by :1", "GET /api/ by :2"}},
+	} {
+		var got []string
+		for _, r := range imported(t, ups+c.text).Routes {
+			if r.Public {
+				path := r.Match.Path
+				if path == "" {
+					path = "/"
+				}
+				got = append(got, strings.Join(r.Match.Methods, ",")+" "+path+" by :"+r.Upstream.Targets[0].URL.Port())
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// below are what may follow a path that ends in a slash.
+var below = []string{"", "x", "x/y", "index.html", "a/b/c", "-"}
+
+// wider finds a path that is public by what was made of an expression, and was not by the
+// expression.
+func wider(expr string) string {
+	paths, _, _ := oauth2proxy.PathsOf(expr)
+	re, err := regexp.Compile(expr)
+	if err != nil {
+		return strings.Join(paths, "")
+	}
+	for _, p := range paths {
+		for _, one := range []string{"x", "new-thing", "7", "a.b"} {
+			try := []string{""}
+			if strings.HasSuffix(p, "/") {
+				try = below
+			}
+			for _, more := range try {
+				if path := strings.ReplaceAll(p, "*", one) + more; !re.MatchString(path) {
+					return path
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// FuzzPublicIsNoWider: whatever the expression, no path is public that was not.
+func FuzzPublicIsNoWider(f *testing.F) {
+	for _, expr := range []string{"^/a/", "^/a$", "^/a", "/a.*", "^/(a|b)/c?$", "^/[^/]+/x$", "^/x/[^/]+", "a$|^/b", "^/a(/.*)?$", `^/\x2e`, "^^/a", "^/a$$", "^/a.*b", "(^/a|/b)c", "^/a[^/]+/"} {
+		f.Add(expr)
+	}
+	f.Fuzz(func(t *testing.T, expr string) {
+		if len(expr) > 200 || strings.ContainsRune(expr, '*') && strings.Count(expr, "*") > 8 {
+			t.Skip("longer than people write")
+		}
+		if path := wider(expr); path != "" {
+			t.Errorf("%q makes %q public", expr, path)
+		}
+	})
+}
