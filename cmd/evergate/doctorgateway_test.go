@@ -4,14 +4,19 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/idp"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/session/redis/redistest"
 )
@@ -53,7 +58,7 @@ func TestDoctorWhileAGatewayRuns(t *testing.T) {
 	c := newClinic(t)
 	p := c.serve()
 	c.says(0, "ok gateway.admin "+c.adminAt+" the gateway runs, and is ready\n", "ok gateway.config what the file says is in force\n",
-		"ok gateway.listen 127.0.0.1:"+c.port+" the gateway listens here\n", "ok gateway.listen "+c.adminAt+" the gateway listens here\n",
+		"ok gateway.public_url "+c.public+" leads to the gateway\n", "ok gateway.listen 127.0.0.1:"+c.port+" the gateway listens here\n", "ok gateway.listen "+c.adminAt+" the gateway listens here\n",
 		"ok store.round_trip bolt the gateway that runs has the file, and says that it reads and writes\n", "ok files.secrets 4 files are for their owner alone\n")
 
 	// Another file, with the same addresses.
@@ -89,6 +94,48 @@ func TestDoctorWhileAGatewayRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.says(1, "FAIL files.secrets admin.token", "skip gateway.config it cannot be told:")
+}
+
+// TestDoctorComesInByTheFront: what stands before the gateway, and what it does to requests.
+func TestDoctorComesInByTheFront(t *testing.T) {
+	c := newClinic(t)
+	to, err := url.Parse("http://127.0.0.1:" + c.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mode atomic.Value
+	mode.Store("host")
+	pass := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.Out.Host = r.In.Host
+		if mode.Load() == "other host" {
+			r.Out.Host = "backend"
+		}
+	}}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch mode.Load() {
+		case "redirect":
+			http.Redirect(w, r, "https://elsewhere.example"+r.URL.Path, http.StatusMovedPermanently)
+		case "some paths":
+			http.NotFound(w, r)
+		default:
+			pass.ServeHTTP(w, r)
+		}
+	}))
+	defer front.Close()
+	c.edit("public_url: "+c.public, "public_url: "+front.URL)
+	c.op.ChangeClient(func(i *idp.Client) { i.RedirectURIs = []string{front.URL + "/.evergate/callback/corp"} })
+	c.edit("  - upstream:\n", "  - match: { host: 127.0.0.1 }\n    upstream:\n")
+	c.serve()
+	c.says(0, "ok gateway.public_url "+front.URL+" leads to the gateway\n")
+	mode.Store("other host")
+	c.says(1, "FAIL gateway.public_url "+front.URL+" leads to the gateway, under a Host that it does not know\n mend: have the front proxy pass the Host header on")
+	mode.Store("redirect")
+	c.says(1, "FAIL gateway.public_url "+front.URL+" answers /.evergate/ping with a redirect (301)\n mend: set public_url")
+	mode.Store("some paths")
+	c.says(1, "FAIL gateway.public_url something else than the gateway answers at "+front.URL+": 404 to /.evergate/ping\n mend: have the front proxy send all paths")
+	front.Close()
+	c.says(0, "warn gateway.public_url "+front.URL+" does not lead to the gateway from here:", "mend: try it from elsewhere")
 }
 
 // TestDoctorMeetsAnotherProcess has the file held by one that does not answer.

@@ -83,6 +83,7 @@ var Probes = []Probe{
 	{"files.secrets", "is every file with a secret (key ring, users, client secrets, TLS keys, `admin.token`) there and for its owner alone"},
 	{"gateway.admin", "does a gateway answer on the admin listener, and is it ready"},
 	{"gateway.config", "does it run with this file, and is what the file says in force"},
+	{"gateway.public_url", "does `public_url` lead to the gateway that runs, through whatever stands in front of it"},
 	{"gateway.listen", "is each address to listen on free, or held by that gateway"},
 	{"store.round_trip", "can a record be written, read and removed, and how long does that take"},
 	{"store.settings", "Redis: its version, client-side caching, whether it evicts sessions, whether it keeps them over a restart"},

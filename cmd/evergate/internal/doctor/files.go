@@ -47,7 +47,7 @@ func (p *Patient) secrets() (all []Finding) {
 	}
 	well := 0
 	for i, s := range files {
-		wrong, mend := lookAt(s)
+		wrong, mend := p.lookAt(s)
 		switch {
 		case wrong == nil:
 			well++
@@ -80,15 +80,15 @@ func refusedOpen(s config.SecretFile) bool {
 var errOpen = errors.New("may be read by others")
 
 // lookAt says what is wrong with a file that has a secret, and what to do.
-func lookAt(s config.SecretFile) (wrong error, mend string) {
+func (p *Patient) lookAt(s config.SecretFile) (wrong error, mend string) {
 	fi, err := os.Stat(s.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		mend = "write it there with mode 0600, or name another one in " + s.Key
-		switch filepath.Ext(s.Key) {
-		case ".users_file":
-			mend = "evergate user add NAME"
-		case ".files[0]":
+		switch {
+		case strings.HasSuffix(s.Key, ".users_file"):
+			mend = "evergate user add --config " + p.File + " NAME"
+		case strings.HasPrefix(s.Key, "keys.files"):
 			mend = "evergate key new --out " + s.Path
 		}
 		return fmt.Errorf("is not there (%w)", fs.ErrNotExist), mend

@@ -74,11 +74,12 @@ func (p *Patient) gateway(ctx context.Context) []Finding {
 	if !p.alive {
 		return []Finding{f}
 	}
+	all := []Finding{p.inForce(ctx), p.front(ctx)}
 	f.Status, f.Text = OK, "the gateway runs, and is ready"
 	r, err := p.readyz(ctx)
 	if err != nil {
 		f.Status, f.Text, f.Mend = Fail, fmt.Sprintf("the gateway runs, and does not say how it is: %v", err), "look into its log, or restart it"
-		return []Finding{f, p.inForce(ctx)}
+		return append(all, f)
 	}
 	var ill []string
 	for _, name := range slices.Sorted(maps.Keys(r.Parts)) {
@@ -92,7 +93,7 @@ func (p *Patient) gateway(ctx context.Context) []Finding {
 	case len(ill) > 0:
 		f.Status, f.Text, f.Mend = Warn, "the gateway runs, is ready, and complains: "+strings.Join(ill, "; "), "see to what it names; it serves on meanwhile"
 	}
-	return []Finding{f, p.inForce(ctx)}
+	return append(all, f)
 }
 
 // inForce compares the file with what the gateway runs with.
@@ -118,6 +119,28 @@ func sameFile(a, b string) bool {
 	fa, err1 := os.Stat(a)
 	fb, err2 := os.Stat(b)
 	return err1 == nil && err2 == nil && os.SameFile(fa, fb)
+}
+
+// front comes in by public_url, as browsers do, through whatever stands in front.
+func (p *Patient) front(ctx context.Context) Finding {
+	u := p.Config.PublicURL
+	f := Finding{OK, "gateway.public_url", "", u.String() + " leads to the gateway", ""}
+	status, body, err := get(ctx, u.String()+"/.evergate/ping", "")
+	switch {
+	case err != nil:
+		f.Status, f.Text = Warn, fmt.Sprintf("%s does not lead to the gateway from here: %v", u, bare(err))
+		f.Mend = "try it from elsewhere; if browsers cannot reach it either, look at DNS, the front proxy and its certificate"
+	case status == http.StatusMisdirectedRequest:
+		f.Status, f.Text = Fail, u.String()+" leads to the gateway, under a Host that it does not know"
+		f.Mend = "have the front proxy pass the Host header on as it comes (nginx: proxy_set_header Host $host)"
+	case status >= 300 && status < 400:
+		f.Status, f.Text = Fail, fmt.Sprintf("%s answers /.evergate/ping with a redirect (%d)", u, status)
+		f.Mend = "set public_url to where it redirects to, or have the front proxy send all paths to the gateway"
+	case status != http.StatusOK || strings.TrimSpace(string(body)) != "ok":
+		f.Status, f.Text = Fail, fmt.Sprintf("something else than the gateway answers at %s: %d to /.evergate/ping", u, status)
+		f.Mend = "have the front proxy send all paths, /.evergate/ among them, to " + p.Config.Listen
+	}
+	return f
 }
 
 // listening looks whether each address can be had, or who has it.
@@ -147,7 +170,7 @@ func (p *Patient) listen(ctx context.Context, key, address string) Finding {
 		f.Mend = "give the gateway CAP_NET_BIND_SERVICE, as deploy/systemd does, or a port above 1023"
 	case !p.alive:
 		f.Status, f.Text = Fail, fmt.Sprintf("it cannot be had, and no gateway answers at %s: %v", p.Admin, err)
-		f.Mend = "stop what listens there (ss -ltnp shows it), or set " + key + " to another address"
+		f.Mend = "stop what listens there (ss -ltnp shows it), or set " + key + " to another address; if systemd does, start evergate.service"
 	case key == "listen" && !p.ours(ctx):
 		f.Status, f.Text = Fail, "something else than a gateway listens here"
 		f.Mend = "stop what listens there (ss -ltnp shows it), or set " + key + " to another address"

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -74,14 +75,15 @@ func (p *Patient) throwAway(ctx context.Context, o *config.OIDC, m *oidc.Method,
 	l := p.ownCallback()
 	fmt.Fprintf(who.Talk, "Sign in at %s, with an account that may be used for a test. Open:\n\n%s\n\n", o.Label, to)
 	if l != nil {
-		defer l.Close()
-		go serveCallback(l, flow, answers)
+		defer serveCallback(l, flow, answers)()
 		fmt.Fprintln(who.Talk, "The doctor waits for the browser to come back.")
 	} else {
 		fmt.Fprintf(who.Talk, "The browser ends at a page of the gateway that says that this sign-in was not begun there,\n"+
 			"or at one that cannot be reached. Copy its whole address, which begins with\n%s, and paste it here within a minute:\n", flow.RedirectURI)
 	}
 	ended := make(chan error, 1)
+	// It reads on after this returns, if nothing was pasted: nobody can take a terminal away
+	// from who reads it. The program ends soon.
 	go func() { ended <- readPasted(who, flow, answers) }()
 	for {
 		select {
@@ -119,8 +121,8 @@ func (p *Patient) ownCallback() net.Listener {
 	return l
 }
 
-// serveCallback takes the answer of one flow, and nothing else.
-func serveCallback(l net.Listener, flow auth.Flow, answers chan<- url.Values) {
+// serveCallback takes the answer of one flow, and nothing else, until stop.
+func serveCallback(l net.Listener, flow auth.Flow, answers chan<- url.Values) (stop func()) {
 	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer")
@@ -139,7 +141,15 @@ func serveCallback(l net.Listener, flow auth.Flow, answers chan<- url.Values) {
 		default: // it came twice
 		}
 	})}
-	_ = server.Serve(l)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = server.Serve(l) })
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = server.Shutdown(ctx) // the browser is told first
+		_ = server.Close()
+		wg.Wait()
+	}
 }
 
 // readPasted reads addresses until one is the callback's.
