@@ -46,3 +46,12 @@ func TestExamineCluster(t *testing.T) {
 		t.Fatalf("got %+v, %v, want three nodes", got, err)
 	}
 }
+
+// TestExamineBehindSentinels looks at the master that they name.
+func TestExamineBehindSentinels(t *testing.T) {
+	master, _, sentinels := redistest.Sentinels(t, "eg")
+	got, err := redis.Examine(t.Context(), redis.Options{Addresses: []string{sentinels[0].Address()}, Master: "eg", Prefix: "eg:"})
+	if err != nil || len(got.Nodes) != 1 || got.Nodes[0].Address != master.Address() || got.Nodes[0].Role != "master" {
+		t.Fatalf("got %+v, %v, want the master at %s", got, err, master.Address())
+	}
+}
