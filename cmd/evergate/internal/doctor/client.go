@@ -43,7 +43,7 @@ func (p *Patient) client(ctx context.Context, o *config.OIDC, m *oidc.Method) Fi
 			f.Status, f.Text, f.Mend = Fail, "the client is known, and may not use the code flow", "allow authorization_code for this client there"
 		default:
 			f.Status = Skip
-			f.Text = "it cannot be told: a made-up code gets " + refused.Code + ", which may come before the client is looked at"
+			f.Text = "it cannot be told: with a made-up code " + refused.Reason + ", which may come before the client is looked at"
 			f.Mend = "sign in once: evergate doctor --sign-in=" + o.Name
 		}
 		return f
