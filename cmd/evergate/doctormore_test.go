@@ -8,7 +8,10 @@ import (
 	"encoding/pem"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,4 +88,28 @@ func TestDoctorOfACookieStore(t *testing.T) {
 	c := newClinic(t)
 	c.edit("routes:", "session: { store: cookie }\nroutes:")
 	c.says(0, "skip store.round_trip cookie sessions lie in the browsers' cookies")
+}
+
+// TestDoctorOnATerminal: colours are for people, unless they do not want any.
+func TestDoctorOnATerminal(t *testing.T) {
+	script, err := exec.LookPath("script")
+	if err != nil {
+		t.Skip("SKIPPED: script (util-linux), which makes a terminal, is not installed")
+	}
+	c := newClinic(t)
+	bin := evergateBinary(t)
+	for env, colored := range map[string]bool{"TERM=xterm": true, "NO_COLOR=1": false} {
+		cmd := exec.Command(script, "-qec", bin+" doctor --config "+c.file, "/dev/null")
+		cmd.Env = append(os.Environ(), env)
+		out, err := cmd.Output()
+		if err != nil || !strings.Contains(string(out), "config") {
+			t.Fatalf("%s: got %v\n%s", env, err, out)
+		}
+		if got := strings.Contains(string(out), "\x1b[32mok  \x1b[0m  config"); got != colored || strings.Contains(string(out), "\x1b") != colored {
+			t.Errorf("%s: got colours %v, want %v\n%q", env, got, colored, out)
+		}
+	}
+	if _, out, _ := c.doctor(); strings.Contains(out, "\x1b") {
+		t.Errorf("what is no terminal gets colours:\n%q", out)
+	}
 }

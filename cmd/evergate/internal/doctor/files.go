@@ -47,7 +47,7 @@ func (p *Patient) secrets() (all []Finding) {
 	}
 	well := 0
 	for i, s := range files {
-		wrong, mend := p.lookAt(s)
+		mend, wrong := p.lookAt(s)
 		switch {
 		case wrong == nil:
 			well++
@@ -80,7 +80,7 @@ func refusedOpen(s config.SecretFile) bool {
 var errOpen = errors.New("may be read by others")
 
 // lookAt says what is wrong with a file that has a secret, and what to do.
-func (p *Patient) lookAt(s config.SecretFile) (wrong error, mend string) {
+func (p *Patient) lookAt(s config.SecretFile) (mend string, wrong error) {
 	fi, err := os.Stat(s.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -91,23 +91,23 @@ func (p *Patient) lookAt(s config.SecretFile) (wrong error, mend string) {
 		case strings.HasPrefix(s.Key, "keys.files"):
 			mend = "evergate key new --out " + s.Path
 		}
-		return fmt.Errorf("is not there (%w)", fs.ErrNotExist), mend
+		return mend, fmt.Errorf("is not there (%w)", fs.ErrNotExist)
 	case err != nil:
-		return fmt.Errorf("cannot be looked at: %w", bareFile(err)), "run the doctor as the user that the gateway runs as"
+		return "run the doctor as the user that the gateway runs as", fmt.Errorf("cannot be looked at: %w", bareFile(err))
 	case !fi.Mode().IsRegular():
-		return errors.New("is no file"), "name a file in " + s.Key
+		return "name a file in " + s.Key, errors.New("is no file")
 	case fi.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("%w (mode %04o)", errOpen, fi.Mode().Perm()), "chmod 600 " + s.Path
+		return "chmod 600 " + s.Path, fmt.Errorf("%w (mode %04o)", errOpen, fi.Mode().Perm())
 	}
 	f, err := os.Open(s.Path)
 	if err != nil {
-		return fmt.Errorf("cannot be read by who runs the doctor: %w", bareFile(err)), "run the doctor as the user that the gateway runs as, or give that one the file"
+		return "run the doctor as the user that the gateway runs as, or give that one the file", fmt.Errorf("cannot be read by who runs the doctor: %w", bareFile(err))
 	}
 	_ = f.Close()
 	if fi.Size() == 0 {
-		return errors.New("is empty"), "write the secret into it"
+		return "write the secret into it", errors.New("is empty")
 	}
-	return nil, ""
+	return "", nil
 }
 
 // bareFile is an error without the path, which is told already.
