@@ -90,10 +90,10 @@ func (p *Patient) throwAway(ctx context.Context, o *config.OIDC, m *oidc.Method,
 		case answer := <-answers:
 			return m.Complete(ctx, flow, answer)
 		case err := <-ended:
-			if l == nil {
+			if err != nil && l == nil {
 				return nil, err
 			}
-			ended = nil // the browser may come by itself
+			ended = nil // the answer is there, or the browser may come by itself
 		case <-ctx.Done():
 			return nil, errors.New("nobody came back in time")
 		}
