@@ -24,6 +24,7 @@ type metadata struct {
 	PAR              string   `json:"pushed_authorization_request_endpoint"`
 	Scopes           []string `json:"scopes_supported"`
 	Grants           []string `json:"grant_types_supported"`
+	ResponseTypes    []string `json:"response_types_supported"`
 	PKCE             []string `json:"code_challenge_methods_supported"`
 	AuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
 	AuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`

@@ -3,9 +3,12 @@ package oidc
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -38,13 +41,29 @@ type Probed struct {
 	Scopes []string
 	// IDTokenAlgs are the algorithms of its ID tokens that Evergate believes.
 	IDTokenAlgs []string
-	// Keys is how many keys it publishes that can be used.
-	Keys int
+	// Keys is how many keys it publishes that can be used, Published how many at all.
+	// KeyFits says that one is for an algorithm of IDTokenAlgs.
+	Keys, Published int
+	KeyFits         bool
+	// ResponseTypes and ListedScopes are what it lists; nil lists nothing.
+	ResponseTypes, ListedScopes []string
+	// Took is how long the answer with the metadata took.
+	Took time.Duration
+	// Skew is how far its clock is ahead of ours, by the Date of that answer, and
+	// SkewWithin how wrong that may be; zero where the answer had no Date.
+	Skew, SkewWithin time.Duration
 	// Warnings are in plain words.
 	Warnings []string
 }
 
-// Probe asks a provider for its metadata and keys.
+// KeysError says that a provider's metadata were had, and its keys were not.
+type KeysError struct{ Err error }
+
+func (e *KeysError) Error() string { return e.Err.Error() }
+func (e *KeysError) Unwrap() error { return e.Err }
+
+// Probe asks a provider for its metadata and keys. With a *KeysError there is what the
+// metadata say.
 func Probe(ctx context.Context, issuer string, o ProbeOptions) (*Probed, error) {
 	u, err := url.Parse(issuer)
 	if err != nil || !safeURL(u, u) {
@@ -57,6 +76,7 @@ func Probe(ctx context.Context, issuer string, o ProbeOptions) (*Probed, error) 
 	t := newTransport(&m.cfg)
 	defer t.CloseIdleConnections()
 	m.http = newClient(t)
+	began := time.Now()
 	a, err := m.get(ctx, wellKnown(issuer))
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", wellKnown(issuer), err)
@@ -69,7 +89,9 @@ func Probe(ctx context.Context, issuer string, o ProbeOptions) (*Probed, error) 
 		Issuer: md.Issuer, Kind: KindOf(u), PKCE: slices.Contains(md.PKCE, "S256"), RefreshTokens: "unknown",
 		EndSession: md.EndSession != "", Revocation: md.Revocation != "", BackchannelLogout: md.Backchannel, BackchannelLogoutSession: md.BackchannelBySID,
 		PAR: md.PAR != "", IssParameter: md.IssParameter, Scopes: []string{"openid", "profile", "email"},
+		ResponseTypes: md.ResponseTypes, ListedScopes: md.Scopes, Took: a.at.Sub(began),
 	}
+	p.Skew, p.SkewWithin = skew(a, began)
 	switch {
 	case slices.Contains(md.Grants, "refresh_token") || slices.Contains(md.Scopes, "offline_access"):
 		p.RefreshTokens = "yes"
@@ -101,16 +123,45 @@ func Probe(ctx context.Context, issuer string, o ProbeOptions) (*Probed, error) 
 	if !p.EndSession {
 		p.Warnings = append(p.Warnings, "it lists no end_session_endpoint: signing out of Evergate leaves people signed in there")
 	}
-	a, err = m.get(ctx, md.Keys)
+	if err := p.askKeys(ctx, m, md.Keys); err != nil {
+		return p, &KeysError{err}
+	}
+	return p, nil
+}
+
+func (p *Probed) askKeys(ctx context.Context, m *Method, address string) error {
+	a, err := m.get(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", md.Keys, err)
+		return fmt.Errorf("ask %s: %w", address, err)
 	}
 	set, err := readKeys(a)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", md.Keys, err)
+		return fmt.Errorf("read %s: %w", address, err)
 	}
-	p.Keys = len(set.keys)
-	return p, nil
+	var all struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := a.decode(&all); err != nil {
+		return fmt.Errorf("read %s: %w", address, err)
+	}
+	p.Keys, p.Published = len(set.keys), len(all.Keys)
+	p.KeyFits = slices.ContainsFunc(set.keys, func(k publicKey) bool { return slices.ContainsFunc(p.IDTokenAlgs, k.fits) })
+	return nil
+}
+
+// skew reads the clock of whoever made an answer to what was asked at began. Date has
+// whole seconds (RFC 9110 section 6.6.1), and a copy that a cache kept is older by its Age
+// (RFC 9111 section 5.1).
+func skew(a *answer, began time.Time) (ahead, within time.Duration) {
+	said, err := http.ParseTime(a.header.Get("Date"))
+	if err != nil {
+		return 0, 0
+	}
+	if age, err := strconv.ParseUint(strings.TrimSpace(a.header.Get("Age")), 10, 31); err == nil {
+		said = said.Add(time.Duration(age) * time.Second)
+	}
+	took := a.at.Sub(began)
+	return said.Add(500 * time.Millisecond).Sub(began.Add(took / 2)), took/2 + 500*time.Millisecond
 }
 
 // KindOf guesses whose provider is at an issuer's address.

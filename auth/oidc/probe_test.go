@@ -1,11 +1,17 @@
 package oidc_test
 
 import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/evergate/evergate/auth/oidc"
+	"github.com/evergate/evergate/auth/oidc/oidctest"
+	"github.com/evergate/evergate/internal/idp"
 )
 
 func TestProbe(t *testing.T) {
@@ -51,6 +57,54 @@ func TestProbe(t *testing.T) {
 	got, err = oidc.Probe(t.Context(), p.srv.URL, oidc.ProbeOptions{})
 	if err != nil || got.RefreshTokens != "no" || got.PKCE || got.EndSession || len(got.Warnings) < 2 {
 		t.Errorf("got %+v, %v, want warnings", got, err)
+	}
+}
+
+// TestProbeTellsKeysFromMetadata: keys that cannot be had leave what was said before, and
+// the clock of a provider is read.
+func TestProbeTellsKeysFromMetadata(t *testing.T) {
+	p := oidctest.Start(t)
+	got, err := oidc.Probe(t.Context(), p.Issuer, oidc.ProbeOptions{})
+	if err != nil || got.Keys != 1 || got.Published != 1 || !got.KeyFits || !slices.Equal(got.ResponseTypes, []string{"code"}) ||
+		!slices.Contains(got.ListedScopes, "offline_access") || got.Took <= 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got.SkewWithin < 500*time.Millisecond || got.Skew.Abs() > got.SkewWithin+500*time.Millisecond {
+		t.Errorf("got a skew of %s within %s, want about none", got.Skew, got.SkewWithin)
+	}
+	p.Turn(func(k *idp.Knobs) {
+		k.MutateJWKS = func(set map[string]any) {
+			set["keys"] = append(set["keys"].([]any), map[string]any{"kty": "oct", "k": "AAAA"})
+		}
+	})
+	if got, err := oidc.Probe(t.Context(), p.Issuer, oidc.ProbeOptions{}); err != nil || got.Keys != 1 || got.Published != 2 {
+		t.Errorf("with a key that is of no use: got %+v, %v", got, err)
+	}
+	p.Turn(func(k *idp.Knobs) {
+		k.MutateMetadata = func(md map[string]any) { md["id_token_signing_alg_values_supported"] = []string{"ES256"} }
+	})
+	if got, err := oidc.Probe(t.Context(), p.Issuer, oidc.ProbeOptions{}); err != nil || got.KeyFits {
+		t.Errorf("with a key for another algorithm: got %+v, %v", got, err)
+	}
+	p.Turn(func(k *idp.Knobs) { k.JWKSStatus = 500 })
+	got, err = oidc.Probe(t.Context(), p.Issuer, oidc.ProbeOptions{})
+	if _, ok := errors.AsType[*oidc.KeysError](err); !ok || got == nil || !got.EndSession {
+		t.Errorf("without keys: got %+v, %v, want the metadata and a KeysError", got, err)
+	}
+	// A copy from a cache is as old as its Age says.
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", time.Now().Add(-10*time.Minute).UTC().Format(http.TimeFormat))
+		w.Header().Set("Age", "540")
+		p.ServeHTTP(w, r)
+	}))
+	defer old.Close()
+	p.Turn(func(k *idp.Knobs) {
+		k.JWKSStatus = 0
+		k.MutateMetadata = func(md map[string]any) { md["issuer"] = old.URL }
+	})
+	got, err = oidc.Probe(t.Context(), old.URL, oidc.ProbeOptions{})
+	if err != nil || (got.Skew+time.Minute).Abs() > 2*time.Second {
+		t.Errorf("an aged copy: got a skew of %s, %v, want a minute behind", got.Skew, err)
 	}
 }
 

@@ -60,7 +60,7 @@ func TestExampleConfigIsSound(t *testing.T) {
 // TestHelpStartsWithExamples: every command shows how it is typed.
 func TestHelpStartsWithExamples(t *testing.T) {
 	for _, args := range []string{"demo", "dev", "init", "init oidc", "serve", "check", "user add", "user passwd", "user disable",
-		"user list", "reload", "upgrade", "key new", "import oauth2-proxy", "config show", "healthcheck", "version"} {
+		"user list", "explain", "doctor", "reload", "upgrade", "key new", "import oauth2-proxy", "config show", "healthcheck", "version"} {
 		var out strings.Builder
 		code := run(append(strings.Fields(args), "--help"), nil, &out, &out)
 		if code != exitOK || !strings.HasPrefix(out.String(), "Examples:\n  ") ||

@@ -38,6 +38,15 @@ func buildStore(cfg *config.Config, log *slog.Logger, inMemory bool) (session.St
 }
 
 func buildRedis(r *config.Redis, log *slog.Logger) (session.Store, error) {
+	o, err := redisOptions(r, log)
+	if err != nil {
+		return nil, err
+	}
+	return redis.Open(o)
+}
+
+// redisOptions reads what the config names.
+func redisOptions(r *config.Redis, log *slog.Logger) (redis.Options, error) {
 	o := redis.Options{Addresses: r.Addresses, Master: r.Master, Username: r.Username, SentinelUsername: r.SentinelUsername,
 		DB: r.DB, Prefix: r.KeyPrefix, Timeout: r.Timeout, Log: log}
 	for _, s := range []struct {
@@ -48,17 +57,17 @@ func buildRedis(r *config.Redis, log *slog.Logger) (session.Store, error) {
 			continue
 		}
 		if _, err := config.ReadSecret(s.file); err != nil {
-			return nil, fmt.Errorf("session.redis.%s: %w", s.key, err)
+			return o, fmt.Errorf("session.redis.%s: %w", s.key, err)
 		}
 		*s.to = func() (secret.Text, error) { return config.ReadSecret(s.file) }
 	}
 	if r.TLS != nil {
 		var err error
 		if o.TLS, err = clientTLS(r.TLS.ServerName, r.TLS.CAFile, r.TLS.CertFile, r.TLS.KeyFile); err != nil {
-			return nil, fmt.Errorf("session.redis.tls.%w", err)
+			return o, fmt.Errorf("session.redis.tls.%w", err)
 		}
 	}
-	return redis.Open(o)
+	return o, nil
 }
 
 // clientTLS is how to connect to a server by TLS; what is "" is the system's, or

@@ -61,6 +61,7 @@ func newReloader(g *gateway, file string, files map[string]follow.Digest, log *s
 	g.Admin.Beside["config"] = r.check
 	if g.Admin.API != nil {
 		g.Admin.API.Reload = func() admin.Reloaded { return r.reload("evergate reload") }
+		g.Admin.API.Running = r.running
 	}
 	return r
 }

@@ -90,6 +90,15 @@ const (
 // Open returns a Store that connects in the background, again and again until it
 // can: a server that is down when the gateway starts is an outage like any other.
 func Open(opt Options) (*Store, error) {
+	s, err := newStore(opt)
+	if err == nil {
+		s.wg.Go(s.run)
+	}
+	return s, err
+}
+
+// newStore is one that nothing runs for yet.
+func newStore(opt Options) (*Store, error) {
 	if len(opt.Addresses) == 0 {
 		return nil, errors.New("redis: no address; name at least one host:port")
 	}
@@ -107,7 +116,6 @@ func Open(opt Options) (*Store, error) {
 	s.answered.Store(time.Now().UnixNano())
 	s.armed.wake = make(chan struct{}, 1)
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.wg.Go(s.run)
 	return s, nil
 }
 

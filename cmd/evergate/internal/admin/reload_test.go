@@ -31,6 +31,9 @@ func TestReloadAndUpgrade(t *testing.T) {
 		{"no file", "POST", "/api/reload", "t", &admin.API{Token: secret.New("t")}, 501, "without a config file"},
 		{"a process that is ready", "POST", "/api/upgrade", "t", api(good, nil), 200, `{"pid":7}`},
 		{"one that is not", "POST", "/api/upgrade", "t", api(good, errors.New("it ended")), 409, "it ended"},
+		{"what is in force", "GET", "/api/config", "t", &admin.API{Token: secret.New("t"), Running: func() admin.Running { return admin.Running{File: "/f", Changed: []string{"routes"}} }}, 200, `{"file":"/f","changed":["routes"]}`},
+		{"not for everybody", "GET", "/api/config", "u", api(good, nil), 401, "admin.token"},
+		{"no file to compare", "GET", "/api/config", "t", api(good, nil), 501, "without a config file"},
 		{"no file to start with", "POST", "/api/upgrade", "t", &admin.API{Token: secret.New("t")}, 501, "without a config file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

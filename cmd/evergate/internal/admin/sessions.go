@@ -21,7 +21,8 @@ type Sessions interface {
 // API is what changes things or names people, for whoever has the token: GET
 // /api/sessions?user= lists, POST /api/sessions/revoke ends those that its body
 // picks, POST /api/reload reads the config again, POST /api/upgrade starts the program
-// anew to take over, GET /api/process says which process answers.
+// anew to take over, GET /api/process says which process answers, GET /api/config whether
+// its config is that of the file.
 type API struct {
 	// Token is what the Authorization header must bring as a Bearer token. The zero
 	// Token lets nobody in.
@@ -30,6 +31,8 @@ type API struct {
 	Sessions Sessions
 	// Reload reads the config again; nil where there is no file.
 	Reload func() Reloaded
+	// Running tells what is in force; nil where there is no file.
+	Running func() Running
 	// Upgrade has a new process take over, and returns its id once it is ready to; nil
 	// where there is no file.
 	Upgrade func() (pid int, err error)
@@ -68,6 +71,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		a.upgrade(w)
 	case "GET /api/process":
 		answer(w, Process{os.Getpid()}, nil)
+	case "GET /api/config":
+		a.running(w)
 	case "GET /api/sessions":
 		all, err := a.Sessions.List(r.Context(), r.URL.Query().Get("user"))
 		if all == nil {

@@ -1,0 +1,21 @@
+package admin
+
+import "net/http"
+
+// Running is the answer of /api/config: which config is in force.
+type Running struct {
+	// File is where it was read from, as an absolute path.
+	File string `json:"file"`
+	// Changed are the keys and files that say something else by now.
+	Changed []string `json:"changed,omitempty"`
+	// Error says why the file as it is now cannot be used.
+	Error string `json:"error,omitempty"`
+}
+
+func (a *API) running(w http.ResponseWriter) {
+	if a.Running == nil {
+		http.Error(w, "this gateway runs without a config file", http.StatusNotImplemented)
+		return
+	}
+	answer(w, a.Running(), nil)
+}
