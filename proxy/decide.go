@@ -165,6 +165,9 @@ func (g *Gate) find(r *http.Request) Decision {
 		return refuse(d, routeError(err))
 	}
 	d.Route = route
+	if bad = route.CSRF.check(r, route, &d.Target); bad != nil {
+		return refuse(d, bad)
+	}
 	if d.Up, bad = route.Rewrite.apply(&d.Target, route.PathChars); bad != nil {
 		return refuse(d, bad)
 	}

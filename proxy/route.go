@@ -45,6 +45,8 @@ type Route struct {
 	// Origins may open WebSockets beside the route's own origin, such as
 	// "https://app.example.com".
 	Origins []string
+	// CSRF refuses what pages of other sites send; nil does not.
+	CSRF *CSRF
 	// LogoutPaths are where the app signs its people out, as browsers have them: whoever
 	// goes there is signed out of the gateway as well. See Gate.SignOut.
 	LogoutPaths []string
@@ -108,6 +110,7 @@ func (r *Route) prepare(i int) (faults []error) {
 	}
 	r.Rewrite.prepare(r.pattern(), r.PathChars, fault)
 	r.prepareLogout(fault)
+	r.CSRF.prepare(fault)
 	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)
 	r.down = r.AnswerHeaders.prepare("response_headers", inject.AnswerRefusal, fault)
 	for j, status := range r.ReplaceErrors {

@@ -88,9 +88,11 @@ func NewRouter(routes []*Route) (*Router, error) {
 }
 
 // leaf returns the place of r in the tree, made if need be.
-func (rt *Router) leaf(r *Route) *leaf {
-	n := rt.host(r.Host)
-	path, _ := canonicalPath(r.pattern())
+func (rt *Router) leaf(r *Route) *leaf { return rt.host(r.Host).leaf(r.pattern()) }
+
+// leaf returns the place of a path below n, made if need be.
+func (n *node) leaf(pattern string) *leaf {
+	path, _ := canonicalPath(pattern)
 	rest := path[1:]
 	for {
 		segment, tail, more := strings.Cut(rest, "/")
