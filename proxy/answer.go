@@ -43,6 +43,7 @@ func (w *answerWriter) WriteHeader(status int) {
 	if !w.wrote {
 		w.wrote = true
 		h, c := w.Header(), w.c
+		c.route.SecureHeaders.apply(h, status, schemeOf(c.in))
 		c.route.down.apply(h, c)
 		if !c.route.Policy.Public {
 			keepPrivate(h)

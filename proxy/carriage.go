@@ -248,6 +248,7 @@ func (c *carriage) modify(res *http.Response) error {
 		c.log.Warn("upstream tried to set a cookie of the gateway", "request_id", c.note.ID, "route", c.route.label, "cookie", name)
 	}
 	c.mapBack(h)
+	c.route.SecureHeaders.apply(h, res.StatusCode, c.scheme) // before what the route says of single headers
 	if !switching {
 		c.route.down.apply(h, c) // before what the gateway itself says about caches and cookies
 	}

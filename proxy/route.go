@@ -47,6 +47,8 @@ type Route struct {
 	Origins []string
 	// CSRF refuses what pages of other sites send; nil does not.
 	CSRF *CSRF
+	// SecureHeaders guard what comes back; nil adds none.
+	SecureHeaders *SecureHeaders
 	// LogoutPaths are where the app signs its people out, as browsers have them: whoever
 	// goes there is signed out of the gateway as well. See Gate.SignOut.
 	LogoutPaths []string
@@ -111,6 +113,7 @@ func (r *Route) prepare(i int) (faults []error) {
 	r.Rewrite.prepare(r.pattern(), r.PathChars, fault)
 	r.prepareLogout(fault)
 	r.CSRF.prepare(fault)
+	r.SecureHeaders.prepare(fault)
 	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)
 	r.down = r.AnswerHeaders.prepare("response_headers", inject.AnswerRefusal, fault)
 	for j, status := range r.ReplaceErrors {
