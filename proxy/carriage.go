@@ -47,6 +47,7 @@ type carriage struct {
 
 	signOut   func(h http.Header, r *http.Request) (string, error) // what the answer ends; nil is nothing, or it is done
 	kept      []string                                             // the app's cookies, where its answer gives way to ours
+	limits    []string                                             // RateLimit, of the route
 	delivered bool
 	cookies   http.Header // what Deliver gave
 	bodyErr   atomic.Pointer[error]

@@ -2,8 +2,11 @@ package proxy
 
 import (
 	"errors"
+	"net/netip"
 	"net/url"
 	"time"
+
+	"github.com/evergate/evergate/auth"
 )
 
 // SetURL is the door to what goes onto the wire.
@@ -45,3 +48,27 @@ func EncodersInUse() int64 { return encoding.Load() }
 
 // MaxEncoders is maxEncoders.
 const MaxEncoders = maxEncoders
+
+// Rate is a limit without a route.
+type Rate struct{ *rate }
+
+// NewRate makes one that remembers so many callers.
+func NewRate(l RateLimit, most int) Rate {
+	k := newRate(l)
+	k.most = most
+	return Rate{k}
+}
+
+// Take counts a request of somebody who is signed in under a name, from one address.
+func (k Rate) Take(subject string) bool {
+	login := auth.Login{Identity: auth.Identity{Provider: "local", Subject: subject}}
+	_, ok := k.take(k.caller(&login, netip.AddrFrom4([4]byte{192, 0, 2, 1})))
+	return ok
+}
+
+// Callers is how many are remembered.
+func (k Rate) Callers() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.full)
+}

@@ -53,6 +53,9 @@ type Gate struct {
 	// signed out elsewhere too, or told that they are. The error is one to answer with;
 	// the session lives on then. Nil means that no path ends sessions.
 	SignOut func(h http.Header, r *http.Request) (address string, err error)
+	// RateLimited hears of each request that came too soon, by the name of its route. Nil
+	// means nobody.
+	RateLimited func(route string)
 	// StallTimeout is how long a client may let a transfer stand still: send nothing
 	// of a body that is not answered yet, or take nothing of an answer. Zero is no limit.
 	StallTimeout time.Duration
@@ -79,6 +82,9 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch d.Outcome {
 	case Allowed, Public, Preflight:
+		if err := g.count(w, r, &d, note); err != nil {
+			return err
+		}
 		return withCompression(w, r, d.Route, func(w http.ResponseWriter) error { return g.pass(w, r, &d, note) })
 	case Own:
 		if g.Own == nil {
@@ -162,6 +168,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 		in: r, route: d.Route, login: d.Login, token: token, target: d.Target, up: d.Up,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
 		challenge: g.challenge, now: g.now, note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
+		limits: w.Header()["Ratelimit"],
 	}
 	if c.own == nil {
 		c.own = func(string) bool { return false }

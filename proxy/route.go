@@ -49,6 +49,8 @@ type Route struct {
 	CSRF *CSRF
 	// SecureHeaders guard what comes back; nil adds none.
 	SecureHeaders *SecureHeaders
+	// RateLimits bound how many requests somebody may have, MaxRateLimits at most.
+	RateLimits []RateLimit
 	// LogoutPaths are where the app signs its people out, as browsers have them: whoever
 	// goes there is signed out of the gateway as well. See Gate.SignOut.
 	LogoutPaths []string
@@ -83,6 +85,9 @@ type Route struct {
 	logout   map[string]bool // LogoutPaths, canonical
 	dropped  map[string]bool // folded names that clients must not send, beside the gateway's
 
+	rates        []*rate  // RateLimits, with their counts
+	ratePolicies []string // the value of RateLimit-Policy, alone
+
 	credential string // the header that Basic or APIKey go in, canonical
 }
 
@@ -114,6 +119,7 @@ func (r *Route) prepare(i int) (faults []error) {
 	r.prepareLogout(fault)
 	r.CSRF.prepare(fault)
 	r.SecureHeaders.prepare(fault)
+	r.prepareRates(fault)
 	r.up = r.RequestHeaders.prepare("request_headers", inject.RequestRefusal, fault)
 	r.down = r.AnswerHeaders.prepare("response_headers", inject.AnswerRefusal, fault)
 	for j, status := range r.ReplaceErrors {

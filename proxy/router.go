@@ -38,6 +38,8 @@ type Router struct {
 	chars  PathChars
 	forms  []*Route // those with a Form
 	all    []*Route // for Candidates
+
+	limited []*Route // those with RateLimits
 }
 
 // node is one segment of the paths of a host.
@@ -70,6 +72,9 @@ func NewRouter(routes []*Route) (*Router, error) {
 		rt.chars |= r.PathChars
 		if r.Form != nil {
 			rt.forms = append(rt.forms, r)
+		}
+		if len(r.rates) > 0 {
+			rt.limited = append(rt.limited, r)
 		}
 		if err := rt.leaf(r).add(r, index); err != nil {
 			faults = append(faults, fmt.Errorf("routes[%d].match: %w", i, err))

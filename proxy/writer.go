@@ -28,6 +28,7 @@ func (w *writer) WriteHeader(status int) {
 		w.ResponseWriter.WriteHeader(status)
 		return
 	}
+	w.c.keepLimits(w.Header())
 	w.ResponseWriter.WriteHeader(status)
 	if w.flush {
 		// Whether the old cookie is still good is decided by when the new one goes
