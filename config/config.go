@@ -157,6 +157,12 @@ type Route struct {
 	CORSPreflight string `yaml:"cors_preflight"`
 	// PassHeaders are headers of the client that would be removed otherwise.
 	PassHeaders []string `yaml:"pass_headers"`
+	// CSRF refuses what pages of other sites send; nil does not.
+	CSRF *CSRF `yaml:"csrf"`
+	// SecureHeaders guard what comes back; nil adds none.
+	SecureHeaders *SecureHeaders `yaml:"secure_headers"`
+	// RateLimits bound how many requests somebody may have; nil does not.
+	RateLimits RateLimits `yaml:"rate_limit"`
 	// LogoutPaths are where the app signs people out, and the gateway with it.
 	LogoutPaths []string `yaml:"logout_paths"`
 	// PathChars are encoded_slash, semicolon and double_slash.

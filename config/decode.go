@@ -87,6 +87,24 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 			d.scalar(n, v.FieldByName("AnyOf").Index(0), path)
 			return
 		}
+	case *CSRF:
+		if n.Kind == yaml.ScalarNode {
+			d.switchCSRF(n, v.Addr().Interface().(*(*CSRF)), path)
+			return
+		}
+	case SecureHeaders:
+		if n.Kind == yaml.ScalarNode { // the level, in short
+			d.scalar(n, v.FieldByName("Level"), path)
+			return
+		}
+	case RateLimit:
+		v.Addr().Interface().(*RateLimit).setDefaults()
+	case RateLimits:
+		if n.Kind == yaml.MappingNode { // a single one
+			v.Set(reflect.ValueOf(make(RateLimits, 1)))
+			d.decode(n, v.Index(0), path)
+			return
+		}
 	case Paths:
 		if n.Kind == yaml.ScalarNode && !isNull(n) {
 			v.Set(reflect.ValueOf(make(Paths, 1)))

@@ -66,6 +66,14 @@ func show(v reflect.Value) *yaml.Node {
 			return nil
 		}
 		return n
+	case *CSRF:
+		if x.isShort() {
+			return plainText("on")
+		}
+	case *SecureHeaders:
+		if x.isShort() {
+			return plainText(x.Level)
+		}
 	case fmt.Stringer:
 		return plainText(x.String())
 	}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -47,12 +46,8 @@ func (c *Config) checkRoute(r *Route, path string) {
 			c.wrong("", at, "%s", msg)
 		}
 	}
-	for i, o := range r.Origins {
-		u, err := url.Parse(o)
-		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || o != u.Scheme+"://"+u.Host {
-			c.wrong("write it as https://app.example.com", fmt.Sprintf("%s.origins[%d]", path, i), "%q is no origin", o)
-		}
-	}
+	c.checkOrigins(r.Origins, path+".origins")
+	c.checkProtection(r, path)
 }
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

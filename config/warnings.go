@@ -29,6 +29,7 @@ func (c *Config) Warnings() []*Fault {
 		if r.Upstream != nil {
 			c.warnUpstream(r.Upstream, fmt.Sprintf("routes[%d].upstream", i), warn)
 		}
+		c.warnProtection(&c.Routes[i], fmt.Sprintf("routes[%d]", i), warn)
 		c.warnAnswer(&c.Routes[i], fmt.Sprintf("routes[%d]", i), warn)
 		if r.UpstreamAuth != nil {
 			c.warnUpstreamAuth(&r, fmt.Sprintf("routes[%d].upstream_auth", i), warn)

@@ -98,6 +98,7 @@ func (g *gateway) prepare(cfg *config.Config) (_ *edition, err error) {
 	if e.router, e.ways, err = buildRouter(cfg, g.log, before.ways); err != nil {
 		return nil, err
 	}
+	e.router.TakeCounts(before.router)
 	if e.pages, err = buildErrorPages(cfg, false); err != nil {
 		return nil, err
 	}
@@ -180,7 +181,8 @@ func (g *gateway) wire(e *edition) error {
 	e.gate = &proxy.Gate{
 		Router: e.router, Auth: g.sessions, Bearer: oidc.NewBearers(methodsOf(e.providers)...), Minter: e.issuer, Own: pages, Challenge: pages.Challenge,
 		Restore: pages.Restore, SignOut: pages.SignOut, Log: g.log, Streams: &g.streams, PublicHost: cfg.PublicURL.Hostname(), StallTimeout: cfg.Limits.StallTimeout,
-		OwnCookie: func(name string) bool { return isOwnCookie(name, g.cookie) },
+		RateLimited: func(route string) { g.metrics.RateLimited(route) },
+		OwnCookie:   func(name string) bool { return isOwnCookie(name, g.cookie) },
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",

@@ -207,6 +207,7 @@ func buildRoute(r *config.Route, access auth.Policy, way *proxy.Upstream) *proxy
 	if r.Rewrite != nil {
 		out.Rewrite.Pattern, out.Rewrite.To = r.Rewrite.Path, r.Rewrite.To
 	}
+	protect(out, r)
 	for _, name := range r.PathChars {
 		out.PathChars |= pathChars[name]
 	}

@@ -86,6 +86,9 @@ func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 	if access.bad != nil {
 		return nil, placed(cfg, errors.Join(access.bad...))
 	}
+	for _, route := range routes {
+		route.RateLimits = nil // a rehearsal uses nothing up
+	}
 	var err error
 	if r.router, err = proxy.NewRouter(routes); err != nil {
 		return nil, placed(cfg, err)

@@ -19,6 +19,7 @@ type Metrics struct {
 	reloads      *prometheus.CounterVec
 	reloadGood   prometheus.Gauge
 	reloadGoodAt prometheus.Gauge
+	rateLimited  *prometheus.CounterVec
 }
 
 // What became of a reload.
@@ -37,10 +38,12 @@ func New(version string, start time.Time) *Metrics {
 			Help: "1 if the config as it is in its files now is in force, 0 if it is bad and an older one is."}),
 		reloadGoodAt: prometheus.NewGauge(prometheus.GaugeOpts{Name: "evergate_config_last_reload_success_timestamp_seconds",
 			Help: "When the config in force was read, in seconds since 1970."}),
+		rateLimited: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_rate_limited_total",
+			Help: "Requests answered 429 because of a route's rate_limit, by the route's name."}, []string{"route"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "evergate_build_info", Help: "1, labeled with the version.",
 		ConstLabels: prometheus.Labels{"version": version}})
-	m.registry.MustRegister(m.reloads, m.reloadGood, m.reloadGoodAt, build,
+	m.registry.MustRegister(m.reloads, m.reloadGood, m.reloadGoodAt, m.rateLimited, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	build.Set(1)
 	m.reloads.WithLabelValues(Applied)
@@ -60,6 +63,9 @@ func (m *Metrics) Reloaded(outcome string, now time.Time) {
 	m.reloadGood.Set(1)
 	m.reloadGoodAt.Set(seconds(now))
 }
+
+// RateLimited counts a request that came too soon on a route of the config.
+func (m *Metrics) RateLimited(route string) { m.rateLimited.WithLabelValues(route).Inc() }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 

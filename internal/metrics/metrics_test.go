@@ -24,6 +24,9 @@ func TestReloads(t *testing.T) {
 	expect(`evergate_build_info{version="1.2.3"} 1`, "evergate_config_last_reload_successful 1",
 		"evergate_config_last_reload_success_timestamp_seconds 1000", `evergate_config_reloads_total{outcome="applied"} 0`,
 		`evergate_config_reloads_total{outcome="rejected"} 0`)
+	m.RateLimited("wiki")
+	m.RateLimited("wiki")
+	expect(`evergate_rate_limited_total{route="wiki"} 2`)
 	m.Reloaded(metrics.Rejected, time.Unix(2000, 0))
 	expect("evergate_config_last_reload_successful 0", "evergate_config_last_reload_success_timestamp_seconds 1000",
 		`evergate_config_reloads_total{outcome="rejected"} 1`)
