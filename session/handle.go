@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -21,11 +22,14 @@ func (id ID) Key() Key {
 	return sha256.Sum256(append([]byte("evergate session key\x00"), id[:]...))
 }
 
-// Name is a short digest of the key, for logs and pages. It opens nothing.
+// Name is a short digest of the key, for logs and pages. It opens nothing. It is letters
+// and digits alone: a name that began with "-" would be a flag to whoever types it.
 func (k Key) Name() string {
 	sum := sha256.Sum256(k[:])
-	return base64.RawURLEncoding.EncodeToString(sum[:9])
+	return letters.Replace(base64.RawURLEncoding.EncodeToString(sum[:9]))
 }
+
+var letters = strings.NewReplacer("-", "x", "_", "y")
 
 // DataKey opens the record of one session. It lies only in the session's
 // handles and is constant for the session.

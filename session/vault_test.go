@@ -152,3 +152,13 @@ func TestFreshKeySealsFiveMinutesAfterItWasMade(t *testing.T) {
 		}
 	})
 }
+
+// TestNamesCanBeTyped: a session's name is an argument of commands.
+func TestNamesCanBeTyped(t *testing.T) {
+	for i := range 2000 {
+		name := session.ID{byte(i), byte(i >> 8)}.Key().Name()
+		if len(name) != 12 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+			t.Fatalf("got %q, want 12 letters and digits", name)
+		}
+	}
+}
