@@ -27,6 +27,7 @@ type Redirect struct {
 
 // Static serves the files of a folder.
 type Static struct {
+	// Dir is the folder.
 	Dir string `yaml:"dir"`
 	// Index is the file that is served for a folder.
 	Index string `yaml:"index"`
@@ -36,11 +37,12 @@ type Static struct {
 
 // Respond says the same to everybody.
 type Respond struct {
+	// Status is that of the answer; a redirect is a key of its own.
 	Status int `yaml:"status"`
 	// Body or BodyFile is what is said.
 	Body     string `yaml:"body"`
 	BodyFile string `yaml:"body_file"`
-	// ContentType of "" is told by the name of BodyFile, or is plain text.
+	// ContentType is the media type; left out, it is told by the name of BodyFile, or is plain text.
 	ContentType string `yaml:"content_type"`
 }
 
@@ -95,10 +97,7 @@ func (c *Config) checkWay(r *Route, path string) {
 	}
 	for i, status := range r.ReplaceErrors {
 		at := fmt.Sprintf("%s.replace_errors[%d]", path, i)
-		switch {
-		case status < 500 || status > 599:
-			c.wrong("", at, "want 500 to 599, got %d", status)
-		case slices.Contains(r.ReplaceErrors[:i], status):
+		if among(c, at, status, 500, 599); slices.Contains(r.ReplaceErrors[:i], status) {
 			c.wrong("remove it", at, "%d is there twice", status)
 		}
 	}
@@ -158,9 +157,8 @@ func (c *Config) checkStatic(s *Static, path string) {
 
 func (c *Config) checkRespond(r *Respond, path string) {
 	has := r.Body != "" || r.BodyFile != ""
+	among(c, path+".status", r.Status, 200, 599)
 	switch {
-	case r.Status < 200 || r.Status > 599:
-		c.wrong("", path+".status", "want 200 to 599, got %d", r.Status)
 	case r.Status >= 300 && r.Status < 400:
 		c.wrong("write redirect: https://…", path+".status", "%d is a redirect, which is a key of its own", r.Status)
 	case has && (r.Status == 204 || r.Status == 205):

@@ -39,58 +39,16 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	case time.Duration, slog.Level, netip.Prefix, *url.URL, secret.Text:
 		d.scalar(n, v, path)
 		return
-	case Upstream:
-		v.Addr().Interface().(*Upstream).setDefaults()
-		if n.Kind == yaml.ScalarNode { // one target, in short
-			v.FieldByName("Targets").Set(reflect.ValueOf(make([]Target, 1)))
-			d.decode(n, v.FieldByName("Targets").Index(0), path)
-			return
-		}
-	case Target:
-		v.Addr().Interface().(*Target).setDefaults()
-		if n.Kind == yaml.ScalarNode {
-			d.scalar(n, v.FieldByName("URL"), path)
-			return
-		}
-	case Health:
-		v.Addr().Interface().(*Health).setDefaults()
-	case Redirect:
-		v.Addr().Interface().(*Redirect).setDefaults()
-		if n.Kind == yaml.ScalarNode { // where to, in short
-			d.scalar(n, v.FieldByName("To"), path)
-			return
-		}
-	case Static:
-		v.Addr().Interface().(*Static).setDefaults()
-	case Respond:
-		v.Addr().Interface().(*Respond).setDefaults()
 	case Value:
 		v.Set(reflect.ValueOf(d.value(n, path)))
 		return
-	case TestRequest:
-		if n.Kind == yaml.ScalarNode { // GET https://…, in short
-			v.Addr().Interface().(*TestRequest).short(n.Value)
-			return
-		}
-	case Expectation:
-		if n.Kind == yaml.ScalarNode { // the decision, in short
-			d.scalar(n, v.FieldByName("Decision"), path)
-			return
-		}
-	case Claim:
-		if n.Kind == yaml.SequenceNode { // its values, in short
-			d.decode(n, v.FieldByName("AnyOf"), path)
-			return
-		}
-		if n.Kind == yaml.ScalarNode {
-			v.FieldByName("AnyOf").Set(reflect.ValueOf(make([]string, 1)))
-			d.scalar(n, v.FieldByName("AnyOf").Index(0), path)
-			return
-		}
-	case Paths:
-		if n.Kind == yaml.ScalarNode && !isNull(n) {
-			v.Set(reflect.ValueOf(make(Paths, 1)))
-			d.scalar(n, v.Index(0), path)
+	}
+	if p, ok := v.Addr().Interface().(preset); ok {
+		p.setDefaults()
+	}
+	if a, ok := v.Addr().Interface().(abbreviated); ok && !(isNull(n) && v.Kind() == reflect.Slice) {
+		if part := a.short(n.Kind); part != nil {
+			d.decode(n, reflect.ValueOf(part).Elem(), path)
 			return
 		}
 	}

@@ -64,12 +64,9 @@ type Limits struct {
 var defaultLimits = Limits{HeaderBytes: 64 << 10, Headers: 100, HeaderTimeout: 10 * time.Second, StallTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 	ShutdownTimeout: 30 * time.Second, ConnectionsPerAddress: 1024, Streams: 100}
 
-// fill sets the defaults of what is there only when asked for.
-func (t *TLS) fill() {
-	if t.ACME != nil && t.ACME.Directory == nil {
-		u := letsEncrypt
-		t.ACME.Directory = &u
-	}
+func (a *ACME) setDefaults() {
+	u := letsEncrypt
+	*a = ACME{Directory: &u}
 }
 
 // Hosts are the names that certificates are for: public_url's first, then those
@@ -171,6 +168,7 @@ func (c *Config) checkLimits() {
 }
 
 func among(c *Config, path string, n, least, most int) {
+	c.note(path, bounds{least: least, most: most})
 	if n < least || n > most {
 		c.wrong("", path, "want %d to %d, got %d", least, most, n)
 	}

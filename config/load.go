@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -38,7 +37,6 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 	c.doc = doc
 	d := &decoder{document: doc, getenv: getenv}
 	d.decode(doc.root, reflect.ValueOf(&c).Elem(), "")
-	c.TLS.fill()
 	for _, o := range c.Providers() {
 		o.fill()
 	}
@@ -48,14 +46,8 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 		if r.Upstream == nil {
 			continue // there is nobody to wait for
 		}
-		for key, t := range map[string]struct{ set, to *time.Duration }{
-			"connect":         {&r.Timeouts.Connect, &DefaultTimeouts.Connect},
-			"response_header": {&r.Timeouts.ResponseHeader, &DefaultTimeouts.ResponseHeader},
-			"idle":            {&r.Timeouts.Idle, &DefaultTimeouts.Idle},
-		} {
-			if !c.given(fmt.Sprintf("routes[%d].timeouts.%s", i, key)) {
-				*t.set = *t.to
-			}
+		if !c.given(fmt.Sprintf("routes[%d].timeouts", i)) {
+			r.Timeouts = DefaultTimeouts
 		}
 	}
 	c.validate()

@@ -15,8 +15,11 @@ type OIDC struct {
 	// Name is part of the callback path; "" is oidc.
 	Name string `yaml:"name"`
 	// Label is what the sign-in page calls it; "" is Name.
-	Label    string `yaml:"label"`
-	Issuer   string `yaml:"issuer"`
+	Label string `yaml:"label"`
+	// Issuer is its address, exactly as its metadata has it: https, or http on a loopback
+	// name.
+	Issuer string `yaml:"issuer"`
+	// ClientID is what it calls Evergate.
 	ClientID string `yaml:"client_id"`
 	// ClientSecret, or better ClientSecretFile, is needed unless ClientAuth is
 	// private_key_jwt.
@@ -27,7 +30,8 @@ type OIDC struct {
 	// ClientKeyFile holds the private key of private_key_jwt (PEM).
 	ClientKeyFile string `yaml:"client_key_file"`
 	// Kind is whose ways the provider has, where they differ from the standards.
-	Kind   string   `yaml:"kind"`
+	Kind string `yaml:"kind"`
+	// Scopes are asked for; nil is openid, profile, email and offline_access.
 	Scopes []string `yaml:"scopes"`
 	Claims Claims   `yaml:"claims"`
 	// Userinfo reads the claims of the userinfo endpoint too.
@@ -37,9 +41,13 @@ type OIDC struct {
 	// Allow lists alternatives; nil is everybody who can sign in there.
 	Allow []Rule `yaml:"allow"`
 
-	Prompt    string `yaml:"prompt"`
+	// Prompt is what the provider shall show: login, consent or select_account.
+	Prompt string `yaml:"prompt"`
+	// LoginHint is who is probably signing in.
 	LoginHint string `yaml:"login_hint"`
+	// ACRValues are how strong a sign-in is asked for, the one liked best first.
 	ACRValues string `yaml:"acr_values"`
+	// UILocales are the languages of its pages, the one liked best first.
 	UILocales string `yaml:"ui_locales"`
 	// MaxAge asks for a sign-in that is no older; nil does not ask.
 	MaxAge *time.Duration `yaml:"max_age"`
@@ -63,9 +71,13 @@ type OIDC struct {
 
 // Claims say which claims mean what: each a path, or several.
 type Claims struct {
-	User   Paths `yaml:"user"`
-	Name   Paths `yaml:"name"`
-	Email  Paths `yaml:"email"`
+	// User is the name that rules and apps know somebody by: the first that is there.
+	User Paths `yaml:"user"`
+	// Name is for people to read.
+	Name Paths `yaml:"name"`
+	// Email is the address.
+	Email Paths `yaml:"email"`
+	// Groups add up.
 	Groups Paths `yaml:"groups"`
 }
 
@@ -181,7 +193,7 @@ func (c *Config) checkOIDC(o *OIDC, path string) {
 	}
 	c.checkAllow(o.Allow, path+".allow")
 	c.checkSignInRules(o.Allow, path+".allow")
-	if !slices.Contains([]string{"", "login", "consent", "select_account"}, o.Prompt) {
+	if o.Prompt != "" {
 		oneOf(c, path+".prompt", o.Prompt, "login", "consent", "select_account")
 	}
 	if o.MaxAge != nil && (*o.MaxAge < 0 || *o.MaxAge > 365*24*time.Hour) {
@@ -228,6 +240,7 @@ func (c *Config) checkIssuer(o *OIDC, path string) {
 
 func (c *Config) checkClientAuth(o *OIDC, path string) {
 	hasSecret, hasFile, hasKey := c.given(path+".client_secret"), o.ClientSecretFile != "", o.ClientKeyFile != ""
+	oneOf(c, path+".client_auth", o.ClientAuth, "client_secret_basic", "client_secret_post", "private_key_jwt")
 	switch o.ClientAuth {
 	case "private_key_jwt":
 		if !hasKey {
@@ -239,7 +252,6 @@ func (c *Config) checkClientAuth(o *OIDC, path string) {
 		return
 	case "client_secret_basic", "client_secret_post":
 	default:
-		oneOf(c, path+".client_auth", o.ClientAuth, "client_secret_basic", "client_secret_post", "private_key_jwt")
 		return
 	}
 	switch {

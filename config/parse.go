@@ -38,6 +38,8 @@ type document struct {
 	faults Faults
 	// where each value stands, by path
 	places map[string]*yaml.Node
+	// asked hears what the checks want of a value; nil for everybody but the schema
+	asked func(path string, want bounds)
 }
 
 // parse reads one YAML document into nodes.

@@ -78,9 +78,7 @@ func (c *Config) checkMatch(m *Match, path string) {
 		c.wrong("leave the line out to match every method", path+".methods", "the list is empty")
 	}
 	for i, name := range m.Methods {
-		if !slices.Contains(methods, name) {
-			oneOf(c, fmt.Sprintf("%s.methods[%d]", path, i), name, methods...)
-		}
+		oneOf(c, fmt.Sprintf("%s.methods[%d]", path, i), name, methods...)
 	}
 }
 

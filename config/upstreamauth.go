@@ -14,24 +14,30 @@ import (
 // UpstreamAuth signs people in at an app that has users of its own. One of the three
 // is set.
 type UpstreamAuth struct {
-	Basic  *BasicAuth `yaml:"basic"`
-	APIKey *KeyAuth   `yaml:"api_key"`
-	Form   *FormAuth  `yaml:"form"`
+	// Basic is HTTP Basic (RFC 7617).
+	Basic *BasicAuth `yaml:"basic"`
+	// APIKey is one key for everybody.
+	APIKey *KeyAuth `yaml:"api_key"`
+	// Form is the app's own login form, filled in by the gateway.
+	Form *FormAuth `yaml:"form"`
 }
 
 // BasicAuth is HTTP Basic (RFC 7617).
 type BasicAuth struct {
 	// User may hold placeholders.
-	User         string `yaml:"user"`
+	User string `yaml:"user"`
+	// PasswordFile holds the password.
 	PasswordFile string `yaml:"password_file"`
 }
 
 // KeyAuth is one key for everybody.
 type KeyAuth struct {
+	// Header is what the key goes in.
 	Header string `yaml:"header"`
 	// Prefix stands in front of the key.
 	Prefix string `yaml:"prefix"`
-	File   string `yaml:"file"`
+	// File holds the key.
+	File string `yaml:"file"`
 }
 
 // FormAuth is the app's own login form, filled in by the gateway.
@@ -56,7 +62,7 @@ type FormAuth struct {
 	SuccessCookie string `yaml:"success_cookie"`
 	// BrowserCookies are the app's cookies that its scripts need.
 	BrowserCookies []string `yaml:"browser_cookies"`
-	// Logout is the path by which the app signs people out, or "".
+	// Logout is the path by which the app signs people out; "" is none.
 	Logout string `yaml:"logout"`
 }
 

@@ -93,13 +93,28 @@ func (c *Config) checkTimes() {
 	}
 }
 
+// bounds are what a check wants of a value: one of some words, or a range.
+type bounds struct {
+	among       []string
+	least, most any  // both int, or both time.Duration
+	orZero      bool // for the schema: zero is well too
+}
+
+func (c *Config) note(path string, want bounds) {
+	if c.doc.asked != nil {
+		c.doc.asked(path, want)
+	}
+}
+
 func between(c *Config, path string, d, least, most time.Duration) {
+	c.note(path, bounds{least: least, most: most})
 	if d < least || d > most {
 		c.wrong("", path, "want %s to %s, got %s", showDuration(least), showDuration(most), showDuration(d))
 	}
 }
 
 func oneOf(c *Config, path, value string, among ...string) {
+	c.note(path, bounds{among: among})
 	if slices.Contains(among, value) {
 		return
 	}
