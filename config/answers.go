@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -89,17 +88,21 @@ func (c *Config) checkWay(r *Route, path string) {
 	if c.given(path+".compress") && len(r.Compress) == 0 {
 		c.wrong("leave the line out to compress nothing", path+".compress", "the list is empty")
 	}
+	twice := map[string]bool{}
 	for i, name := range r.Compress {
 		at := fmt.Sprintf("%s.compress[%d]", path, i)
-		if oneOf(c, at, name, "zstd", "gzip"); slices.Contains(r.Compress[:i], name) {
+		if oneOf(c, at, name, "zstd", "gzip"); twice[name] {
 			c.wrong("remove it", at, "%s is there twice", name)
 		}
+		twice[name] = true
 	}
+	replaced := map[int]bool{}
 	for i, status := range r.ReplaceErrors {
 		at := fmt.Sprintf("%s.replace_errors[%d]", path, i)
-		if among(c, at, status, 500, 599); slices.Contains(r.ReplaceErrors[:i], status) {
+		if among(c, at, status, 500, 599); replaced[status] {
 			c.wrong("remove it", at, "%d is there twice", status)
 		}
+		replaced[status] = true
 	}
 	if first != "upstream" {
 		c.checkUpstreamKeys(path, first)

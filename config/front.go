@@ -5,7 +5,6 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,9 +72,11 @@ func (a *ACME) setDefaults() {
 // that routes name.
 func (c *Config) Hosts() []string {
 	hosts := []string{strings.ToLower(strings.TrimSuffix(c.PublicURL.Hostname(), "."))}
+	seen := map[string]bool{"": true, hosts[0]: true}
 	for i := range c.Routes {
 		h := strings.TrimSuffix(c.Routes[i].Match.Host, ".")
-		if h != "" && !strings.HasPrefix(h, "*.") && !slices.Contains(hosts, h) {
+		if !strings.HasPrefix(h, "*.") && !seen[h] {
+			seen[h] = true
 			hosts = append(hosts, h)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -37,6 +36,9 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 	c.doc = doc
 	d := &decoder{document: doc, getenv: getenv}
 	d.decode(doc.root, reflect.ValueOf(&c).Elem(), "")
+	if doc.root.Kind != yaml.MappingNode || doc.full() {
+		return nil, doc.faults.asError()
+	}
 	for _, o := range c.Providers() {
 		o.fill()
 	}
@@ -71,8 +73,10 @@ func (c *Config) resolve(dir string) {
 // Files are all that the config names, without doubles: with the config itself, what
 // its meaning depends on.
 func (c *Config) Files() (files []string) {
+	seen := map[string]bool{"": true}
 	c.eachFile(func(p *string) {
-		if *p != "" && !slices.Contains(files, *p) {
+		if !seen[*p] {
+			seen[*p] = true
 			files = append(files, *p)
 		}
 	})
@@ -155,7 +159,9 @@ func (d *document) node(path string) *yaml.Node {
 
 // wrong notes a fault of the value at path.
 func (c *Config) wrong(hint, path, format string, args ...any) {
-	c.doc.fault(c.doc.node(path), path, fmt.Sprintf(format, args...), hint)
+	if !c.doc.unread[path] {
+		c.doc.fault(c.doc.node(path), path, fmt.Sprintf(format, args...), hint)
+	}
 }
 
 // given reports whether the file has something at path.

@@ -269,14 +269,16 @@ func (c *Config) checkClientAuth(o *OIDC, path string) {
 // checkProviders looks at what several ways to sign in mean for each other.
 func (c *Config) checkProviders() {
 	names := c.ProviderNames()
+	twice := map[string]bool{}
 	for i, id := range c.Identity {
 		if id.OIDC == nil {
 			continue
 		}
 		path := fmt.Sprintf("identity[%d].oidc", i)
-		if slices.Contains(names[:min(i, len(names))], id.OIDC.Name) {
+		if twice[id.OIDC.Name] {
 			c.wrong("give each a name of its own", path+".name", "there is another provider named %s", id.OIDC.Name)
 		}
+		twice[id.OIDC.Name] = true
 	}
 	c.eachRules(func(rules []Rule, path string) { c.checkNames(rules, path, names) })
 	for i := range c.Routes {
@@ -290,7 +292,7 @@ func (c *Config) checkRouteIdentity(r *Route, path string, names []string) {
 	}
 	for j, p := range r.Providers {
 		if !slices.Contains(names, p) {
-			oneOf(c, fmt.Sprintf("%s.providers[%d]", path, j), p, names...)
+			c.noSuchProvider(fmt.Sprintf("%s.providers[%d]", path, j), p, names)
 		}
 	}
 	if r.Public && c.given(path+".providers") {
@@ -305,6 +307,15 @@ func (c *Config) checkRouteIdentity(r *Route, path string, names []string) {
 		c.wrong("use bolt or redis, or serve it under a path of public_url's host", path+".match.host",
 			"with session.store: cookie people are signed in on the host of public_url alone: each host would hold a refresh token of its own")
 	}
+}
+
+// noSuchProvider tells of a name that no way to sign in has.
+func (c *Config) noSuchProvider(path, name string, names []string) {
+	hint := "there is " + listed(names)
+	if near := nearest(name, names); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	c.wrong(hint, path, "no way to sign in is named %q", name)
 }
 
 func (c *Config) checkToken(t *Token, path string, oidc bool) {
@@ -355,7 +366,7 @@ func (c *Config) checkNames(rules []Rule, path string, names []string) {
 	for i, rule := range rules {
 		for j, p := range rule.Providers {
 			if p != "" && !slices.Contains(names, p) {
-				oneOf(c, fmt.Sprintf("%s[%d].providers[%d]", path, i, j), p, names...)
+				c.noSuchProvider(fmt.Sprintf("%s[%d].providers[%d]", path, i, j), p, names)
 			}
 		}
 		if len(names) < 2 {
@@ -365,7 +376,7 @@ func (c *Config) checkNames(rules []Rule, path string, names []string) {
 			prefix, _, ok := strings.Cut(user, "/")
 			if user != "" && (!ok || !slices.Contains(names, prefix)) {
 				c.wrong(fmt.Sprintf("write %s/%s", names[0], user), fmt.Sprintf("%s[%d].users[%d]", path, i, j),
-					"with several ways to sign in, a user is named with the one they use: %s", strings.Join(names, ", "))
+					"with several ways to sign in, a user is named with the one they use: %s", listed(names))
 			}
 		}
 	}

@@ -139,11 +139,13 @@ func (c *Config) checkTemplate(value, at string) {
 
 // checkPassed refuses to let a header of the client through that the route replaces.
 func (c *Config) checkPassed(r *Route, path string) {
+	own := map[string]bool{}
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(r.RequestHeaders.Set)), r.RequestHeaders.Remove) {
+		own[inject.Fold(name)] = true
+	}
 	for i, passed := range r.PassHeaders {
-		for _, own := range slices.Concat(slices.Collect(maps.Keys(r.RequestHeaders.Set)), r.RequestHeaders.Remove) {
-			if inject.Fold(own) == inject.Fold(passed) {
-				c.wrong("keep one of the two", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%s is let through here, and set or removed by request_headers", passed)
-			}
+		if own[inject.Fold(passed)] {
+			c.wrong("keep one of the two", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%s is let through here, and set or removed by request_headers", passed)
 		}
 	}
 }

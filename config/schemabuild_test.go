@@ -177,11 +177,7 @@ func (b *schemaBuilder) inWords(at string) string {
 	if want.orZero && least > 0 {
 		zero = ", or 0"
 	}
-	most := want.most.(time.Duration)
-	if days := most / (24 * time.Hour); days > 2 {
-		return fmt.Sprintf(" From %s to %dd%s.", showDuration(least), days, zero)
-	}
-	return fmt.Sprintf(" From %s to %s%s.", showDuration(least), showDuration(most), zero)
+	return fmt.Sprintf(" From %s to %s%s.", inDays(least), inDays(want.most.(time.Duration)), zero)
 }
 
 // define makes the definition of a struct once.

@@ -100,8 +100,12 @@ func (c *Config) checkUpstreamAuth(r *Route, route string) {
 		}
 	}
 	if ways != 1 {
+		hint := "keep one of them"
+		if ways == 0 {
+			hint = `add one of them, such as basic: { user: "{user}", password_file: app.password }`
+		}
 		if n := c.doc.node(path); ways > 1 || len(n.Content) == 0 {
-			c.wrong("keep one of them", path, "want one of basic, api_key and form, got %d", ways)
+			c.wrong(hint, path, "want one of basic, api_key and form, got %d", ways)
 		}
 		return
 	}
