@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -90,6 +88,9 @@ func (c *Config) checkWay(r *Route, path string) {
 	}
 	twice := map[string]bool{}
 	for i, name := range r.Compress {
+		if c.doc.full() {
+			return
+		}
 		at := fmt.Sprintf("%s.compress[%d]", path, i)
 		if oneOf(c, at, name, "zstd", "gzip"); twice[name] {
 			c.wrong("remove it", at, "%s is there twice", name)
@@ -98,6 +99,9 @@ func (c *Config) checkWay(r *Route, path string) {
 	}
 	replaced := map[int]bool{}
 	for i, status := range r.ReplaceErrors {
+		if c.doc.full() {
+			return
+		}
 		at := fmt.Sprintf("%s.replace_errors[%d]", path, i)
 		if among(c, at, status, 500, 599); replaced[status] {
 			c.wrong("remove it", at, "%d is there twice", status)
@@ -183,25 +187,6 @@ func validMediaType(s string) bool {
 	kind, _, _ := strings.Cut(s, ";")
 	a, b, ok := strings.Cut(strings.TrimSpace(kind), "/")
 	return ok && isToken(a) && isToken(b) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f })
-}
-
-// warnAnswer tells what is allowed in a route that answers by itself and should be
-// looked at.
-func (c *Config) warnAnswer(r *Route, path string, warn func(path, format string, args ...any)) {
-	look := func(at, name string) {
-		if _, err := os.Stat(name); err != nil {
-			warn(at, "it cannot be read here, and the gateway does not start without it: %v", err)
-		}
-	}
-	if r.Static != nil {
-		look(path+".static.dir", r.Static.Dir)
-		if r.Static.Fallback != "" {
-			look(path+".static.fallback", filepath.Join(r.Static.Dir, r.Static.Fallback))
-		}
-	}
-	if r.Respond != nil && r.Respond.BodyFile != "" {
-		look(path+".respond.body_file", r.Respond.BodyFile)
-	}
 }
 
 // resolveAnswers makes the paths of routes that answer by themselves, and of pages,

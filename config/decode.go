@@ -86,7 +86,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	known := d.keysOf(v.Type())
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && !d.full(); i += 2 {
 		k, value := n.Content[i], n.Content[i+1]
 		switch field, ok := known.field[k.Value]; {
 		case ok:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Fault is one thing that is wrong in a file, and where.
@@ -126,23 +127,31 @@ const maxLine = 240
 // excerpt is the line, or the part of a very long one that the fault is in, with the
 // column in it and the width of what is wrong.
 func (f *Fault) excerpt() (line string, column, width int) {
-	runes := []rune(f.source)
-	column = min(max(f.Column, 1), len(runes)+1)
-	if len(runes) > maxLine {
-		from := max(0, column-1-maxLine/2)
-		to := min(len(runes), from+maxLine)
-		end := ""
-		if to < len(runes) {
-			end = "…"
-		}
-		runes = runes[from:to]
-		if from > 0 {
-			runes[0] = '…'
-			column -= from
-		}
-		runes = append(runes[:len(runes):len(runes)], []rune(end)...)
+	from, column := 1, max(f.Column, 1)
+	if len(f.source) > maxLine {
+		from = max(1, column-maxLine/2)
 	}
-	return string(runes), column, max(1, min(f.width, len(runes)-column+1))
+	// The line may be as long as the file: it is walked, and not copied.
+	begin, end, at := len(f.source), len(f.source), 0
+	for i := range f.source {
+		if at++; at == from {
+			begin = i
+		} else if at == from+maxLine {
+			end = i
+			break
+		}
+	}
+	line = f.source[begin:end]
+	if from > 1 {
+		_, first := utf8.DecodeRuneInString(line)
+		line = "…" + line[first:]
+	}
+	if end < len(f.source) {
+		line += "…"
+	}
+	letters := utf8.RuneCountInString(line)
+	column = min(column-from+1, letters+1)
+	return line, column, max(1, min(f.width, letters-column+1))
 }
 
 // indent reaches the column, with the tabs that the line itself has.

@@ -14,8 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxFile bounds what is read: no sane file of ours comes near.
-const maxFile = 1 << 20
+// maxFile bounds what is read: ten thousand routes come to half of it.
+const maxFile = 4 << 20
 
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
@@ -40,6 +40,8 @@ type document struct {
 	places map[string]*yaml.Node
 	// what was told of as unreadable, by path: no check has more to say of it
 	unread map[string]bool
+	// what the expressions come to so far
+	expressions int
 	// asked hears what the checks want of a value; nil for everybody but the schema
 	asked func(path string, want bounds)
 }
@@ -52,7 +54,7 @@ func parse(name string, data []byte) (*document, error) {
 	}
 	switch {
 	case len(data) > maxFile:
-		return d, Faults{{File: name, Msg: "the file is larger than 1 MiB"}}
+		return d, Faults{{File: name, Msg: "the file is larger than 4 MiB"}}
 	case !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0:
 		return d, Faults{{File: name, Msg: "the file is not UTF-8 text"}}
 	}
@@ -245,6 +247,15 @@ func sub(path, key string) string {
 	return path + "." + key
 }
 
+// shortened leaves out the middle of a message that repeats a very long value.
+func shortened(s string) string {
+	const longest = 600
+	if len(s) <= longest {
+		return s
+	}
+	return strings.ToValidUTF8(s[:longest/2], "") + " … " + strings.ToValidUTF8(s[len(s)-longest/2:], "")
+}
+
 // fault notes what is wrong with n.
 func (d *document) fault(n *yaml.Node, path, msg, hint string) {
 	if !d.full() {
@@ -262,7 +273,7 @@ func (d *document) unreadable(n *yaml.Node, path, msg, hint string) {
 func (d *document) full() bool { return len(d.faults) >= maxFaults }
 
 func (d *document) at(n *yaml.Node, path, msg, hint string) *Fault {
-	f := &Fault{File: d.name, Path: path, Msg: msg, Hint: hint, Line: 1, Column: 1, width: 1}
+	f := &Fault{File: d.name, Path: path, Msg: shortened(msg), Hint: shortened(hint), Line: 1, Column: 1, width: 1}
 	if n != nil && n.Line > 0 {
 		f.Line, f.Column = n.Line, n.Column
 		if n.Kind == yaml.ScalarNode {

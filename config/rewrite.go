@@ -34,6 +34,10 @@ func (c *Config) checkRewriting(r *Route, path string) {
 	c.checkHeaders(&r.ResponseHeaders, path+".response_headers", inject.AnswerRefusal)
 }
 
+// maxExpressions bounds the expressions of a file together, in steps of their machines:
+// each is compiled at every load. 10,000 that are as long as usual come to half of it.
+const maxExpressions = 300000
+
 // checkPrefix reports whether a prefix is given and can be one.
 func (c *Config) checkPrefix(p, path string) bool {
 	if !c.given(path) {
@@ -60,6 +64,10 @@ func (c *Config) checkPathRule(r *Route, path string) {
 	}
 	if r.StripPrefix != "" || r.AddPrefix != "" {
 		c.wrong("say all of it in rewrite, or none", path, "it does not go with strip_prefix and add_prefix")
+	}
+	if c.doc.expressions += pathrule.Cost(r.Rewrite.Path); c.doc.expressions > maxExpressions {
+		c.wrong("write those that repeat something often, as x{100} does, in another way", path+".path", "with this one the expressions of the file are larger than they may be together")
+		return
 	}
 	_, err := pathrule.Compile(r.Rewrite.Path, r.Rewrite.To)
 	if err == nil {

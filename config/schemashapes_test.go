@@ -28,6 +28,8 @@ var shapes = map[reflect.Type][]object{
 	reflect.TypeFor[slog.Level]():    {{{"enum", []string{"debug", "info", "warn", "error"}}}, {{"type", "string"}, {"pattern", levelPattern}}},
 	reflect.TypeFor[netip.Prefix]():  {{{"type", "string"}, {"pattern", prefixPattern}}},
 	reflect.TypeFor[*url.URL]():      {{{"type", anyValue}}},
+	reflect.TypeFor[Value]():         {{}},
+	reflect.TypeFor[requestLine]():   {{{"type", anyValue}}},
 	reflect.TypeFor[secret.Text]():   {{{"type", anyValue}}},
 	reflect.TypeFor[Size]():          {{{"type", "integer"}, {"minimum", 0}}, {{"type", "string"}, {"pattern", `^[0-9]+\s*(GiB|MiB|KiB|B)?$`}}},
 	reflect.TypeFor[RenewBefore](): {{{"type", "string"}, {"pattern", percentPattern}},

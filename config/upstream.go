@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -213,26 +212,7 @@ func (c *Config) checkHealth(h *Health, path string) {
 
 // warnUpstream tells what is allowed in an upstream and should be looked at.
 func (c *Config) warnUpstream(u *Upstream, path string, warn func(path, format string, args ...any)) {
-	for i, t := range u.Targets {
-		if t.URL.Scheme == "http" && !IsLoopback(t.URL.Hostname()) {
-			warn(c.targetPath(path, i), "tokens travel to %s in the clear", t.URL.Host)
-		}
-	}
-	t := u.TLS
-	if t == nil {
-		return
-	}
-	if t.InsecureSkipVerify {
+	if t := u.TLS; t != nil && t.InsecureSkipVerify {
 		warn(path+".tls.insecure_skip_verify", "any server on the way can say that it is %s, read the tokens and answer; name the authority in ca_file instead", u)
-	}
-	for key, file := range map[string]string{"ca_file": t.CAFile, "cert_file": t.CertFile, "key_file": t.KeyFile} {
-		if file == "" {
-			continue
-		}
-		if fi, err := os.Stat(file); err != nil {
-			warn(path+".tls."+key, "it cannot be read here, and the gateway does not start without it: %v", err)
-		} else if key == "key_file" && fi.Mode().Perm()&0o004 != 0 {
-			warn(path+".tls."+key, "everybody on this machine can read it; try: chmod 600 %s", file)
-		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -229,18 +228,5 @@ func (c *Config) checkAppPath(p, path string) {
 	u, err := url.Parse(p)
 	if err != nil || !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || u.Fragment != "" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
 		c.wrong("write it as /login or /index.php?do=login", path, "%q is no path of the app", p)
-	}
-}
-
-func (c *Config) warnUpstreamAuth(r *Route, path string, warn func(path, format string, args ...any)) {
-	for _, f := range r.UpstreamAuth.files() {
-		if fi, err := os.Stat(*f.name); err != nil {
-			warn(path+"."+f.key, "it cannot be read here, and the gateway does not start without it: %v", err)
-		} else if fi.Mode().Perm()&0o004 != 0 {
-			warn(path+"."+f.key, "everybody on this machine can read it; try: chmod 600 %s", *f.name)
-		}
-	}
-	if r.UpstreamAuth.Form != nil && c.Session.Store == "cookie" {
-		warn(path+".form", "with session.store: cookie the app's cookies lie in memory: a restart signs everybody in at the app anew")
 	}
 }

@@ -1,0 +1,72 @@
+package config_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestWorkGrowsWithTheFile counts the statements that are run for files of adversaries, in
+// the config, in YAML and in what they search with: four times as large a file takes about
+// four times as many, and not sixteen. A count is the same on any machine, however busy.
+func TestWorkGrowsWithTheFile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the package anew")
+	}
+	if os.Getenv("EVERGATE_ADVERSARY") != "" {
+		t.Skip("it is counted")
+	}
+	binary := filepath.Join(t.TempDir(), "counted.test")
+	const counted = "github.com/evergate/evergate/config,github.com/evergate/evergate/internal/...,gopkg.in/yaml.v3,slices,maps,regexp,regexp/syntax,net/url"
+	build := exec.Command("go", "test", "-c", "-covermode=count", "-coverpkg="+counted, "-o", binary, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	const small = 48 << 10
+	for name := range adversaries {
+		t.Run(name, func(t *testing.T) {
+			few, many := statements(t, binary, name, small), statements(t, binary, name, 4*small)
+			if few < 1000 {
+				t.Fatalf("got %d statements, so nothing was counted", few)
+			}
+			// What is looked up is sorted at times, and caps let files be as large as they like.
+			if most := 6 * few; many > most {
+				t.Errorf("got %d statements for %d bytes and %d for four times as many: more than %d", few, small, many, most)
+			}
+		})
+	}
+}
+
+// statements is how many were run for a file.
+func statements(t *testing.T, binary, name string, size int) (total int) {
+	t.Helper()
+	profile := filepath.Join(t.TempDir(), fmt.Sprintf("%d.out", size))
+	cmd := exec.Command(binary, "-test.run", "^TestAdversaries$", "-test.coverprofile", profile)
+	cmd.Env = append(os.Environ(), "EVERGATE_ADVERSARY="+name, "EVERGATE_ADVERSARY_SIZE="+strconv.Itoa(size))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	f, err := os.Open(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		fields := strings.Fields(s.Text()) // file:from,to statements count
+		if len(fields) != 3 {
+			continue
+		}
+		of, err1 := strconv.Atoi(fields[1])
+		count, err2 := strconv.Atoi(fields[2])
+		if err1 != nil || err2 != nil {
+			t.Fatalf("%q is no line of a profile", s.Text())
+		}
+		total += of * count
+	}
+	return total
+}
