@@ -216,21 +216,10 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte("? [1]\n: 2\n<<: {a: 1}\n"))
 	f.Add([]byte("a: &a [*a]\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := config.Parse("fuzz", data, noEnv)
-		if err == nil {
-			_ = c.Warnings()
-			if err := c.WriteEffective(&strings.Builder{}); err != nil {
-				t.Error(err)
-			}
-			return
-		}
-		faults, ok := errors.AsType[config.Faults](err)
-		if !ok || len(faults) == 0 {
-			t.Fatalf("got %v, want faults", err)
-		}
-		faults.Draw(&strings.Builder{}, true)
-	})
+	for _, write := range adversaries {
+		f.Add([]byte(write(2 << 10)))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { digest(t, string(data)) })
 }
 
 // TestExampleProviderLoads: the block of the example that is commented out as a

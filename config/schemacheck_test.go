@@ -143,6 +143,7 @@ func beyondSchemas(faults Faults) bool {
 // others of the wrong kind, and each mapping by a key: the schema refuses what the
 // decoder cannot read, and allows what loads.
 func TestSchemaGoesWithTheDecoder(t *testing.T) {
+	t.Parallel()
 	s := stock(t)
 	refused, allowed := 0, 0
 	all := samples(t)

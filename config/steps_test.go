@@ -21,6 +21,7 @@ func TestWorkGrowsWithTheFile(t *testing.T) {
 	if os.Getenv("EVERGATE_ADVERSARY") != "" {
 		t.Skip("it is counted")
 	}
+	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "counted.test")
 	const counted = "github.com/evergate/evergate/config,github.com/evergate/evergate/internal/...,gopkg.in/yaml.v3,slices,maps,regexp,regexp/syntax,net/url"
 	build := exec.Command("go", "test", "-c", "-covermode=count", "-coverpkg="+counted, "-o", binary, ".")
