@@ -46,12 +46,17 @@ type document struct {
 	asked func(path string, want bounds)
 }
 
-// parse reads one YAML document into nodes.
-func parse(name string, data []byte) (*document, error) {
+func newDocument(name string, data []byte) *document {
 	d := &document{name: name, lines: strings.Split(string(data), "\n"), places: map[string]*yaml.Node{}, unread: map[string]bool{}}
 	for i, line := range d.lines {
 		d.lines[i] = strings.TrimSuffix(line, "\r")
 	}
+	return d
+}
+
+// parse reads one YAML document into nodes.
+func parse(name string, data []byte) (*document, error) {
+	d := newDocument(name, data)
 	switch {
 	case len(data) > maxFile:
 		return d, Faults{{File: name, Msg: "the file is larger than 4 MiB"}}
