@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +24,7 @@ type Redirect struct {
 
 // Static serves the files of a folder.
 type Static struct {
+	// Dir is the folder.
 	Dir string `yaml:"dir"`
 	// Index is the file that is served for a folder.
 	Index string `yaml:"index"`
@@ -36,11 +34,12 @@ type Static struct {
 
 // Respond says the same to everybody.
 type Respond struct {
+	// Status is that of the answer; a redirect is a key of its own.
 	Status int `yaml:"status"`
 	// Body or BodyFile is what is said.
 	Body     string `yaml:"body"`
 	BodyFile string `yaml:"body_file"`
-	// ContentType of "" is told by the name of BodyFile, or is plain text.
+	// ContentType is the media type; left out, it is told by the name of BodyFile, or is plain text.
 	ContentType string `yaml:"content_type"`
 }
 
@@ -87,20 +86,27 @@ func (c *Config) checkWay(r *Route, path string) {
 	if c.given(path+".compress") && len(r.Compress) == 0 {
 		c.wrong("leave the line out to compress nothing", path+".compress", "the list is empty")
 	}
+	twice := map[string]bool{}
 	for i, name := range r.Compress {
+		if c.doc.full() {
+			return
+		}
 		at := fmt.Sprintf("%s.compress[%d]", path, i)
-		if oneOf(c, at, name, "zstd", "gzip"); slices.Contains(r.Compress[:i], name) {
+		if oneOf(c, at, name, "zstd", "gzip"); twice[name] {
 			c.wrong("remove it", at, "%s is there twice", name)
 		}
+		twice[name] = true
 	}
+	replaced := map[int]bool{}
 	for i, status := range r.ReplaceErrors {
+		if c.doc.full() {
+			return
+		}
 		at := fmt.Sprintf("%s.replace_errors[%d]", path, i)
-		switch {
-		case status < 500 || status > 599:
-			c.wrong("", at, "want 500 to 599, got %d", status)
-		case slices.Contains(r.ReplaceErrors[:i], status):
+		if among(c, at, status, 500, 599); replaced[status] {
 			c.wrong("remove it", at, "%d is there twice", status)
 		}
+		replaced[status] = true
 	}
 	if first != "upstream" {
 		c.checkUpstreamKeys(path, first)
@@ -158,9 +164,8 @@ func (c *Config) checkStatic(s *Static, path string) {
 
 func (c *Config) checkRespond(r *Respond, path string) {
 	has := r.Body != "" || r.BodyFile != ""
+	among(c, path+".status", r.Status, 200, 599)
 	switch {
-	case r.Status < 200 || r.Status > 599:
-		c.wrong("", path+".status", "want 200 to 599, got %d", r.Status)
 	case r.Status >= 300 && r.Status < 400:
 		c.wrong("write redirect: https://…", path+".status", "%d is a redirect, which is a key of its own", r.Status)
 	case has && (r.Status == 204 || r.Status == 205):
@@ -182,25 +187,6 @@ func validMediaType(s string) bool {
 	kind, _, _ := strings.Cut(s, ";")
 	a, b, ok := strings.Cut(strings.TrimSpace(kind), "/")
 	return ok && isToken(a) && isToken(b) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f })
-}
-
-// warnAnswer tells what is allowed in a route that answers by itself and should be
-// looked at.
-func (c *Config) warnAnswer(r *Route, path string, warn func(path, format string, args ...any)) {
-	look := func(at, name string) {
-		if _, err := os.Stat(name); err != nil {
-			warn(at, "it cannot be read here, and the gateway does not start without it: %v", err)
-		}
-	}
-	if r.Static != nil {
-		look(path+".static.dir", r.Static.Dir)
-		if r.Static.Fallback != "" {
-			look(path+".static.fallback", filepath.Join(r.Static.Dir, r.Static.Fallback))
-		}
-	}
-	if r.Respond != nil && r.Respond.BodyFile != "" {
-		look(path+".respond.body_file", r.Respond.BodyFile)
-	}
 }
 
 // resolveAnswers makes the paths of routes that answer by themselves, and of pages,

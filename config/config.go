@@ -49,6 +49,7 @@ type Config struct {
 
 // Admin is the operator's listener.
 type Admin struct {
+	// Listen is its address, never a public one.
 	Listen string `yaml:"listen"`
 }
 
@@ -60,6 +61,7 @@ type Pages struct {
 
 // Log is what is logged, and how.
 type Log struct {
+	// Level is debug, info, warn or error.
 	Level slog.Level `yaml:"level"`
 	// Format is text, json, or auto: text on a terminal, json elsewhere.
 	Format string `yaml:"format"`
@@ -67,17 +69,21 @@ type Log struct {
 
 // Keys is the key ring that seals cookies: the first seals, all open.
 type Keys struct {
+	// Files hold a key each. None: one is made in data_dir at the first start.
 	Files []string `yaml:"files"`
 }
 
 // Identity is one way to sign in; exactly one of its fields is set.
 type Identity struct {
+	// Local are users kept here.
 	Local *Local `yaml:"local"`
-	OIDC  *OIDC  `yaml:"oidc"`
+	// OIDC is an OpenID Connect provider.
+	OIDC *OIDC `yaml:"oidc"`
 }
 
 // Local are users kept here.
 type Local struct {
+	// UsersFile lists them; it is read again when it changes.
 	UsersFile string `yaml:"users_file"`
 }
 
@@ -97,13 +103,21 @@ type AccessToken struct {
 
 // Session is how long sign-ins last and where they live.
 type Session struct {
-	Store         string        `yaml:"store"`
-	IdleTimeout   time.Duration `yaml:"idle_timeout"`
-	MaxLifetime   time.Duration `yaml:"max_lifetime"`
+	// Store is bolt (a file in data_dir, for one gateway), redis (for several) or cookie
+	// (nowhere but in the browser, for one gateway and oidc providers alone).
+	Store string `yaml:"store"`
+	// IdleTimeout ends a session that nobody uses for so long.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
+	// MaxLifetime ends every session.
+	MaxLifetime time.Duration `yaml:"max_lifetime"`
+	// RotationGrace is how long after a rotation the handle before it is still accepted
+	// at least.
 	RotationGrace time.Duration `yaml:"rotation_grace"`
-	MaxStale      time.Duration `yaml:"max_stale"`
-	Cookie        Cookie        `yaml:"cookie"`
-	Redis         Redis         `yaml:"redis"`
+	// MaxStale is how long past the token's end a session is kept whose renewal fails for
+	// a reason that is neither a clear no nor an outage.
+	MaxStale time.Duration `yaml:"max_stale"`
+	Cookie   Cookie        `yaml:"cookie"`
+	Redis    Redis         `yaml:"redis"`
 }
 
 // Cookie is the session cookie.
@@ -114,8 +128,11 @@ type Cookie struct {
 
 // Route sends the requests that match it to an upstream.
 type Route struct {
-	Name  string `yaml:"name"`
-	Match Match  `yaml:"match"`
+	// Name shows in logs; "" is its host and path.
+	Name string `yaml:"name"`
+	// Match says which requests it is for. The most specific match wins, whatever the
+	// order: host, then path, then methods.
+	Match Match `yaml:"match"`
 	// Allow lists alternatives; nil is anyone signed in.
 	Allow []Rule `yaml:"allow"`
 	// Deny lists refusals: one is enough, whatever is allowed.
@@ -125,8 +142,9 @@ type Route struct {
 	// Public needs no sign-in; identity is passed on when there is one.
 	Public bool `yaml:"public"`
 	// Providers are the ways of signing in that count; nil is all of them.
-	Providers []string  `yaml:"providers"`
-	Upstream  *Upstream `yaml:"upstream"`
+	Providers []string `yaml:"providers"`
+	// Upstream is where the requests go: http, https, or unix:///path/to/socket.
+	Upstream *Upstream `yaml:"upstream"`
 	// Redirect, Respond and Static are what a route says by itself, in place of an
 	// upstream: exactly one of the four is set.
 	Redirect *Redirect `yaml:"redirect"`
@@ -174,28 +192,38 @@ type Route struct {
 
 // Match is which requests a route is for. The zero value is all of them.
 type Match struct {
-	Host    string   `yaml:"host"`
-	Path    string   `yaml:"path"`
+	// Host is a name, or *.example.com for every name below it; "" is every host.
+	Host string `yaml:"host"`
+	// Path that ends in / matches everything under it, another itself alone. A segment *
+	// is any one segment.
+	Path string `yaml:"path"`
+	// Methods are those that are served, all of them when left out. GET serves HEAD too.
 	Methods []string `yaml:"methods"`
 }
 
 // Rewrite is a regular expression for whole paths, and what stands in place of one.
 type Rewrite struct {
+	// Path is the expression (RE2), for paths in their canonical form.
 	Path string `yaml:"path"`
-	To   string `yaml:"to"`
+	// To is what a path that matches becomes; $1 is a group.
+	To string `yaml:"to"`
 }
 
 // Headers are what is done to a header: by name, values with placeholders.
 type Headers struct {
-	Set    map[string]string `yaml:"set"`
-	Add    map[string]string `yaml:"add"`
-	Remove []string          `yaml:"remove"`
+	// Set replaces what is there.
+	Set map[string]string `yaml:"set"`
+	// Add puts a line beside what is there.
+	Add map[string]string `yaml:"add"`
+	// Remove takes headers away.
+	Remove []string `yaml:"remove"`
 }
 
 // Timeouts bound the wait for an upstream; there is none for bodies and streams.
 type Timeouts struct {
+	// Connect is for a connection to a target.
 	Connect time.Duration `yaml:"connect"`
-	// ResponseHeader of zero does not bound.
+	// ResponseHeader is for the header of an answer; zero does not bound.
 	ResponseHeader time.Duration `yaml:"response_header"`
 	// Idle is how long an unused connection is kept.
 	Idle time.Duration `yaml:"idle"`
@@ -216,6 +244,8 @@ func Default() Config {
 			Redis: Redis{Addresses: []string{"127.0.0.1:6379"}, KeyPrefix: "evergate:", Timeout: 2 * time.Second}},
 	}
 }
+
+func (t *Timeouts) setDefaults() { *t = DefaultTimeouts }
 
 // DefaultTimeouts are those of a route that sets none.
 var DefaultTimeouts = Timeouts{Connect: 5 * time.Second, ResponseHeader: 60 * time.Second, Idle: 90 * time.Second}

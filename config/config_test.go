@@ -15,52 +15,6 @@ import (
 
 func noEnv(string) (string, bool) { return "", false }
 
-// TestBadFiles parses each file of testdata/bad: every "# want:" line at its
-// head is a part of what must be said of it, and each fault says where.
-func TestBadFiles(t *testing.T) {
-	files, err := filepath.Glob("testdata/bad/*.yaml")
-	if err != nil || len(files) < 60 {
-		t.Fatalf("got %d bad files, %v, want 60", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = config.Parse(file, data, noEnv)
-			faults, ok := errors.AsType[config.Faults](err)
-			if !ok {
-				t.Fatalf("got %v, want faults", err)
-			}
-			wants := 0
-			for line := range strings.Lines(string(data)) {
-				want, ok := strings.CutPrefix(strings.TrimSpace(line), "# want: ")
-				if !ok {
-					break
-				}
-				wants++
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("got\n%v\nwant in it\n%s", err, want)
-				}
-			}
-			if wants == 0 {
-				t.Error("the file says nothing of what is wanted")
-			}
-			var drawn strings.Builder
-			faults.Draw(&drawn, false)
-			for _, f := range faults {
-				if f.Line < 1 || f.Column < 1 {
-					t.Errorf("a fault without a place: %v", f)
-				}
-			}
-			if !strings.Contains(drawn.String(), "^") {
-				t.Errorf("nothing is drawn:\n%s", &drawn)
-			}
-		})
-	}
-}
-
 func TestFaultsAreDrawn(t *testing.T) {
 	_, err := config.Parse("evergate.yaml", []byte("public_url: https://a.example\nidentity: [ local: { users_file: u } ]\nroutes:\n  - upstraem: http://127.0.0.1:1\n"), noEnv)
 	var b strings.Builder
@@ -262,21 +216,10 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte("? [1]\n: 2\n<<: {a: 1}\n"))
 	f.Add([]byte("a: &a [*a]\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := config.Parse("fuzz", data, noEnv)
-		if err == nil {
-			_ = c.Warnings()
-			if err := c.WriteEffective(&strings.Builder{}); err != nil {
-				t.Error(err)
-			}
-			return
-		}
-		faults, ok := errors.AsType[config.Faults](err)
-		if !ok || len(faults) == 0 {
-			t.Fatalf("got %v, want faults", err)
-		}
-		faults.Draw(&strings.Builder{}, true)
-	})
+	for _, write := range adversaries {
+		f.Add([]byte(write(2 << 10)))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { digest(t, string(data)) })
 }
 
 // TestExampleProviderLoads: the block of the example that is commented out as a

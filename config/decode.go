@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ import (
 type decoder struct {
 	*document
 	getenv func(string) (string, bool)
+	known  map[reflect.Type]keysOf
 }
 
 // notYet is the type of a key that belongs to the design and does not work in
@@ -31,7 +31,13 @@ type notYet struct{}
 type scalar interface{ fromText(string) error }
 
 func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
+	if d.full() {
+		return
+	}
 	d.places[path] = n
+	if n.Kind == yaml.AliasNode {
+		return // it was told of
+	}
 	switch v.Interface().(type) {
 	case notYet:
 		d.fault(n, path, "this is part of the design and does not work in this version", "remove it")
@@ -39,76 +45,16 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	case time.Duration, slog.Level, netip.Prefix, *url.URL, secret.Text:
 		d.scalar(n, v, path)
 		return
-	case Upstream:
-		v.Addr().Interface().(*Upstream).setDefaults()
-		if n.Kind == yaml.ScalarNode { // one target, in short
-			v.FieldByName("Targets").Set(reflect.ValueOf(make([]Target, 1)))
-			d.decode(n, v.FieldByName("Targets").Index(0), path)
-			return
-		}
-	case Target:
-		v.Addr().Interface().(*Target).setDefaults()
-		if n.Kind == yaml.ScalarNode {
-			d.scalar(n, v.FieldByName("URL"), path)
-			return
-		}
-	case Health:
-		v.Addr().Interface().(*Health).setDefaults()
-	case Redirect:
-		v.Addr().Interface().(*Redirect).setDefaults()
-		if n.Kind == yaml.ScalarNode { // where to, in short
-			d.scalar(n, v.FieldByName("To"), path)
-			return
-		}
-	case Static:
-		v.Addr().Interface().(*Static).setDefaults()
-	case Respond:
-		v.Addr().Interface().(*Respond).setDefaults()
 	case Value:
 		v.Set(reflect.ValueOf(d.value(n, path)))
 		return
-	case TestRequest:
-		if n.Kind == yaml.ScalarNode { // GET https://…, in short
-			v.Addr().Interface().(*TestRequest).short(n.Value)
-			return
-		}
-	case Expectation:
-		if n.Kind == yaml.ScalarNode { // the decision, in short
-			d.scalar(n, v.FieldByName("Decision"), path)
-			return
-		}
-	case Claim:
-		if n.Kind == yaml.SequenceNode { // its values, in short
-			d.decode(n, v.FieldByName("AnyOf"), path)
-			return
-		}
-		if n.Kind == yaml.ScalarNode {
-			v.FieldByName("AnyOf").Set(reflect.ValueOf(make([]string, 1)))
-			d.scalar(n, v.FieldByName("AnyOf").Index(0), path)
-			return
-		}
-	case *CSRF:
-		if n.Kind == yaml.ScalarNode {
-			d.switchCSRF(n, v.Addr().Interface().(*(*CSRF)), path)
-			return
-		}
-	case SecureHeaders:
-		if n.Kind == yaml.ScalarNode { // the level, in short
-			d.scalar(n, v.FieldByName("Level"), path)
-			return
-		}
-	case RateLimit:
-		v.Addr().Interface().(*RateLimit).setDefaults()
-	case RateLimits:
-		if n.Kind == yaml.MappingNode { // a single one
-			v.Set(reflect.ValueOf(make(RateLimits, 1)))
-			d.decode(n, v.Index(0), path)
-			return
-		}
-	case Paths:
-		if n.Kind == yaml.ScalarNode && !isNull(n) {
-			v.Set(reflect.ValueOf(make(Paths, 1)))
-			d.scalar(n, v.Index(0), path)
+	}
+	if p, ok := v.Addr().Interface().(preset); ok {
+		p.setDefaults()
+	}
+	if a, ok := v.Addr().Interface().(abbreviated); ok && !(isNull(n) && v.Kind() == reflect.Slice) {
+		if part := a.short(n.Kind); part != nil {
+			d.decode(n, reflect.ValueOf(part).Elem(), path)
 			return
 		}
 	}
@@ -136,18 +82,18 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 		return // a heading whose lines are all comments
 	}
 	if n.Kind != yaml.MappingNode {
-		d.fault(n, path, "want keys and values here, got "+kindOf(n), "")
+		d.unreadable(n, path, "want keys and values here, got "+kindOf(n), "")
 		return
 	}
-	known := keysOf(v.Type())
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	known := d.keysOf(v.Type())
+	for i := 0; i+1 < len(n.Content) && !d.full(); i += 2 {
 		k, value := n.Content[i], n.Content[i+1]
-		field := slices.Index(known, k.Value)
-		if field < 0 {
-			d.unknown(k, path, known)
-			continue
+		switch field, ok := known.field[k.Value]; {
+		case ok:
+			d.decode(value, v.Field(field), sub(path, k.Value))
+		case k.Tag != "!!merge" && k.Kind == yaml.ScalarNode: // those were told of
+			d.unknown(k, path, known.all)
 		}
-		d.decode(value, v.Field(fieldFor(v.Type(), k.Value)), sub(path, k.Value))
 	}
 }
 
@@ -157,7 +103,7 @@ func (d *decoder) words(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		d.fault(n, path, "want names and values here, got "+kindOf(n), "")
+		d.unreadable(n, path, "want names and values here, got "+kindOf(n), "")
 		return
 	}
 	v.Set(reflect.MakeMap(v.Type()))
@@ -182,7 +128,11 @@ func (d *decoder) unknown(k *yaml.Node, path string, known []string) {
 
 func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.SequenceNode {
-		d.fault(n, path, "want a list here, got "+kindOf(n), "write [ … ] around it, or lines that begin with -")
+		d.unreadable(n, path, "want a list here, got "+kindOf(n), "write [ … ] around it, or lines that begin with -")
+		return
+	}
+	if len(n.Content) > maxEntries && elem(v.Type()).Kind() == reflect.Struct {
+		d.unreadable(n, path, fmt.Sprintf("a list has %d entries at most, and this one has %d", maxEntries, len(n.Content)), "")
 		return
 	}
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
@@ -194,11 +144,11 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.ScalarNode {
-		d.fault(n, path, "want a single value here, got "+kindOf(n), "")
+		d.unreadable(n, path, "want a single value here, got "+kindOf(n), "")
 		return
 	}
 	if isNull(n) {
-		d.fault(n, path, "there is no value", "give it one, or remove the line")
+		d.unreadable(n, path, "there is no value", "give it one, or remove the line")
 		return
 	}
 	text, err := expand(n.Value, d.getenv)
@@ -206,8 +156,36 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 		err = setScalar(v, text)
 	}
 	if err != nil {
-		d.fault(n, path, err.Error(), "")
+		d.unreadable(n, path, err.Error(), meant(v, text))
 	}
+}
+
+// meant is what somebody probably wanted to say who wrote text for a value.
+func meant(v reflect.Value, text string) string {
+	switch v.Interface().(type) {
+	case time.Duration:
+		if _, err := strconv.ParseUint(text, 10, 32); err == nil {
+			return fmt.Sprintf("write %ss, if seconds are meant", text)
+		}
+	case csrfSwitch:
+		if near := nearest(text, []string{"on", "off"}); near != "" {
+			return "did you mean " + near + "?"
+		}
+		return "write csrf: on"
+	case slog.Level:
+		if near := nearest(text, []string{"debug", "info", "warn", "error"}); near != "" {
+			return fmt.Sprintf("did you mean %s?", near)
+		}
+	}
+	if v.Kind() == reflect.Bool {
+		switch strings.ToLower(text) {
+		case "yes", "on", "y", "1", "true":
+			return "write true"
+		case "no", "off", "n", "0", "false":
+			return "write false"
+		}
+	}
+	return ""
 }
 
 func setScalar(v reflect.Value, text string) error {
@@ -261,23 +239,29 @@ func setScalar(v reflect.Value, text string) error {
 	return nil
 }
 
-// keysOf are the keys of a struct, in its order.
-func keysOf(t reflect.Type) (keys []string) {
-	for i := range t.NumField() {
-		if key := t.Field(i).Tag.Get("yaml"); key != "" {
-			keys = append(keys, key)
-		}
-	}
-	return keys
+// keysOf are those of a struct, in its order, and the fields that they are for.
+type keysOf struct {
+	all   []string
+	field map[string]int
 }
 
-func fieldFor(t reflect.Type, key string) int {
+// keysOf looks at a type once.
+func (d *decoder) keysOf(t reflect.Type) keysOf {
+	if known, ok := d.known[t]; ok {
+		return known
+	}
+	k := keysOf{field: map[string]int{}}
 	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("yaml") == key {
-			return i
+		if key := t.Field(i).Tag.Get("yaml"); key != "" {
+			k.all = append(k.all, key)
+			k.field[key] = i
 		}
 	}
-	return -1
+	if d.known == nil {
+		d.known = map[reflect.Type]keysOf{}
+	}
+	d.known[t] = k
+	return k
 }
 
 func kindOf(n *yaml.Node) string {
@@ -292,10 +276,27 @@ func kindOf(n *yaml.Node) string {
 	return "a single value"
 }
 
+// maxWord is what is compared with others: what is longer was not mistyped.
+const maxWord = 64
+
+// maxListed is how many names a fault lists, or looks through for what was meant.
+const maxListed = 40
+
+// listed puts names into a sentence.
+func listed(names []string) string {
+	if more := len(names) - maxListed; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxListed], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}
+
 // nearest finds the word that was probably meant, or "".
 func nearest(word string, among []string) string {
 	best, least := "", 1+len(word)/3
-	for _, a := range among {
+	if len(word) > maxWord {
+		return ""
+	}
+	for _, a := range among[:min(len(among), maxListed)] {
 		if dist := distance(strings.ToLower(word), a); dist <= least {
 			best, least = a, dist-1
 		}

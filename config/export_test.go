@@ -25,3 +25,15 @@ func AllKeys(t reflect.Type) (keys []string) {
 	}
 	return keys
 }
+
+// Update reports whether golden files are to be written anew.
+func Update() bool { return *update }
+
+func fieldFor(t reflect.Type, key string) int {
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("yaml") == key {
+			return i
+		}
+	}
+	return -1
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Fault is one thing that is wrong in a file, and where.
@@ -66,7 +67,7 @@ func (fs Faults) Unwrap() []error {
 // Sorted puts faults in the order of the file, in place, and returns them.
 func (fs Faults) Sorted() Faults {
 	slices.SortStableFunc(fs, func(a, b *Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Msg, b.Msg))
 	})
 	return fs
 }
@@ -76,7 +77,16 @@ func (fs Faults) asError() error {
 	if len(fs) == 0 {
 		return nil
 	}
-	return fs.Sorted()
+	fs.Sorted()
+	if more := len(fs) - maxShown; more > 0 {
+		from := *fs[maxShown]
+		from.Path, from.Msg, from.Hint = "", fmt.Sprintf("from here on there are %d more problems", more), "mend those before it first"
+		if len(fs) == maxFaults {
+			from.Msg = fmt.Sprintf("from here on there are more than %d more problems", more)
+		}
+		fs = append(fs[:maxShown:maxShown], &from)
+	}
+	return fs
 }
 
 // Draw writes every fault with its line of the file and a caret under what is
@@ -98,8 +108,9 @@ func (fs Faults) Draw(w io.Writer, color bool) {
 		fmt.Fprintf(w, "%s%s:%s %s\n", bold, where, end, what)
 		if f.Line > 0 && f.source != "" {
 			number := fmt.Sprintf("%5d", f.Line)
-			fmt.Fprintf(w, "%s | %s\n", number, f.source)
-			fmt.Fprintf(w, "%s | %s%s%s%s", strings.Repeat(" ", len(number)), indent(f.source, f.Column), red, strings.Repeat("^", max(f.width, 1)), end)
+			line, column, width := f.excerpt()
+			fmt.Fprintf(w, "%s | %s\n", number, line)
+			fmt.Fprintf(w, "%s | %s%s%s%s", strings.Repeat(" ", len(number)), indent(line, column), red, strings.Repeat("^", width), end)
 			if f.Hint != "" {
 				fmt.Fprintf(w, " %s", f.Hint)
 			}
@@ -108,6 +119,39 @@ func (fs Faults) Draw(w io.Writer, color bool) {
 			fmt.Fprintf(w, "      | %s\n", f.Hint)
 		}
 	}
+}
+
+// maxLine is how much of a line is drawn, in letters.
+const maxLine = 240
+
+// excerpt is the line, or the part of a very long one that the fault is in, with the
+// column in it and the width of what is wrong.
+func (f *Fault) excerpt() (line string, column, width int) {
+	from, column := 1, max(f.Column, 1)
+	if len(f.source) > maxLine {
+		from = max(1, column-maxLine/2)
+	}
+	// The line may be as long as the file: it is walked, and not copied.
+	begin, end, at := len(f.source), len(f.source), 0
+	for i := range f.source {
+		if at++; at == from {
+			begin = i
+		} else if at == from+maxLine {
+			end = i
+			break
+		}
+	}
+	line = f.source[begin:end]
+	if from > 1 {
+		_, first := utf8.DecodeRuneInString(line)
+		line = "…" + line[first:]
+	}
+	if end < len(f.source) {
+		line += "…"
+	}
+	letters := utf8.RuneCountInString(line)
+	column = min(column-from+1, letters+1)
+	return line, column, max(1, min(f.width, letters-column+1))
 }
 
 // indent reaches the column, with the tabs that the line itself has.

@@ -5,7 +5,6 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,21 +63,20 @@ type Limits struct {
 var defaultLimits = Limits{HeaderBytes: 64 << 10, Headers: 100, HeaderTimeout: 10 * time.Second, StallTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 	ShutdownTimeout: 30 * time.Second, ConnectionsPerAddress: 1024, Streams: 100}
 
-// fill sets the defaults of what is there only when asked for.
-func (t *TLS) fill() {
-	if t.ACME != nil && t.ACME.Directory == nil {
-		u := letsEncrypt
-		t.ACME.Directory = &u
-	}
+func (a *ACME) setDefaults() {
+	u := letsEncrypt
+	*a = ACME{Directory: &u}
 }
 
 // Hosts are the names that certificates are for: public_url's first, then those
 // that routes name.
 func (c *Config) Hosts() []string {
 	hosts := []string{strings.ToLower(strings.TrimSuffix(c.PublicURL.Hostname(), "."))}
+	seen := map[string]bool{"": true, hosts[0]: true}
 	for i := range c.Routes {
 		h := strings.TrimSuffix(c.Routes[i].Match.Host, ".")
-		if h != "" && !strings.HasPrefix(h, "*.") && !slices.Contains(hosts, h) {
+		if !strings.HasPrefix(h, "*.") && !seen[h] {
+			seen[h] = true
 			hosts = append(hosts, h)
 		}
 	}
@@ -171,6 +169,7 @@ func (c *Config) checkLimits() {
 }
 
 func among(c *Config, path string, n, least, most int) {
+	c.note(path, bounds{least: least, most: most})
 	if n < least || n > most {
 		c.wrong("", path, "want %d to %d, got %d", least, most, n)
 	}

@@ -5,9 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
-	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -38,24 +36,23 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 	c.doc = doc
 	d := &decoder{document: doc, getenv: getenv}
 	d.decode(doc.root, reflect.ValueOf(&c).Elem(), "")
-	c.TLS.fill()
+	if doc.root.Kind != yaml.MappingNode || doc.full() {
+		return nil, doc.faults.asError()
+	}
 	for _, o := range c.Providers() {
 		o.fill()
 	}
 	for i := range c.Routes {
 		r := &c.Routes[i]
 		r.Match.Host = strings.ToLower(r.Match.Host)
+		if r.CSRF != nil && r.CSRF.off {
+			r.CSRF = nil
+		}
 		if r.Upstream == nil {
 			continue // there is nobody to wait for
 		}
-		for key, t := range map[string]struct{ set, to *time.Duration }{
-			"connect":         {&r.Timeouts.Connect, &DefaultTimeouts.Connect},
-			"response_header": {&r.Timeouts.ResponseHeader, &DefaultTimeouts.ResponseHeader},
-			"idle":            {&r.Timeouts.Idle, &DefaultTimeouts.Idle},
-		} {
-			if !c.given(fmt.Sprintf("routes[%d].timeouts.%s", i, key)) {
-				*t.set = *t.to
-			}
+		if !c.given(fmt.Sprintf("routes[%d].timeouts", i)) {
+			r.Timeouts = DefaultTimeouts
 		}
 	}
 	c.validate()
@@ -79,8 +76,10 @@ func (c *Config) resolve(dir string) {
 // Files are all that the config names, without doubles: with the config itself, what
 // its meaning depends on.
 func (c *Config) Files() (files []string) {
+	seen := map[string]bool{"": true}
 	c.eachFile(func(p *string) {
-		if *p != "" && !slices.Contains(files, *p) {
+		if !seen[*p] {
+			seen[*p] = true
 			files = append(files, *p)
 		}
 	})
@@ -163,7 +162,9 @@ func (d *document) node(path string) *yaml.Node {
 
 // wrong notes a fault of the value at path.
 func (c *Config) wrong(hint, path, format string, args ...any) {
-	c.doc.fault(c.doc.node(path), path, fmt.Sprintf(format, args...), hint)
+	if !c.doc.unread[path] {
+		c.doc.fault(c.doc.node(path), path, fmt.Sprintf(format, args...), hint)
+	}
 }
 
 // given reports whether the file has something at path.

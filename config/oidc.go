@@ -15,8 +15,11 @@ type OIDC struct {
 	// Name is part of the callback path; "" is oidc.
 	Name string `yaml:"name"`
 	// Label is what the sign-in page calls it; "" is Name.
-	Label    string `yaml:"label"`
-	Issuer   string `yaml:"issuer"`
+	Label string `yaml:"label"`
+	// Issuer is its address, exactly as its metadata has it: https, or http on a loopback
+	// name.
+	Issuer string `yaml:"issuer"`
+	// ClientID is what it calls Evergate.
 	ClientID string `yaml:"client_id"`
 	// ClientSecret, or better ClientSecretFile, is needed unless ClientAuth is
 	// private_key_jwt.
@@ -27,7 +30,8 @@ type OIDC struct {
 	// ClientKeyFile holds the private key of private_key_jwt (PEM).
 	ClientKeyFile string `yaml:"client_key_file"`
 	// Kind is whose ways the provider has, where they differ from the standards.
-	Kind   string   `yaml:"kind"`
+	Kind string `yaml:"kind"`
+	// Scopes are asked for; nil is openid, profile, email and offline_access.
 	Scopes []string `yaml:"scopes"`
 	Claims Claims   `yaml:"claims"`
 	// Userinfo reads the claims of the userinfo endpoint too.
@@ -37,9 +41,13 @@ type OIDC struct {
 	// Allow lists alternatives; nil is everybody who can sign in there.
 	Allow []Rule `yaml:"allow"`
 
-	Prompt    string `yaml:"prompt"`
+	// Prompt is what the provider shall show: login, consent or select_account.
+	Prompt string `yaml:"prompt"`
+	// LoginHint is who is probably signing in.
 	LoginHint string `yaml:"login_hint"`
+	// ACRValues are how strong a sign-in is asked for, the one liked best first.
 	ACRValues string `yaml:"acr_values"`
+	// UILocales are the languages of its pages, the one liked best first.
 	UILocales string `yaml:"ui_locales"`
 	// MaxAge asks for a sign-in that is no older; nil does not ask.
 	MaxAge *time.Duration `yaml:"max_age"`
@@ -63,9 +71,13 @@ type OIDC struct {
 
 // Claims say which claims mean what: each a path, or several.
 type Claims struct {
-	User   Paths `yaml:"user"`
-	Name   Paths `yaml:"name"`
-	Email  Paths `yaml:"email"`
+	// User is the name that rules and apps know somebody by: the first that is there.
+	User Paths `yaml:"user"`
+	// Name is for people to read.
+	Name Paths `yaml:"name"`
+	// Email is the address.
+	Email Paths `yaml:"email"`
+	// Groups add up.
 	Groups Paths `yaml:"groups"`
 }
 
@@ -181,7 +193,7 @@ func (c *Config) checkOIDC(o *OIDC, path string) {
 	}
 	c.checkAllow(o.Allow, path+".allow")
 	c.checkSignInRules(o.Allow, path+".allow")
-	if !slices.Contains([]string{"", "login", "consent", "select_account"}, o.Prompt) {
+	if o.Prompt != "" {
 		oneOf(c, path+".prompt", o.Prompt, "login", "consent", "select_account")
 	}
 	if o.MaxAge != nil && (*o.MaxAge < 0 || *o.MaxAge > 365*24*time.Hour) {
@@ -228,6 +240,7 @@ func (c *Config) checkIssuer(o *OIDC, path string) {
 
 func (c *Config) checkClientAuth(o *OIDC, path string) {
 	hasSecret, hasFile, hasKey := c.given(path+".client_secret"), o.ClientSecretFile != "", o.ClientKeyFile != ""
+	oneOf(c, path+".client_auth", o.ClientAuth, "client_secret_basic", "client_secret_post", "private_key_jwt")
 	switch o.ClientAuth {
 	case "private_key_jwt":
 		if !hasKey {
@@ -239,7 +252,6 @@ func (c *Config) checkClientAuth(o *OIDC, path string) {
 		return
 	case "client_secret_basic", "client_secret_post":
 	default:
-		oneOf(c, path+".client_auth", o.ClientAuth, "client_secret_basic", "client_secret_post", "private_key_jwt")
 		return
 	}
 	switch {
@@ -257,14 +269,16 @@ func (c *Config) checkClientAuth(o *OIDC, path string) {
 // checkProviders looks at what several ways to sign in mean for each other.
 func (c *Config) checkProviders() {
 	names := c.ProviderNames()
+	twice := map[string]bool{}
 	for i, id := range c.Identity {
 		if id.OIDC == nil {
 			continue
 		}
 		path := fmt.Sprintf("identity[%d].oidc", i)
-		if slices.Contains(names[:min(i, len(names))], id.OIDC.Name) {
+		if twice[id.OIDC.Name] {
 			c.wrong("give each a name of its own", path+".name", "there is another provider named %s", id.OIDC.Name)
 		}
+		twice[id.OIDC.Name] = true
 	}
 	c.eachRules(func(rules []Rule, path string) { c.checkNames(rules, path, names) })
 	for i := range c.Routes {
@@ -277,8 +291,11 @@ func (c *Config) checkRouteIdentity(r *Route, path string, names []string) {
 		c.wrong("leave the line out to take all of them", path+".providers", "the list is empty, so nobody could pass")
 	}
 	for j, p := range r.Providers {
+		if c.doc.full() {
+			return
+		}
 		if !slices.Contains(names, p) {
-			oneOf(c, fmt.Sprintf("%s.providers[%d]", path, j), p, names...)
+			c.noSuchProvider(fmt.Sprintf("%s.providers[%d]", path, j), p, names)
 		}
 	}
 	if r.Public && c.given(path+".providers") {
@@ -293,6 +310,15 @@ func (c *Config) checkRouteIdentity(r *Route, path string, names []string) {
 		c.wrong("use bolt or redis, or serve it under a path of public_url's host", path+".match.host",
 			"with session.store: cookie people are signed in on the host of public_url alone: each host would hold a refresh token of its own")
 	}
+}
+
+// noSuchProvider tells of a name that no way to sign in has.
+func (c *Config) noSuchProvider(path, name string, names []string) {
+	hint := "there is " + listed(names)
+	if near := nearest(name, names); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	c.wrong(hint, path, "no way to sign in is named %q", name)
 }
 
 func (c *Config) checkToken(t *Token, path string, oidc bool) {
@@ -343,17 +369,20 @@ func (c *Config) checkNames(rules []Rule, path string, names []string) {
 	for i, rule := range rules {
 		for j, p := range rule.Providers {
 			if p != "" && !slices.Contains(names, p) {
-				oneOf(c, fmt.Sprintf("%s[%d].providers[%d]", path, i, j), p, names...)
+				c.noSuchProvider(fmt.Sprintf("%s[%d].providers[%d]", path, i, j), p, names)
 			}
 		}
 		if len(names) < 2 {
 			continue
 		}
 		for j, user := range rule.Users {
+			if c.doc.full() {
+				return
+			}
 			prefix, _, ok := strings.Cut(user, "/")
 			if user != "" && (!ok || !slices.Contains(names, prefix)) {
 				c.wrong(fmt.Sprintf("write %s/%s", names[0], user), fmt.Sprintf("%s[%d].users[%d]", path, i, j),
-					"with several ways to sign in, a user is named with the one they use: %s", strings.Join(names, ", "))
+					"with several ways to sign in, a user is named with the one they use: %s", listed(names))
 			}
 		}
 	}

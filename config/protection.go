@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/evergate/evergate/internal/secureheaders"
 )
 
@@ -20,6 +18,8 @@ type CSRF struct {
 	Except []string `yaml:"except"`
 	// Origins are of pages that may send to all of the route.
 	Origins []string `yaml:"origins"`
+
+	off bool
 }
 
 // SecureHeaders are headers by which browsers guard a page. In the file it is a level,
@@ -54,24 +54,15 @@ func (l *RateLimit) setDefaults() { *l = RateLimit{By: "user"} }
 // maxRateLimits is how many a route may have: each is looked up for every request.
 const maxRateLimits = 4
 
-// switchCSRF reads on and off. Off is as if the key were not there.
-func (d *decoder) switchCSRF(n *yaml.Node, to *(*CSRF), path string) {
-	text, err := expand(n.Value, d.getenv)
-	switch hint := ""; {
-	case isNull(n):
-		d.fault(n, path, "there is no value", "write on or off")
-	case err != nil:
-		d.fault(n, path, err.Error(), "")
-	case text == "on":
-		*to = &CSRF{}
-	case text != "off":
-		if near := nearest(text, []string{"on", "off"}); near != "" {
-			hint = "did you mean " + near + "?"
-		} else if text == "true" || text == "yes" {
-			hint = "write csrf: on"
-		}
-		d.fault(n, path, fmt.Sprintf("want on, off, or a mapping of except and origins, got %q", text), hint)
+// csrfSwitch is on or off. Off is as if the key were not there.
+type csrfSwitch struct{ of *CSRF }
+
+func (s *csrfSwitch) fromText(text string) error {
+	if text != "on" && text != "off" {
+		return fmt.Errorf("want on, off, or a mapping of except and origins, got %q", text)
 	}
+	s.of.off = text == "off"
+	return nil
 }
 
 // isShort reports whether it can be written in one word.

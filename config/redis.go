@@ -17,7 +17,8 @@ type Redis struct {
 	// Master is the name by which Sentinels know the server; "" is without them.
 	Master string `yaml:"master"`
 	// Username is an ACL user; "" is the default one.
-	Username     string `yaml:"username"`
+	Username string `yaml:"username"`
+	// PasswordFile holds its password, and is read at each connection.
 	PasswordFile string `yaml:"password_file"`
 	// SentinelUsername and SentinelPasswordFile are for the Sentinels.
 	SentinelUsername     string `yaml:"sentinel_username"`
@@ -35,7 +36,10 @@ type Redis struct {
 // RedisTLS is how connections to Redis are encrypted. Without anything it trusts
 // the authorities of the system.
 type RedisTLS struct {
-	CAFile   string `yaml:"ca_file"`
+	// CAFile holds the authority to trust (PEM); "" is those of the system.
+	CAFile string `yaml:"ca_file"`
+	// CertFile and KeyFile are a client certificate and its key (PEM), where the server
+	// wants one.
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
 	// ServerName is the name that the certificate has; "" is the host of the address.
@@ -59,14 +63,12 @@ func ReadSecret(path string) (secret.Text, error) {
 }
 
 func (c *Config) checkStore() {
+	oneOf(c, "session.store", c.Session.Store, "bolt", "redis", "cookie")
 	switch c.Session.Store {
-	case "bolt":
 	case "redis":
 		c.checkRedis()
 	case "cookie":
 		c.checkCookieStore()
-	default:
-		oneOf(c, "session.store", c.Session.Store, "bolt", "redis", "cookie")
 	}
 }
 

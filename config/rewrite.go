@@ -34,6 +34,10 @@ func (c *Config) checkRewriting(r *Route, path string) {
 	c.checkHeaders(&r.ResponseHeaders, path+".response_headers", inject.AnswerRefusal)
 }
 
+// maxExpressions bounds the expressions of a file together, in steps of their machines:
+// each is compiled at every load. 10,000 that are as long as usual come to half of it.
+const maxExpressions = 300000
+
 // checkPrefix reports whether a prefix is given and can be one.
 func (c *Config) checkPrefix(p, path string) bool {
 	if !c.given(path) {
@@ -60,6 +64,10 @@ func (c *Config) checkPathRule(r *Route, path string) {
 	}
 	if r.StripPrefix != "" || r.AddPrefix != "" {
 		c.wrong("say all of it in rewrite, or none", path, "it does not go with strip_prefix and add_prefix")
+	}
+	if c.doc.expressions += pathrule.Cost(r.Rewrite.Path); c.doc.expressions > maxExpressions {
+		c.wrong("write those that repeat something often, as x{100} does, in another way", path+".path", "with this one the expressions of the file are larger than they may be together")
+		return
 	}
 	_, err := pathrule.Compile(r.Rewrite.Path, r.Rewrite.To)
 	if err == nil {
@@ -139,11 +147,13 @@ func (c *Config) checkTemplate(value, at string) {
 
 // checkPassed refuses to let a header of the client through that the route replaces.
 func (c *Config) checkPassed(r *Route, path string) {
+	own := map[string]bool{}
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(r.RequestHeaders.Set)), r.RequestHeaders.Remove) {
+		own[inject.Fold(name)] = true
+	}
 	for i, passed := range r.PassHeaders {
-		for _, own := range slices.Concat(slices.Collect(maps.Keys(r.RequestHeaders.Set)), r.RequestHeaders.Remove) {
-			if inject.Fold(own) == inject.Fold(passed) {
-				c.wrong("keep one of the two", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%s is let through here, and set or removed by request_headers", passed)
-			}
+		if own[inject.Fold(passed)] {
+			c.wrong("keep one of the two", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%s is let through here, and set or removed by request_headers", passed)
 		}
 	}
 }

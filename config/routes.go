@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -73,9 +72,7 @@ func (c *Config) checkMatch(m *Match, path string) {
 		c.wrong("leave the line out to match every method", path+".methods", "the list is empty")
 	}
 	for i, name := range m.Methods {
-		if !slices.Contains(methods, name) {
-			oneOf(c, fmt.Sprintf("%s.methods[%d]", path, i), name, methods...)
-		}
+		oneOf(c, fmt.Sprintf("%s.methods[%d]", path, i), name, methods...)
 	}
 }
 
@@ -100,35 +97,35 @@ func badPath(p string) string {
 	return ""
 }
 
-// checkTies refuses two routes that are equally specific for some request.
+// checkTies refuses two routes that are equally specific for some request: of one host
+// and path, with a method in common, or both without methods.
 func (c *Config) checkTies() {
+	type place struct{ host, path, method string }
+	first := make(map[place]int, len(c.Routes))
 	for i := range c.Routes {
-		for j := range i {
-			a, b := &c.Routes[j].Match, &c.Routes[i].Match
-			if a.Host == b.Host && samePath(a.Path, b.Path) && overlap(a.Methods, b.Methods) {
-				path := fmt.Sprintf("routes[%d]", i)
-				first := c.doc.node(fmt.Sprintf("routes[%d]", j))
-				c.wrong("tell them apart by host, path or methods", path, "it matches the same requests as the route on line %d", first.Line)
-				break
+		m := &c.Routes[i].Match
+		at := place{host: m.Host, path: m.Path}
+		if at.path == "" {
+			at.path = "/"
+		}
+		tied := -1
+		take := func(method string) {
+			at.method = method
+			if j, taken := first[at]; !taken {
+				first[at] = i
+			} else if j != i && (tied < 0 || j < tied) {
+				tied = j
 			}
 		}
+		if len(m.Methods) == 0 { // a list is more specific than none, so those two do not tie
+			take("")
+		}
+		for _, method := range m.Methods {
+			take(method)
+		}
+		if tied >= 0 {
+			line := c.doc.node(fmt.Sprintf("routes[%d]", tied)).Line
+			c.wrong("tell them apart by host, path or methods", fmt.Sprintf("routes[%d]", i), "it matches the same requests as the route on line %d", line)
+		}
 	}
-}
-
-func samePath(a, b string) bool {
-	if a == "" {
-		a = "/"
-	}
-	if b == "" {
-		b = "/"
-	}
-	return a == b
-}
-
-func overlap(a, b []string) bool {
-	// A list is more specific than none, so those two do not tie.
-	if (len(a) == 0) != (len(b) == 0) {
-		return false
-	}
-	return len(a) == 0 || slices.ContainsFunc(a, func(m string) bool { return slices.Contains(b, m) })
 }

@@ -137,20 +137,26 @@ func (c *Config) checkUses(uses []string, path string, names []string) {
 	if c.given(path) && len(uses) == 0 {
 		c.wrong("leave the line out", path, "the list is empty")
 	}
+	twice := map[string]bool{}
 	for i, name := range uses {
+		if c.doc.full() {
+			return
+		}
 		at := fmt.Sprintf("%s[%d]", path, i)
+		_, known := c.Rules[name]
 		switch {
-		case !slices.Contains(names, name) && len(names) == 0:
+		case len(names) == 0:
 			c.wrong("add them under rules:", at, "there are no rules named %q", name)
-		case !slices.Contains(names, name):
-			hint := "there are " + strings.Join(names, ", ")
+		case !known:
+			hint := "there are " + listed(names)
 			if near := nearest(name, names); near != "" {
 				hint = fmt.Sprintf("did you mean %s?", near)
 			}
 			c.wrong(hint, at, "there are no rules named %q", name)
-		case slices.Contains(uses[:i], name):
+		case twice[name]:
 			c.wrong("remove one", at, "%s is there twice", name)
 		}
+		twice[name] = true
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 // entry that asks less, or is refused whatever they allow.
 func (c *Config) warnShadowed(warn func(path, format string, args ...any)) {
 	used := map[string]bool{}
+	compared := 0
 	for _, name := range c.Default.Rules {
 		used[name] = true
 	}
@@ -21,7 +22,11 @@ func (c *Config) warnShadowed(warn func(path, format string, args ...any)) {
 		for _, name := range r.Rules {
 			used[name] = true
 		}
-		if len(r.Allow)+len(r.Deny) > 0 {
+		own, all := len(r.Allow)+len(r.Deny), len(r.Allow)+len(r.Deny)+len(c.Default.Allow)+len(c.Default.Deny)
+		for _, name := range slices.Concat(r.Rules, c.Default.Rules) {
+			all += len(c.Rules[name].Allow) + len(c.Rules[name].Deny)
+		}
+		if compared += all; own > 0 && own*all <= mostCompared && compared <= mostInAll {
 			a := c.Access(i)
 			c.shadows(Placed(r.Allow, path+".allow"), Placed(r.Deny, path+".deny"), a.Allow, a.Deny, warn)
 		}
@@ -43,6 +48,10 @@ func (c *Config) warnShadowed(warn func(path, format string, args ...any)) {
 
 // mostCompared bounds the comparisons of one route, which are of each rule with each.
 const mostCompared = 1 << 14
+
+// mostInAll bounds how many rules are put together for all routes, each of which has those
+// that all of them share.
+const mostInAll = 1 << 20
 
 // shadows warns of the rules of allow and deny that others beside them make idle.
 func (c *Config) shadows(allow, deny, allAllow, allDeny []PlacedRule, warn func(path, format string, args ...any)) {

@@ -119,12 +119,15 @@ func (d *decoder) value(n *yaml.Node, path string) Value {
 	return Value{text}
 }
 
-// short reads "GET https://…", or a URL alone.
-func (r *TestRequest) short(text string) {
+// requestLine is a request in short: "GET https://…", or a URL alone.
+type requestLine struct{ of *TestRequest }
+
+func (l *requestLine) fromText(text string) error {
 	var found bool
-	if r.Method, r.URL, found = strings.Cut(text, " "); !found {
-		r.Method, r.URL = "GET", text
+	if l.of.Method, l.of.URL, found = strings.Cut(text, " "); !found {
+		l.of.Method, l.of.URL = "GET", text
 	}
+	return nil
 }
 
 // Fill puts in what is left out, and reads the rest. It is for a Config that is valid.

@@ -36,12 +36,15 @@ func (t *Tree) Get(key string) *Tree {
 	return nil
 }
 
+// maxTree bounds what is read of other programs.
+const maxTree = 1 << 20
+
 // ReadTrees reads every document of a YAML file. The error is Faults.
 func ReadTrees(name string, data []byte) (all []*Tree, err error) {
-	if len(data) > maxFile {
+	if len(data) > maxTree {
 		return nil, Faults{{File: name, Msg: "the file is larger than 1 MiB"}}
 	}
-	d := &document{name: name}
+	d := newDocument(name, data)
 	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
 		n, err := d.next(dec)
 		switch {

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -37,29 +36,39 @@ type Upstream struct {
 
 // Target is one server. In the file it is a URL, or a mapping with a weight.
 type Target struct {
-	URL    *url.URL `yaml:"url"`
-	Weight int      `yaml:"weight"`
+	// URL is http, https, or unix:///path/to/socket, without a path behind the host.
+	URL *url.URL `yaml:"url"`
+	// Weight is its share beside the others.
+	Weight int `yaml:"weight"`
 }
 
 // Health is how targets are asked how they are.
 type Health struct {
-	Path           string        `yaml:"path"`
-	Interval       time.Duration `yaml:"interval"`
-	Timeout        time.Duration `yaml:"timeout"`
-	UnhealthyAfter int           `yaml:"unhealthy_after"`
-	HealthyAfter   int           `yaml:"healthy_after"`
+	// Path is asked for with GET, without any identity; 200 to 399 is well.
+	Path string `yaml:"path"`
+	// Interval is the time between two questions.
+	Interval time.Duration `yaml:"interval"`
+	// Timeout is how long an answer may take.
+	Timeout time.Duration `yaml:"timeout"`
+	// UnhealthyAfter so many bad answers in a row a target gets no requests, HealthyAfter
+	// so many good ones it does again.
+	UnhealthyAfter int `yaml:"unhealthy_after"`
+	HealthyAfter   int `yaml:"healthy_after"`
 }
 
 // Eject is when a target gets no requests for a while, by what becomes of them.
 type Eject struct {
 	// After is how many must fail in a row; zero never.
-	After int           `yaml:"after"`
-	For   time.Duration `yaml:"for"`
+	After int `yaml:"after"`
+	// For is how long it gets none.
+	For time.Duration `yaml:"for"`
 }
 
 // UpstreamTLS is how connections to https targets are made.
 type UpstreamTLS struct {
-	CAFile   string `yaml:"ca_file"`
+	// CAFile holds the authority to trust (PEM); "" is those of the system.
+	CAFile string `yaml:"ca_file"`
+	// CertFile and KeyFile are a client certificate and its key (PEM).
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
 	// ServerName is the name that the certificate has; "" is the host of the target.
@@ -138,9 +147,7 @@ func (c *Config) checkUpstream(u *Upstream, path string) {
 			c.wrong("give one of them a weight", at, "it is the same target as the one on line %d", c.doc.node(c.targetPath(path, j)).Line)
 		}
 		first[t.URL.String()] = i
-		if t.Weight < 1 || t.Weight > 1000 {
-			c.wrong("", fmt.Sprintf("%s.targets[%d].weight", path, i), "want 1 to 1000, got %d", t.Weight)
-		}
+		among(c, fmt.Sprintf("%s.targets[%d].weight", path, i), t.Weight, 1, 1000)
 		c.checkProtocol(u, t.URL, path, at)
 	}
 	oneOf(c, path+".balance", u.Balance, "least_requests", "round_robin")
@@ -199,34 +206,13 @@ func (c *Config) checkHealth(h *Health, path string) {
 	between(c, path+".interval", h.Interval, time.Second, time.Hour)
 	between(c, path+".timeout", h.Timeout, 100*time.Millisecond, time.Minute)
 	for key, n := range map[string]int{"unhealthy_after": h.UnhealthyAfter, "healthy_after": h.HealthyAfter} {
-		if n < 1 || n > 100 {
-			c.wrong("", path+"."+key, "want 1 to 100, got %d", n)
-		}
+		among(c, path+"."+key, n, 1, 100)
 	}
 }
 
 // warnUpstream tells what is allowed in an upstream and should be looked at.
 func (c *Config) warnUpstream(u *Upstream, path string, warn func(path, format string, args ...any)) {
-	for i, t := range u.Targets {
-		if t.URL.Scheme == "http" && !IsLoopback(t.URL.Hostname()) {
-			warn(c.targetPath(path, i), "tokens travel to %s in the clear", t.URL.Host)
-		}
-	}
-	t := u.TLS
-	if t == nil {
-		return
-	}
-	if t.InsecureSkipVerify {
+	if t := u.TLS; t != nil && t.InsecureSkipVerify {
 		warn(path+".tls.insecure_skip_verify", "any server on the way can say that it is %s, read the tokens and answer; name the authority in ca_file instead", u)
-	}
-	for key, file := range map[string]string{"ca_file": t.CAFile, "cert_file": t.CertFile, "key_file": t.KeyFile} {
-		if file == "" {
-			continue
-		}
-		if fi, err := os.Stat(file); err != nil {
-			warn(path+".tls."+key, "it cannot be read here, and the gateway does not start without it: %v", err)
-		} else if key == "key_file" && fi.Mode().Perm()&0o004 != 0 {
-			warn(path+".tls."+key, "everybody on this machine can read it; try: chmod 600 %s", file)
-		}
 	}
 }

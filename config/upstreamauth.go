@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -14,24 +13,30 @@ import (
 // UpstreamAuth signs people in at an app that has users of its own. One of the three
 // is set.
 type UpstreamAuth struct {
-	Basic  *BasicAuth `yaml:"basic"`
-	APIKey *KeyAuth   `yaml:"api_key"`
-	Form   *FormAuth  `yaml:"form"`
+	// Basic is HTTP Basic (RFC 7617).
+	Basic *BasicAuth `yaml:"basic"`
+	// APIKey is one key for everybody.
+	APIKey *KeyAuth `yaml:"api_key"`
+	// Form is the app's own login form, filled in by the gateway.
+	Form *FormAuth `yaml:"form"`
 }
 
 // BasicAuth is HTTP Basic (RFC 7617).
 type BasicAuth struct {
 	// User may hold placeholders.
-	User         string `yaml:"user"`
+	User string `yaml:"user"`
+	// PasswordFile holds the password.
 	PasswordFile string `yaml:"password_file"`
 }
 
 // KeyAuth is one key for everybody.
 type KeyAuth struct {
+	// Header is what the key goes in.
 	Header string `yaml:"header"`
 	// Prefix stands in front of the key.
 	Prefix string `yaml:"prefix"`
-	File   string `yaml:"file"`
+	// File holds the key.
+	File string `yaml:"file"`
 }
 
 // FormAuth is the app's own login form, filled in by the gateway.
@@ -56,7 +61,7 @@ type FormAuth struct {
 	SuccessCookie string `yaml:"success_cookie"`
 	// BrowserCookies are the app's cookies that its scripts need.
 	BrowserCookies []string `yaml:"browser_cookies"`
-	// Logout is the path by which the app signs people out, or "".
+	// Logout is the path by which the app signs people out; "" is none.
 	Logout string `yaml:"logout"`
 }
 
@@ -94,8 +99,12 @@ func (c *Config) checkUpstreamAuth(r *Route, route string) {
 		}
 	}
 	if ways != 1 {
+		hint := "keep one of them"
+		if ways == 0 {
+			hint = `add one of them, such as basic: { user: "{user}", password_file: app.password }`
+		}
 		if n := c.doc.node(path); ways > 1 || len(n.Content) == 0 {
-			c.wrong("keep one of them", path, "want one of basic, api_key and form, got %d", ways)
+			c.wrong(hint, path, "want one of basic, api_key and form, got %d", ways)
 		}
 		return
 	}
@@ -219,18 +228,5 @@ func (c *Config) checkAppPath(p, path string) {
 	u, err := url.Parse(p)
 	if err != nil || !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || u.Fragment != "" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
 		c.wrong("write it as /login or /index.php?do=login", path, "%q is no path of the app", p)
-	}
-}
-
-func (c *Config) warnUpstreamAuth(r *Route, path string, warn func(path, format string, args ...any)) {
-	for _, f := range r.UpstreamAuth.files() {
-		if fi, err := os.Stat(*f.name); err != nil {
-			warn(path+"."+f.key, "it cannot be read here, and the gateway does not start without it: %v", err)
-		} else if fi.Mode().Perm()&0o004 != 0 {
-			warn(path+"."+f.key, "everybody on this machine can read it; try: chmod 600 %s", *f.name)
-		}
-	}
-	if r.UpstreamAuth.Form != nil && c.Session.Store == "cookie" {
-		warn(path+".form", "with session.store: cookie the app's cookies lie in memory: a restart signs everybody in at the app anew")
 	}
 }

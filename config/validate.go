@@ -86,33 +86,51 @@ func (c *Config) checkTimes() {
 	between(c, "session.max_lifetime", c.Session.MaxLifetime, time.Minute, 10*365*24*time.Hour)
 	between(c, "session.max_stale", c.Session.MaxStale, 0, 24*time.Hour)
 	if c.Session.IdleTimeout > c.Session.MaxLifetime {
-		c.wrong("", "session.idle_timeout", "it is longer than max_lifetime, %s, and would never end a session", showDuration(c.Session.MaxLifetime))
+		c.wrong("", "session.idle_timeout", "it is longer than max_lifetime, %s, and would never end a session", inDays(c.Session.MaxLifetime))
 	}
 	if c.AccessToken.RenewBefore.Time >= c.AccessToken.TTL && c.AccessToken.TTL > 0 {
 		c.wrong("", "access_token.renew_before", "it is not shorter than ttl, %s: every request would renew", showDuration(c.AccessToken.TTL))
 	}
 }
 
+// bounds are what a check wants of a value: one of some words, or a range.
+type bounds struct {
+	among       []string
+	least, most any  // both int, or both time.Duration
+	orZero      bool // for the schema: zero is well too
+}
+
+func (c *Config) note(path string, want bounds) {
+	if c.doc.asked != nil {
+		c.doc.asked(path, want)
+	}
+}
+
 func between(c *Config, path string, d, least, most time.Duration) {
+	c.note(path, bounds{least: least, most: most})
 	if d < least || d > most {
-		c.wrong("", path, "want %s to %s, got %s", showDuration(least), showDuration(most), showDuration(d))
+		c.wrong("", path, "want %s to %s, got %s", inDays(least), inDays(most), inDays(d))
 	}
 }
 
 func oneOf(c *Config, path, value string, among ...string) {
+	c.note(path, bounds{among: among})
 	if slices.Contains(among, value) {
 		return
 	}
 	hint := ""
-	lower := make([]string, len(among))
-	for i, a := range among {
-		lower[i] = strings.ToLower(a)
+	lower := make([]string, min(len(among), maxListed))
+	for i := range lower {
+		lower[i] = strings.ToLower(among[i])
 	}
 	if near := nearest(value, lower); near != "" {
 		hint = "did you mean " + among[slices.Index(lower, near)] + "?"
 	}
-	c.wrong(hint, path, "want %s, got %q", strings.Join(among, ", "), value)
+	c.wrong(hint, path, "want %s, got %q", listed(among), value)
 }
+
+// maxIdentities bounds what is offered on one page, and what each route looks through.
+const maxIdentities = 100
 
 func (c *Config) checkIdentity() {
 	const example = "add:  identity: [ local: { users_file: users.yaml } ]"
@@ -121,6 +139,10 @@ func (c *Config) checkIdentity() {
 			c.wrong(example, "identity", "there is no way to sign in")
 		}
 		return
+	}
+	if len(c.Identity) > maxIdentities {
+		c.wrong("", "identity", "there are %d ways to sign in, and %d at most can be offered", len(c.Identity), maxIdentities)
+		c.Identity = c.Identity[:maxIdentities] // the others are looked at by nobody
 	}
 	locals := 0
 	for i, id := range c.Identity {

@@ -37,6 +37,14 @@ func showDuration(d time.Duration) string {
 	return s
 }
 
+// inDays writes a time as people say it: 30d and not 720h.
+func inDays(d time.Duration) string {
+	if day := 24 * time.Hour; d >= 3*day && d%day == 0 {
+		return strconv.Itoa(int(d/day)) + "d"
+	}
+	return showDuration(d)
+}
+
 // parsePrefix reads a range of addresses, or a single one.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {

@@ -11,11 +11,14 @@ import (
 )
 
 func (p *program) checkCmd() *cobra.Command {
-	return &cobra.Command{
+	var production bool
+	cmd := &cobra.Command{
 		Use: "check FILE", Short: "Check a config file",
 		Long: "Check a config file: every fault at once, with line and column, drawn, and with\n" +
-			"what was probably meant. Exit code 1 if there is one; warnings leave it at 0.",
-		Example: "  evergate check evergate.yaml",
+			"what was probably meant. Exit code 1 if there is one; warnings leave it at 0.\n" +
+			"With --production they do not, and what is well for trying things out only is\n" +
+			"one of them.",
+		Example: "  evergate check evergate.yaml\n  evergate check --production /etc/evergate/evergate.yaml",
 		Args:    exactly(1, "one config file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(args[0])
@@ -33,12 +36,18 @@ func (p *program) checkCmd() *cobra.Command {
 				return err
 			}
 			warnings := config.Faults(cfg.Warnings())
+			if production {
+				warnings = append(warnings, cfg.OnlyForTrying()...).Sorted()
+			}
 			if len(warnings) > 0 {
 				warnings.Draw(p.err, p.color())
 			}
 			passed := ""
 			if n := len(cfg.Tests); n > 0 {
 				passed = ", " + count(n, "test") + " passed"
+			}
+			if production && len(warnings) > 0 {
+				return fmt.Errorf("%s is sound and not ready for production: %s", args[0], count(len(warnings), "warning"))
 			}
 			fmt.Fprintf(p.err, "%s is sound: %s, %s%s.\n", args[0], count(len(cfg.Routes), "route"), count(len(warnings), "warning"), passed)
 			for _, file := range missing {
@@ -47,6 +56,8 @@ func (p *program) checkCmd() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&production, "production", false, "take warnings for faults, and what is for trying out only for one")
+	return cmd
 }
 
 // checkUsers reads the users files, and names those that are not there.

@@ -1,0 +1,234 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"gopkg.in/yaml.v3"
+)
+
+// stock is the schema as a validator of somebody else's reads it.
+func stock(t testing.TB) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("evergate.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("evergate.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// instance is YAML as an editor hands it to a validator.
+func instance(t testing.TB, data []byte) any {
+	t.Helper()
+	var v any
+	if err := yaml.Unmarshal(data, &v); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(plainKeys(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func plainKeys(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, x := range v {
+			v[k] = plainKeys(x)
+		}
+	case map[any]any:
+		out := map[string]any{}
+		for k, x := range v {
+			out[fmt.Sprint(k)] = plainKeys(x)
+		}
+		return out
+	case []any:
+		for i, x := range v {
+			v[i] = plainKeys(x)
+		}
+	}
+	return v
+}
+
+// misread are the faults of keys and kinds of values in a file, without what the checks
+// have to say of the values. What the environment lacks is no fault here.
+func misread(t testing.TB, data []byte) Faults {
+	t.Helper()
+	doc, err := parse("x", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &decoder{document: doc, getenv: func(string) (string, bool) { return "1", true }}
+	c := Default()
+	d.decode(doc.root, reflect.ValueOf(&c).Elem(), "")
+	return doc.faults
+}
+
+// TestSchemaAllowsWhatLoads: the example, the guides, and the configs of all tests.
+func TestSchemaAllowsWhatLoads(t *testing.T) {
+	s, all := stock(t), samples(t)
+	for _, sample := range all {
+		if err := s.Validate(instance(t, []byte(sample.text))); err != nil {
+			t.Errorf("%s: %v in\n%s", sample.where, err, sample.text)
+		}
+	}
+	for _, part := range []string{"config.example.yaml (1)", "config.example.yaml (2)", "config.example.yaml (3)", "README.md", "docs/redis.md", "docs/providers/", "testdata/cli/", "_test.go"} {
+		if !slices.ContainsFunc(all, func(s sample) bool { return strings.Contains(s.where, part) }) {
+			t.Errorf("no config of %s was looked at", part)
+		}
+	}
+}
+
+// TestSchemaRefusesWhatCannotBeRead: of the bad files those with unknown keys and values
+// of wrong types.
+func TestSchemaRefusesWhatCannotBeRead(t *testing.T) {
+	s, refused := stock(t), 0
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if doc, err := parse("x", data); err != nil || len(doc.faults) > 0 {
+			continue // no YAML, or more of it than we take: no question for a schema
+		}
+		faults := misread(t, data)
+		if len(faults) == 0 {
+			continue
+		}
+		refused++
+		if err := s.Validate(instance(t, data)); err == nil && !beyondSchemas(faults) {
+			t.Errorf("%s: the schema allows it, and check says\n%v", file, faults)
+		}
+	}
+	if refused < 15 {
+		t.Errorf("got %d bad files with unknown keys and wrong types, want 15", refused)
+	}
+}
+
+// beyondSchemas reports whether all faults are of values whose kind is right: a ${ that
+// is not closed, a range with too many bits, a URL that is none, a number too large.
+func beyondSchemas(faults Faults) bool {
+	return !slices.ContainsFunc(faults, func(f *Fault) bool {
+		return !strings.Contains(f.Msg, "${") && !strings.Contains(f.Msg, "has bits beyond") && !strings.Contains(f.Msg, "is not a URL")
+	})
+}
+
+// TestSchemaGoesWithTheDecoder changes each value of each config of the repository into
+// others of the wrong kind, and each mapping by a key: the schema refuses what the
+// decoder cannot read, and allows what loads.
+func TestSchemaGoesWithTheDecoder(t *testing.T) {
+	t.Parallel()
+	s := stock(t)
+	refused, allowed := 0, 0
+	all := samples(t)
+	slices.SortFunc(all, func(a, b sample) int { return len(a.text) - len(b.text) })
+	seen := map[string]bool{} // each key is changed once, in the smallest config that has it
+	for _, sample := range all {
+		for path, text := range mutants(t, sample.text, seen) {
+			data := []byte(text)
+			faults := misread(t, data)
+			_, err := Parse("x", data, noEnvironment)
+			wrong := s.Validate(instance(t, data))
+			switch {
+			case err == nil:
+				allowed++
+				if wrong != nil {
+					t.Errorf("%s, %s: the schema refuses what loads:\n%v", sample.where, path, wrong)
+				}
+			case strings.HasSuffix(path, "a variable"): // what it stands for no schema can see
+			case len(faults) > 0 && !beyondSchemas(faults):
+				refused++
+				if wrong == nil {
+					t.Errorf("%s, %s: the schema allows what check refuses:\n%v", sample.where, path, faults)
+				}
+			}
+		}
+	}
+	if refused < 1000 || allowed < 300 {
+		t.Errorf("got %d changed configs that were refused and %d that load, want more", refused, allowed)
+	}
+}
+
+// mutants are a config with one value changed, by what was changed.
+func mutants(t *testing.T, text string, seen map[string]bool) map[string]string {
+	t.Helper()
+	var root yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	var walk func(n *yaml.Node, path string)
+	walk = func(n *yaml.Node, path string) {
+		was := *n
+		place := fmt.Sprint(placeOf(reflect.TypeFor[Config](), path), n.Kind)
+		done := seen[place] && path != ""
+		seen[place] = true
+		with := func(what string, now yaml.Node) {
+			if done {
+				return
+			}
+			*n = now
+			b, err := yaml.Marshal(&root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[path+" as "+what], *n = string(b), was
+		}
+		word := func(value string) yaml.Node { return yaml.Node{Kind: yaml.ScalarNode, Value: value} }
+		one := word("x")
+		with("a word", word("x-y"))
+		with("a number", word("7"))
+		if path != "" {
+			with("nothing", word("null"))
+		}
+		with("true", word("true"))
+		with("a variable", word("${X:-30s}"))
+		with("a list", yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{&one}})
+		with("an empty list", yaml.Node{Kind: yaml.SequenceNode})
+		with("an empty mapping", yaml.Node{Kind: yaml.MappingNode})
+		key := word("no_such_key")
+		if n.Kind == yaml.MappingNode {
+			more := was
+			more.Content = append(slices.Clone(was.Content), &key, &one)
+			with("one with another key", more)
+		} else {
+			with("a mapping", yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{&key, &one}})
+		}
+		for i, c := range n.Content {
+			switch {
+			case n.Kind == yaml.SequenceNode:
+				walk(c, fmt.Sprintf("%s[%d]", path, i))
+			case i%2 == 1:
+				walk(c, sub(path, n.Content[i-1].Value))
+			}
+		}
+	}
+	walk(root.Content[0], "")
+	return out
+}

@@ -1,0 +1,156 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/evergate/evergate/config"
+)
+
+func warned(t *testing.T, dir, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, "evergate.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return strings.ReplaceAll(config.Faults(c.Warnings()).Error(), dir+"/", "")
+}
+
+func TestPlainUpstreamsAreToldOfOnce(t *testing.T) {
+	for _, row := range []struct {
+		name, routes, want string
+		times              int
+	}{
+		{"http off this machine", "- upstream: http://10.0.0.5:9000", "4:15: routes[0].upstream: warning: tokens travel to 10.0.0.5:9000 in the clear", 1},
+		{"with what to do", "- upstream: http://10.0.0.5:9000", "Use https:// (tls.ca_file is for an authority of your own), or reach the app over loopback or a unix socket", 1},
+		{"two targets of one upstream", "- upstream: { targets: [http://10.0.0.5:1, http://10.0.0.6:1] }", "to 10.0.0.5:1 and 1 more in the clear", 1},
+		{"three routes to one upstream", "- upstream: http://10.0.0.5:1\n  - { match: { path: /a }, upstream: 'http://10.0.0.5:1' }\n  - { match: { path: /b }, upstream: 'http://10.0.0.5:1' }", "to 10.0.0.5:1 (2 more routes lead there) in the clear", 1},
+		{"loopback", "- upstream: http://127.0.0.1:1", "in the clear", 0},
+		{"localhost", "- upstream: http://localhost:1", "in the clear", 0},
+		{"https", "- upstream: https://10.0.0.5", "in the clear", 0},
+		{"a unix socket", "- upstream: unix:///run/app.sock", "in the clear", 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := warned(t, t.TempDir(), head0+"routes:\n  "+row.routes+"\n")
+			if strings.Count(got, row.want) != row.times {
+				t.Errorf("got %q, want %d times %q", got, row.times, row.want)
+			}
+		})
+	}
+}
+
+func TestRoutesThatNoBrowserGetsTo(t *testing.T) {
+	const all = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+	one := func(match, methods string) string {
+		return "  - { match: { " + match + ", methods: [" + methods + "] }, redirect: /x }\n"
+	}
+	for _, row := range []struct {
+		name, routes string
+		want         bool
+	}{
+		{"all methods are taken by others", "  - { match: { host: a.example, path: /a/ }, redirect: /x }\n" + one("host: a.example, path: /a/", "GET, POST, PUT") + one("host: a.example, path: /a/", "PATCH, DELETE, OPTIONS"), true},
+		{"one is left", "  - { match: { host: a.example, path: /a/ }, redirect: /x }\n" + one("host: a.example, path: /a/", "GET, POST, PUT"), false},
+		{"another host's", "  - { match: { host: a.example, path: /a/ }, redirect: /x }\n" + one("host: b.example, path: /a/", all), false},
+		{"a folder, and some that is in it", "  - { match: { path: /a/ }, redirect: /x }\n" + one("path: /a/b/", all), false},
+		{"no path and the path /", "  - { match: { host: a.example }, redirect: /x }\n" + one("host: a.example, path: /", all), true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := warned(t, t.TempDir(), head0+"routes:\n"+row.routes)
+			if strings.Contains(got, "4:5: routes[0]: warning: no browser gets here: the routes on lines 5") != row.want {
+				t.Errorf("got %q, want a warning: %t", got, row.want)
+			}
+		})
+	}
+}
+
+// TestSecretFilesAreLookedAt: every key that names one, whoever can read it.
+func TestSecretFilesAreLookedAt(t *testing.T) {
+	const text = `public_url: https://apps.example.com
+tls: { cert_file: open.pem, key_file: tls.key }
+keys: { files: [ring.key] }
+identity:
+  - local: { users_file: users.yaml }
+  - oidc: { name: a, issuer: https://a.example.com, client_id: e, client_secret_file: a.secret, ca_file: open.pem }
+  - oidc: { name: b, issuer: https://b.example.com, client_id: e, client_auth: private_key_jwt, client_key_file: b.key }
+session:
+  store: redis
+  redis: { password_file: redis.password, sentinel_password_file: sentinel.password, master: m, tls: { cert_file: open.pem, key_file: redis.key } }
+routes:
+  - { match: { path: /a }, upstream: { targets: [https://10.0.0.5], tls: { cert_file: open.pem, key_file: client.key } } }
+  - { match: { path: /b }, upstream: "https://10.0.0.5", upstream_auth: { basic: { user: "{user}", password_file: basic.password } } }
+  - { match: { path: /c }, upstream: "https://10.0.0.5", upstream_auth: { api_key: { header: X-Key, file: api.key } } }
+  - { match: { path: /d }, upstream: "https://10.0.0.5", upstream_auth: { form: { login: /l, password_file: form.password } } }
+  - { match: { path: /e }, respond: { body_file: open.pem } }
+`
+	secrets := map[string]string{
+		"tls.key": "tls.key_file", "ring.key": "keys.files[0]", "users.yaml": "identity[0].local.users_file",
+		"a.secret": "identity[1].oidc.client_secret_file", "b.key": "identity[2].oidc.client_key_file",
+		"redis.password": "session.redis.password_file", "sentinel.password": "session.redis.sentinel_password_file", "redis.key": "session.redis.tls.key_file",
+		"client.key": "routes[0].upstream.tls.key_file", "basic.password": "routes[1].upstream_auth.basic.password_file",
+		"api.key": "routes[2].upstream_auth.api_key.file", "form.password": "routes[3].upstream_auth.form.password_file",
+	}
+	dir := t.TempDir()
+	write := func(name string, mode os.FileMode) {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, mode); err != nil { // past the umask
+			t.Fatal(err)
+		}
+	}
+	write("open.pem", 0o644)
+	for name := range secrets {
+		write(name, 0o600)
+	}
+	if got := warned(t, dir, text); got != "" {
+		t.Errorf("all are in order: got %s", got)
+	}
+	for name, key := range secrets {
+		write(name, 0o604)
+		got := warned(t, dir, text)
+		if strings.Count(got, "warning: ") != 1 || !strings.Contains(got, key+": warning: ") || !strings.Contains(got, "try: chmod 600 "+name) {
+			t.Errorf("%s is open to all: got %q, want one warning at %s", name, got, key)
+		}
+		write(name, 0o600)
+	}
+	write("open.pem", 0o646)
+	if got := warned(t, dir, text); !strings.Contains(got, "tls.cert_file: warning: everybody on this machine can change it") {
+		t.Errorf("got %q, want a warning of a certificate that anybody may change", got)
+	}
+	write("open.pem", 0o644)
+	if err := os.Remove(filepath.Join(dir, "api.key")); err != nil {
+		t.Fatal(err)
+	}
+	if got := warned(t, dir, text); !strings.Contains(got, "api_key.file: warning: it cannot be read here") {
+		t.Errorf("got %q, want a warning of a file that is not there", got)
+	}
+}
+
+func TestSecretsInTheConfigAreToldOf(t *testing.T) {
+	t.Setenv("WORD", "zesty-secret")
+	const oidc = "public_url: https://apps.example.com\nidentity: [ oidc: { issuer: https://a.example.com, client_id: e, client_secret%s } ]\nroutes:\n"
+	for _, row := range []struct{ name, text, want string }{
+		{"a client's secret", strings.Replace(oidc, "%s", ": zesty-secret", 1) + "  - redirect: /x\n", "identity[0].oidc.client_secret: warning: a secret in this file is read"},
+		{"one in the environment", strings.Replace(oidc, "%s", `: "${WORD}"`, 1) + "  - redirect: /x\n", "identity[0].oidc.client_secret: warning: a secret in the environment"},
+		{"a key in a header", head0 + "routes:\n  - { upstream: 'http://127.0.0.1:1', request_headers: { set: { X-Api-Key: zesty-secret } } }\n", "request_headers.set.X-Api-Key: warning: a secret in this file is read by whoever reads the file; upstream_auth: { api_key: { header: X-Api-Key"},
+		{"a claim in a header", head0 + "routes:\n  - { upstream: 'http://127.0.0.1:1', request_headers: { set: { X-Api-Key: '{claims.key}' } } }\n", ""},
+		{"a variable in a header", head0 + "routes:\n  - { upstream: 'http://127.0.0.1:1', request_headers: { set: { X-Api-Key: '${WORD}' } } }\n", ""},
+		{"another header", head0 + "routes:\n  - { upstream: 'http://127.0.0.1:1', request_headers: { set: { X-Department: sales } } }\n", ""},
+		{"a parameter of a sign-in", strings.Replace(oidc, "%s", ": \"${WORD}\", extra_params: { app_secret: zesty-secret }", 1) + "  - redirect: /x\n", "extra_params.app_secret: warning: it goes through everybody's browser"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := warned(t, t.TempDir(), row.text)
+			if !strings.Contains(got, row.want) || row.want == "" && got != "" || strings.Contains(got, "zesty") {
+				t.Errorf("got %q, want %q in it and no secret", got, row.want)
+			}
+		})
+	}
+}
