@@ -218,6 +218,7 @@ type house struct {
 	sessions *sessions
 	handler  *auth.Handler
 	forms    *auth.Forms
+	policy   auth.Policy // of the app
 
 	mu    sync.Mutex
 	clock time.Time
@@ -291,6 +292,14 @@ func (h *house) gate(w http.ResponseWriter, r *http.Request) {
 		}
 		if err != nil {
 			return err
+		}
+		q := auth.Question{Method: r.Method, Path: r.URL.Path, Time: h.now()}
+		q.Ask(login)
+		if _, err := h.policy.Decide(&q); err != nil {
+			if up, ok := errors.AsType[*auth.StepUp](err); ok {
+				return h.handler.Challenge(w, r, &auth.Absent{Reason: auth.Insufficient, Demand: &up.Demand, Login: login})
+			}
+			return &web.Error{Status: http.StatusForbidden, Detail: err.Error()}
 		}
 		up := r.Clone(r.Context())
 		if err := h.handler.Restore(up, login); err != nil {
