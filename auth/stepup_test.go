@@ -112,11 +112,12 @@ func TestStepUpIsNoCircle(t *testing.T) {
 			h.advance(time.Hour)
 			row.gives(c)
 			c.prompts = nil
-			to, p := b.follow("GET", "/admin", noScript...)
+			to, _ := b.follow("GET", "/admin", noScript...)
 			for range row.prompts[1:] {
-				to, p = b.follow("GET", back(b.stateAt(to)), noScript...)
+				to, _ = b.follow("GET", back(b.stateAt(to)), noScript...)
 			}
-			if to, p = b.follow("GET", back(b.stateAt(to)), noScript...); to != "" {
+			to, p := b.follow("GET", back(b.stateAt(to)), noScript...)
+			if to != "" {
 				t.Fatalf("got %s, want a page", to)
 			}
 			p.want(t, 403, row.says, "A stronger sign-in is needed", "You are signed in as carol@corp.test")
