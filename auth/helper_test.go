@@ -80,7 +80,7 @@ func (s *sessions) Begin(h http.Header, r *http.Request, login *auth.Login, reme
 	if remember {
 		age = 3600
 	}
-	started.Session = &live{id: id[:8]}
+	started.Session = &live{id: id[:8], remembered: remember}
 	s.live[id] = &started
 	h.Add("Set-Cookie", s.cookie(id, age).String())
 	return nil
@@ -129,7 +129,10 @@ func (s *sessions) set(change func()) {
 	change()
 }
 
-type live struct{ id string }
+type live struct {
+	id         string
+	remembered bool
+}
 
 func (l *live) ID() string { return l.id }
 func (l *live) Deliver(_ context.Context, h http.Header) {
@@ -148,7 +151,7 @@ func (l *live) Kept(context.Context, string) ([]byte, uint64, error) { return ni
 func (l *live) Keep(context.Context, string, []byte, uint64) error   { return auth.ErrChanged }
 
 func (l *live) Times() auth.Times {
-	return auth.Times{Ends: noon.Add(48 * time.Hour), IdleEnds: noon.Add(time.Hour), Renews: noon.Add(-time.Second)}
+	return auth.Times{Ends: noon.Add(48 * time.Hour), IdleEnds: noon.Add(time.Hour), Renews: noon.Add(-time.Second), Remembered: l.remembered}
 }
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)

@@ -18,6 +18,8 @@ func (h *Handler) signInFurther(w http.ResponseWriter, r *http.Request, v loginV
 		return h.insufficient(r, nil, v.Further, &v.goal)
 	}
 	v.User = shown(v.Further.Identity.Subject)
+	// Whoever asked to be kept signed in has not changed their mind by being asked again.
+	v.Remember = v.Further.Session != nil && v.Further.Session.Times().Remembered
 	return h.showLogin(w, r, http.StatusOK, v)
 }
 

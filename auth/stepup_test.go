@@ -206,7 +206,13 @@ func TestStepUpByPasswordGoesOn(t *testing.T) {
 	b := h.browser()
 	b.signIn("/admin", "alice").want(t, 200, "the app")
 	h.advance(time.Hour)
-	b.submit(b.get("/admin?q=1#part"), "username", "alice", "password", "alicealice").want(t, 200, "the app: GET /admin?q=1")
+	p := b.get("/admin?q=1#part")
+	if strings.Contains(p.body, " checked>") {
+		t.Error("somebody who did not ask to be kept signed in is by confirming who they are")
+	}
+	b.submit(p, "username", "alice", "password", "alicealice", "remember", "1").want(t, 200, "the app: GET /admin?q=1")
+	h.advance(time.Hour)
+	b.get("/admin").want(t, 200, "Confirm that it is you", `name="remember" value="1" checked>`)
 }
 
 // TestStepUpThatNobodyCanDo: passwords have no classes.
