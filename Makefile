@@ -76,6 +76,9 @@ fuzz:
 	$(GO) test -run xxx -fuzz FuzzFindForm -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzJar -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzReturnTo -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth
+	$(GO) test -run xxx -fuzz FuzzExpression -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth
+	$(GO) test -run xxx -fuzz FuzzDemandOf -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth
+	$(GO) test -run xxx -fuzz FuzzGlob -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth
 	$(GO) test -run xxx -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./config
 	$(GO) test -run xxx -fuzz FuzzTokenAnswer -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc
 	$(GO) test -run xxx -fuzz FuzzIDToken -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./auth/oidc

@@ -51,8 +51,9 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) 
 		return err
 	}
 	if !k.Demand.MetBy(login, h.cfg.Now()) {
-		if k.Prompt != promptLogin {
-			// A provider need not heed acr_values, and may take what is there for fresh.
+		if unknown := k.Demand.Fresh && login.AuthTime.IsZero(); k.Prompt != promptLogin && !unknown {
+			// A provider need not heed acr_values, and may take what is there for fresh. One
+			// that does not tell the time when it is asked for a max_age never will.
 			return redirect(w, http.StatusSeeOther, k.at("login/"+p.Name, "prompt", promptLogin))
 		}
 		return h.insufficient(r, p, login, &k.goal)

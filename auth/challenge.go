@@ -40,7 +40,7 @@ func (h *Handler) Challenge(w http.ResponseWriter, r *http.Request, absent *Abse
 	if rd == "/" {
 		rd = here(r)
 	}
-	id, lost := h.keepForm(w, r)
+	id, lost := h.keepForm(w, r, absent.Login)
 	return redirect(w, http.StatusSeeOther, h.wayIn(absent, "login", "rd", rd, "form", id, "lost", lost, "why", why(absent)))
 }
 
@@ -82,7 +82,11 @@ func (h *Handler) framed(w http.ResponseWriter, r *http.Request, absent *Absent)
 	if rd == "/" {
 		rd = here(r)
 	}
-	w.Header().Set("Www-Authenticate", `Bearer realm="evergate"`)
+	challenge := `Bearer realm="evergate"`
+	if absent.Reason == Insufficient {
+		challenge = absent.Demand.Challenge()
+	}
+	w.Header().Set("Www-Authenticate", challenge)
 	return h.pages["framed"].Write(w, r, http.StatusUnauthorized, web.Page{
 		Title: "Sign in to see this", Data: framedView{Again: absent.Reason == Insufficient, LoginURL: h.wayIn(absent, "login", "rd", rd)},
 		Header: http.Header{

@@ -37,6 +37,9 @@ func (s *StepUp) Error() string { return "a further sign-in is needed: " + s.Mis
 // IsZero reports whether d demands nothing.
 func (d *Demand) IsZero() bool { return len(d.ACR) == 0 && len(d.AMR) == 0 && !d.Fresh }
 
+// size is about how many bytes of a cookie d takes.
+func (d *Demand) size() int { return len(strings.Join(d.ACR, " ")) + len(strings.Join(d.AMR, " ")) }
+
 // MetBy reports whether login is what d demands, at the time of now.
 func (d *Demand) MetBy(login *Login, now time.Time) bool {
 	return d.strongIn(login) && (!d.Fresh || isFresh(login.AuthTime, d.MaxAge, now))
@@ -81,20 +84,15 @@ func (d *Demand) maxAge() (seconds string, ok bool) {
 	return "", false
 }
 
-// demand is what of r the sign-in falls short of. The age goes along where it matters
-// anyway, so that one sign-in is enough.
-func (r *Rule) demand(failed kinds) Demand {
-	var d Demand
-	if failed&byACR != 0 {
-		d.ACR = r.ACR
-	}
-	if failed&byAMR != 0 {
-		d.AMR = r.AMR
-	}
-	if r.MaxAuthAge > 0 {
-		d.Fresh, d.MaxAge = true, r.MaxAuthAge
-	}
-	return d
+// demand is all that r asks of a sign-in, and not only what the one at hand falls short
+// of: another might have that and lack the rest, and the two would take turns for ever.
+func (r *Rule) demand() Demand {
+	return Demand{ACR: r.ACR, AMR: r.AMR, Fresh: r.MaxAuthAge > 0, MaxAge: r.MaxAuthAge}
+}
+
+// canBeProven reports whether any sign-in could be what r asks: an empty list is never met.
+func (r *Rule) canBeProven() bool {
+	return (r.ACR == nil || len(r.ACR) > 0) && (r.AMR == nil || len(r.AMR) > 0)
 }
 
 // Stronger is what every way past p demands of a sign-in, so that whoever has to sign in
@@ -116,6 +114,9 @@ func (p *Policy) everyDemand() *Demand {
 	if !d.Fresh {
 		d.MaxAge = 0
 	}
+	if len(strings.Join(d.ACR, " ")) > MaxDemand {
+		d.ACR = nil // it would get lost on the way; each rule still asks for its own
+	}
 	if d.IsZero() {
 		return nil
 	}
@@ -132,7 +133,9 @@ func union(a, b []string) []string {
 	return out
 }
 
-const maxDemand = 200 // bytes of each list, in addresses that come back from browsers
+// MaxDemand bounds each list of a Demand, in bytes with spaces between: it travels in
+// addresses and cookies. A rule that asks for more could not be met by signing in.
+const MaxDemand = 400
 
 // DemandOf reads what the parameters of an address or of a challenge say: lists separated
 // by spaces, and seconds. What makes no sense there is nothing.
@@ -147,10 +150,13 @@ func DemandOf(acr, amr, maxAge string) (d Demand) {
 // words splits a list of names that are separated by spaces. They are printed, and go to
 // providers: only what cannot be anything else is taken.
 func words(list string) []string {
-	if len(list) > maxDemand || strings.ContainsFunc(list, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+	if len(list) > MaxDemand || strings.ContainsFunc(list, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
 		return nil
 	}
-	return strings.Fields(list)
+	if f := strings.Fields(list); len(f) > 0 {
+		return f
+	}
+	return nil
 }
 
 // params is d in an address of our own.
@@ -162,7 +168,23 @@ func (d *Demand) params() []string {
 	return []string{"acr_values", strings.Join(d.ACR, " "), "amr_values", strings.Join(d.AMR, " "), "max_age", age}
 }
 
-// String says what d demands, to the person who is asked for it.
+// inWords says what d demands, to the person who is asked for it. It names no classes: the
+// address of a page says them, which anybody can write, and they would read like ours.
+func (d *Demand) inWords() string {
+	kind := "a sign-in"
+	if len(d.ACR) > 0 || len(d.AMR) > 0 {
+		kind = "a stronger sign-in"
+	}
+	switch {
+	case d.Fresh && d.MaxAge < time.Second:
+		return kind + " that was made just now"
+	case d.Fresh:
+		return kind + " within the last " + period(d.MaxAge)
+	}
+	return kind
+}
+
+// String says what d demands, to whoever runs the gateway.
 func (d *Demand) String() string {
 	var all []string
 	if len(d.ACR) > 0 {

@@ -44,6 +44,8 @@ type Absent struct {
 	Clear []*http.Cookie
 	// Demand is what the page asks of the sign-in that is to come; nil is nothing.
 	Demand *Demand
+	// Login is who is signed in, where that is not enough.
+	Login *Login
 }
 
 func (a *Absent) Error() string {

@@ -57,3 +57,12 @@ func KeptForms(f *Forms) int {
 	}
 	return len(b.byID)
 }
+
+// Params are what an address of our own says of d.
+func Params(d *Demand) (acr, amr, maxAge string) {
+	p := d.params()
+	return p[1], p[3], p[5]
+}
+
+// LoginAddress is the sign-in page as d demands it.
+func LoginAddress(d *Demand) string { return own("login", d.params()...) }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,11 @@ func (b *BadExpression) Error() string {
 type expression struct {
 	program  *vm.Program
 	personal bool // it reads identity or session
+	groups   bool // it reads the groups, or may
+	whole    int  // how often it takes identity as a whole, while it is compiled
+
+	inside map[ast.Node]int // how deep predicates lie in one another, while it is compiled
+	fault  *BadExpression   // what the compiler does not know to be wrong
 }
 
 // The words of an expression. Each is typed, so that one that is misspelt is found when
@@ -69,26 +75,36 @@ type (
 	}
 )
 
-// maxNodes bounds an expression. It is evaluated for each request.
-const maxNodes = 1000
+// maxNodes and maxInside bound an expression, and how deep predicates such as that of any
+// may lie in one another: it is evaluated for each request, and nothing interrupts it.
+const (
+	maxNodes  = 1000
+	maxInside = 2
+)
 
 // exprOptions leave out what would have a rule decide differently from one moment to the
 // next without a word of it in the request (now), and what makes much of little.
-var exprOptions = []expr.Option{
-	expr.Env(exprEnv{}), expr.AsBool(), expr.MaxNodes(maxNodes),
-	expr.DisableBuiltin("now"), expr.DisableBuiltin("repeat"), expr.DisableBuiltin("toJSON"), expr.DisableBuiltin("fromJSON"),
-	expr.Function("within", func(params ...any) (any, error) { return within(params[0].(string), params[1].(string)) },
-		new(func(address, network string) bool)),
-}
+var exprOptions = func() []expr.Option {
+	options := []expr.Option{expr.Env(exprEnv{}), expr.AsBool(), expr.MaxNodes(maxNodes),
+		expr.Function("within", func(params ...any) (any, error) { return within(params[0].(string), params[1].(string)) },
+			new(func(address, network string) bool))}
+	for _, name := range []string{"now", "repeat", "replace", "join", "toJSON", "fromJSON"} {
+		options = append(options, expr.DisableBuiltin(name))
+	}
+	return options
+}()
 
 // within reports whether an address lies in a network.
 func within(address, network string) (bool, error) {
 	n, err := netip.ParsePrefix(network)
-	if err != nil {
-		return false, fmt.Errorf("within: %q is no range of addresses", network)
+	if err != nil || n.Addr().Is4In6() {
+		return false, fmt.Errorf("within: %q is no range of addresses such as 10.0.0.0/8", network)
 	}
 	a, err := netip.ParseAddr(address)
-	return err == nil && n.Contains(a), nil
+	if err != nil {
+		return false, fmt.Errorf("within: %q is no address", address)
+	}
+	return n.Contains(a), nil
 }
 
 func compileExpression(text string) (*expression, *BadExpression) {
@@ -98,12 +114,23 @@ func compileExpression(text string) (*expression, *BadExpression) {
 		}
 		return &BadExpression{Line: 1, Column: 1, Msg: err.Error()}
 	}
-	e := &expression{}
-	program, err := expr.Compile(text, append(exprOptions, expr.Patch(e))...)
+	e := &expression{inside: map[ast.Node]int{}}
+	program, err := expr.Compile(text, append(slices.Clone(exprOptions), expr.Patch(e))...)
 	if err != nil {
 		return nil, bad(err)
 	}
-	e.program = program
+	if e.fault != nil {
+		at := e.fault.Column // so far it counts from the beginning
+		before := []rune(text)[:min(at, len([]rune(text)))]
+		e.fault.Line, e.fault.Column = 1, 1
+		for _, r := range before {
+			if e.fault.Column++; r == '\n' {
+				e.fault.Line, e.fault.Column = e.fault.Line+1, 1
+			}
+		}
+		return nil, e.fault
+	}
+	e.program, e.inside, e.groups = program, nil, e.whole > 0
 	return e, nil
 }
 
@@ -136,20 +163,74 @@ var exprWords = func() map[string][]string {
 	return words
 }()
 
-// Visit implements ast.Visitor: it looks which words are read.
+// Visit implements ast.Visitor: it looks which words are read, and refuses what could
+// take long or grow large. It comes by what lies inside a node first.
 func (e *expression) Visit(node *ast.Node) {
-	if id, ok := (*node).(*ast.IdentifierNode); ok && (id.Value == "identity" || id.Value == "session" || id.Value == "$env") {
-		e.personal = true
+	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		e.personal = e.personal || n.Value == "identity" || n.Value == "session" || n.Value == "$env"
+		if n.Value == "identity" || n.Value == "$env" {
+			e.whole++
+		}
+	case *ast.MemberNode:
+		if id, ok := n.Node.(*ast.IdentifierNode); ok && id.Value == "identity" {
+			if name, plain := n.Property.(*ast.StringNode); plain && name.Value != "groups" {
+				e.whole-- // it is about something else
+			}
+		}
+	case *ast.VariableDeclaratorNode:
+		e.refuse(n, "let is no part of this language; write out what it stands for")
+	case *ast.BinaryNode:
+		if n.Operator == ".." {
+			e.refuse(n, "ranges of numbers are no part of this language; compare with < and >")
+		}
+	case *ast.BuiltinNode:
+		if n.Name == "reduce" { // the compiler disables none that takes a predicate
+			e.refuse(n, "reduce is no part of this language; use any, all, one, none or count")
+		}
+	case *ast.PredicateNode:
+		depth := deepest{e.inside, 0}
+		ast.Walk(&n.Node, &depth)
+		if e.inside[n] = depth.found + 1; depth.found+1 > maxInside {
+			e.refuse(n, fmt.Sprintf("predicates lie in one another more than %d deep", maxInside))
+		}
+	case *ast.CallNode:
+		if id, ok := n.Callee.(*ast.IdentifierNode); ok && id.Value == "within" && len(n.Arguments) == 2 {
+			if network, ok := n.Arguments[1].(*ast.StringNode); ok {
+				if _, err := within("::", network.Value); err != nil {
+					e.refuse(network, err.Error())
+				}
+			}
+		}
 	}
 }
 
-func (e *expression) isPersonal() bool { return e == nil || e.personal }
+func (e *expression) refuse(n ast.Node, msg string) {
+	if e.fault == nil {
+		e.fault = &BadExpression{Column: n.Location().From, Msg: msg}
+	}
+}
+
+// deepest finds how deep the predicates below a node lie in one another.
+type deepest struct {
+	known map[ast.Node]int
+	found int
+}
+
+func (d *deepest) Visit(node *ast.Node) { d.found = max(d.found, d.known[*node]) }
+
+// isPersonal is for an expression that was compiled; one that was not holds for nobody,
+// and refuses everybody.
+func (e *expression) isPersonal() bool { return e != nil && e.personal }
 
 // holds evaluates e. The error says that it could not be: a claim that is not what the
 // expression takes it for, say.
 func (e *expression) holds(q *Question) (bool, error) {
 	if e == nil {
 		return false, errors.New("the expression was not compiled")
+	}
+	if e.groups && q.Identity != nil && q.Identity.GroupsOmitted {
+		return false, errors.New(groupsLeftOut)
 	}
 	header := q.Header
 	env := exprEnv{

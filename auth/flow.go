@@ -62,7 +62,12 @@ func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
 	t.ID, t.Started = newHelperID(), h.cfg.Now()
 	k := &kept{trip: t, Nonce: random(), Verifier: random()}
 	// An errand takes the room of the target, of which it leaves what is after the "#".
-	k.RD, t.RD = shorter(t.RD, maxFlowRD-len(t.To)), shorter(t.RD, maxStateRD-len(t.To))
+	// What is demanded takes room too; the state leaves that to an errand that has it.
+	room := len(t.To) + t.Demand.size()
+	k.RD, t.RD = shorter(t.RD, maxFlowRD-room), shorter(t.RD, maxStateRD-room)
+	if t.To != "" {
+		t.Demand = Demand{}
+	}
 	plain, err := marshal(t)
 	if err != nil {
 		return nil, Flow{}, fmt.Errorf("begin a sign-in: %w", err)

@@ -80,7 +80,7 @@ func (s *sessions) Begin(h http.Header, r *http.Request, login *auth.Login, reme
 	if remember {
 		age = 3600
 	}
-	started.Session = &live{id: id[:8]}
+	started.Session = &live{id: id[:8], remembered: remember}
 	s.live[id] = &started
 	h.Add("Set-Cookie", s.cookie(id, age).String())
 	return nil
@@ -129,7 +129,10 @@ func (s *sessions) set(change func()) {
 	change()
 }
 
-type live struct{ id string }
+type live struct {
+	id         string
+	remembered bool
+}
 
 func (l *live) ID() string { return l.id }
 func (l *live) Deliver(_ context.Context, h http.Header) {
@@ -148,7 +151,7 @@ func (l *live) Kept(context.Context, string) ([]byte, uint64, error) { return ni
 func (l *live) Keep(context.Context, string, []byte, uint64) error   { return auth.ErrChanged }
 
 func (l *live) Times() auth.Times {
-	return auth.Times{Ends: noon.Add(48 * time.Hour), IdleEnds: noon.Add(time.Hour), Renews: noon.Add(-time.Second)}
+	return auth.Times{Ends: noon.Add(48 * time.Hour), IdleEnds: noon.Add(time.Hour), Renews: noon.Add(-time.Second), Remembered: l.remembered}
 }
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
@@ -218,6 +221,7 @@ type house struct {
 	sessions *sessions
 	handler  *auth.Handler
 	forms    *auth.Forms
+	policy   auth.Policy // of the app
 
 	mu    sync.Mutex
 	clock time.Time
@@ -291,6 +295,14 @@ func (h *house) gate(w http.ResponseWriter, r *http.Request) {
 		}
 		if err != nil {
 			return err
+		}
+		q := auth.Question{Method: r.Method, Path: r.URL.Path, Time: h.now()}
+		q.Ask(login)
+		if _, err := h.policy.Decide(&q); err != nil {
+			if up, ok := errors.AsType[*auth.StepUp](err); ok {
+				return h.handler.Challenge(w, r, &auth.Absent{Reason: auth.Insufficient, Demand: &up.Demand, Login: login})
+			}
+			return &web.Error{Status: http.StatusForbidden, Detail: err.Error()}
 		}
 		up := r.Clone(r.Context())
 		if err := h.handler.Restore(up, login); err != nil {

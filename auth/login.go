@@ -138,6 +138,8 @@ type Times struct {
 	IdleEnds time.Time
 	// Renews is when the access token is due for renewal.
 	Renews time.Time
+	// Remembered says that it outlives the closing of the browser.
+	Remembered bool
 }
 
 // Authenticator finds the Login behind a request.

@@ -77,7 +77,7 @@ func (v loginView) Step() string {
 	if v.Further == nil {
 		return ""
 	}
-	return "You are signed in as " + accountName(v.Further) + ". This address asks for " + v.Demand.String() + "."
+	return "You are signed in as " + accountName(v.Further) + ". This address asks for " + v.Demand.inWords() + "."
 }
 
 // Hidden are the fields that bring the demand back, by name.

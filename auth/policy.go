@@ -95,12 +95,12 @@ func (p *Policy) Decide(q *Question) (by *Rule, err error) {
 		if failed == 0 {
 			return r, nil
 		}
-		if stronger == nil && failed&^proofKinds == 0 {
+		if stronger == nil && failed&^proofKinds == 0 && r.canBeProven() {
 			stronger = r
 		}
 	}
 	if stronger != nil {
-		return stronger, &StepUp{Demand: stronger.demand(stronger.failed(q)), Missing: stronger.missing(q)}
+		return stronger, &StepUp{Demand: stronger.demand(), Missing: stronger.missing(q)}
 	}
 	return nil, p.denied(q)
 }

@@ -25,12 +25,16 @@ type corp struct {
 	subject   string            // who signs in
 	flows     map[string]string // nonce and verifier, by state
 	prompts   []string
+	asked     []string // acr_values and max_age
+	acr       string
+	amr       []string
+	authTime  time.Time
 	completed int
 	logout    error
 	noLogout  bool
 }
 
-func newCorp() *corp { return &corp{subject: "carol", flows: map[string]string{}} }
+func newCorp() *corp { return &corp{subject: "carol", flows: map[string]string{}, authTime: noon} }
 
 func (c *corp) Begin(_ context.Context, f auth.Flow) (string, error) {
 	c.mu.Lock()
@@ -40,6 +44,7 @@ func (c *corp) Begin(_ context.Context, f auth.Flow) (string, error) {
 	}
 	c.flows[f.State] = f.Nonce + f.Verifier + f.RedirectURI
 	c.prompts = append(c.prompts, f.Prompt)
+	c.asked = append(c.asked, f.ACRValues+" "+f.MaxAge)
 	return "https://corp.test/authorize?state=" + url.QueryEscape(f.State) + "&redirect_uri=" + url.QueryEscape(f.RedirectURI), nil
 }
 
@@ -52,7 +57,7 @@ func (c *corp) Complete(_ context.Context, f auth.Flow, answer url.Values) (*aut
 	}
 	login := &auth.Login{
 		Identity: auth.Identity{Provider: "corp", Subject: c.subject, User: "corp/" + c.subject, Email: c.subject + "@corp.test"},
-		AuthTime: noon, AccessToken: auth.Token{Value: secret.New("CORP-TOKEN")}, IDToken: secret.New("ID-TOKEN"), SID: "sid-of-" + c.subject,
+		AuthTime: c.authTime, ACR: c.acr, AMR: c.amr, AccessToken: auth.Token{Value: secret.New("CORP-TOKEN")}, IDToken: secret.New("ID-TOKEN"), SID: "sid-of-" + c.subject,
 	}
 	if _, denied := errors.AsType[*auth.Denied](c.complete); denied || c.complete == nil {
 		return login, c.complete

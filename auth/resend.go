@@ -51,8 +51,9 @@ var losses = map[string]string{
 
 // keepForm keeps the form that r posts and gives the browser the key. Only what
 // the app's own pages sent is kept: whoever lets another site fill a form for
-// them must not be asked to send it. Lost says why nothing is kept, or "".
-func (h *Handler) keepForm(w http.ResponseWriter, r *http.Request) (id, lost string) {
+// them must not be asked to send it. It is login's, or where that is nil of whoever signs
+// in next. Lost says why nothing is kept, or "".
+func (h *Handler) keepForm(w http.ResponseWriter, r *http.Request, login *Login) (id, lost string) {
 	if id := h.asksFor(r); id != "" {
 		return id, "" // the session ended once more, before the kept form was sent
 	}
@@ -72,6 +73,13 @@ func (h *Handler) keepForm(w http.ResponseWriter, r *http.Request) (id, lost str
 	if err != nil {
 		h.cfg.Log.WarnContext(r.Context(), "a form could not be kept", "request_id", note.ID, "err", err)
 		return "", lostAway
+	}
+	if login != nil {
+		if _, err := h.cfg.Forms.open(r.Context(), id, key, ownerOf(login)); err != nil {
+			h.cfg.Forms.drop(r.Context(), id)
+			h.cfg.Log.WarnContext(r.Context(), "a form could not be kept", "request_id", note.ID, "err", err)
+			return "", lostAway
+		}
 	}
 	rawID, _ := hex.DecodeString(id) // it is hexadecimal: Forms made it
 	value, err := h.cfg.Sealer.Seal(formPurpose, hostOf(r), append(rawID, key...), formTTL)

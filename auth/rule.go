@@ -192,12 +192,27 @@ func (r *Rule) doubt(kind kinds, q *Question) string {
 		if _, err := r.when.holds(q); err != nil {
 			return err.Error()
 		}
-	case kind == byGroups && q.Identity.GroupsOmitted:
-		return "the provider left the groups out, because there are too many"
+	case kind == byGroups && q.Identity.GroupsOmitted, kind == byClaims && q.Identity.GroupsOmitted && r.claimsMayHold(q):
+		return groupsLeftOut
+	case kind == byNetworks && !q.Address.IsValid():
+		return "the address of the client is not known"
 	case kind == byEmails && !q.Identity.EmailVerified && r.emailNamed(q.Identity.Email):
 		return "the provider does not vouch for the address"
 	}
 	return ""
+}
+
+const groupsLeftOut = "the provider left the groups out, because there are too many"
+
+// claimsMayHold reports whether all claims that do not hold are not there: one of them may
+// be that of the groups.
+func (r *Rule) claimsMayHold(q *Question) bool {
+	for i := range r.Claims {
+		if c := &r.Claims[i]; !c.matches(q.Identity.Claims) && (c.Exists != nil || Claim(q.Identity.Claims, c.Path) != nil) {
+			return false
+		}
+	}
+	return true
 }
 
 // isPersonal reports whether r is about who asks, or how they signed in.

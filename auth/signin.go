@@ -96,6 +96,11 @@ func signedIn(w http.ResponseWriter, r *http.Request, login *Login, g goal) erro
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v loginView, err error) error {
 	n := web.NoteOf(r.Context())
 	n.Err = err
+	if !v.Demand.IsZero() { // it may be a further sign-in, and the page goes on to say so
+		if login, err := h.who(w, r); err == nil {
+			v.Further = login
+		}
+	}
 	if t, ok := errors.AsType[*Throttled](err); ok {
 		n.Decision = "throttled"
 		wait := max(int(math.Ceil(t.RetryAfter.Seconds())), 1)

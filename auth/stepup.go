@@ -14,10 +14,12 @@ func (h *Handler) signInFurther(w http.ResponseWriter, r *http.Request, v loginV
 	if p := h.provider(v.Further.Identity.Provider); p != nil {
 		return h.straightOn(w, r, p, v)
 	}
-	if h.cfg.Password == nil || !passwordMeets(&v.Demand) && len(h.cfg.Providers) == 0 {
+	if len(h.cfg.Providers) == 0 && (h.cfg.Password == nil || !passwordMeets(&v.Demand)) {
 		return h.insufficient(r, nil, v.Further, &v.goal)
 	}
 	v.User = shown(v.Further.Identity.Subject)
+	// Whoever asked to be kept signed in has not changed their mind by being asked again.
+	v.Remember = v.Further.Session != nil && v.Further.Session.Times().Remembered
 	return h.showLogin(w, r, http.StatusOK, v)
 }
 
@@ -33,12 +35,16 @@ func (h *Handler) insufficient(r *http.Request, p *Provider, login *Login, g *go
 	n.Decision, n.Subject = "insufficient", login.Identity.User
 	e := &web.Error{
 		Status: http.StatusForbidden, Code: "insufficient_user_authentication", Title: "A stronger sign-in is needed",
-		Detail: "You are signed in as " + accountName(login) + ". What you opened asks for " + g.Demand.String() + ", and this sign-in is not one. ",
-		Links:  []web.Link{{Text: "Use another account", URL: own("logout", "rd", g.RD)}, {Text: "Go to the start page", URL: "/"}},
+		Detail: "You are signed in as " + accountName(login) + ". What you opened asks for " + g.Demand.inWords() + ", and this one is not. ",
+		Links:  []web.Link{{Text: "Use another account", URL: own("logout", "rd", g.RD, "to", g.To)}, {Text: "Go to the start page", URL: "/"}},
 		Err:    errors.New("a sign-in that is not what was demanded: " + g.Demand.String()),
 	}
 	if p == nil {
 		e.Detail += "Here nobody can sign in like that yet: ask whoever runs this gateway."
+		return e
+	}
+	if g.Demand.Fresh && login.AuthTime.IsZero() {
+		e.Detail += p.label() + " does not tell when you last proved there who you are, so nobody knows how long ago that was. Ask whoever runs this gateway."
 		return e
 	}
 	e.Detail += "If you can sign in like that at " + p.label() + ", try again; if not, ask whoever runs it."

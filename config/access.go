@@ -53,13 +53,16 @@ func (c *Config) Access(i int) Access {
 func (c *Config) addSets(a *Access, names []string, allows bool) {
 	for _, name := range names {
 		set, to := c.Rules[name], a
+		if !allows {
+			if set.Allow = nil; set.Deny == nil {
+				continue
+			}
+		}
 		if set.Observes() {
 			if a.Observed == nil {
 				a.Observed = &Access{}
 			}
 			to = a.Observed
-		} else if !allows {
-			set.Allow = nil
 		}
 		to.add(set.Allow, set.Deny, "rules."+name)
 	}

@@ -355,6 +355,10 @@ func (c *Config) checkToken(t *Token, path string, oidc bool) {
 // checkSignInRules refuses what a sign-in cannot be asked: it is no request to a route.
 func (c *Config) checkSignInRules(rules []Rule, path string) {
 	for i := range rules {
+		if at := fmt.Sprintf("%s[%d].max_auth_age", path, i); c.given(at) {
+			c.wrong("max_age bounds how old a sign-in at the provider may be; for apps put this into a route's rules", at,
+				"it would end each session at the first renewal after that time")
+		}
 		for _, key := range []string{"methods", "networks", "times", "providers"} {
 			if at := fmt.Sprintf("%s[%d].%s", path, i, key); c.given(at) {
 				c.wrong("put it into a route's rules, or under default", at, "it says who may sign in at all, and is asked again without a request at each renewal")

@@ -186,6 +186,9 @@ func (r *Rule) isEmpty() bool {
 		r.Networks == nil && r.Times == nil && r.ACR == nil && r.AMR == nil && r.MaxAuthAge == nil && r.When == ""
 }
 
+// maxDemand is auth.MaxDemand.
+const maxDemand = 400
+
 // checkRules looks at rules; empty is what is wrong with a list without entries in one.
 func (c *Config) checkRules(rules []Rule, path, empty string) {
 	for i := range rules {
@@ -216,6 +219,15 @@ func (c *Config) checkRule(r *Rule, at, empty string) {
 			case (l.name == "acr" || l.name == "amr") && strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }):
 				c.wrong("make two entries of it", here, "%q is not one name: it goes to the provider in a list that is separated by spaces", s)
 			}
+		}
+	}
+	for _, l := range []struct {
+		name string
+		of   []string
+	}{{"acr", r.ACR}, {"amr", r.AMR}} {
+		if n := len(strings.Join(l.of, " ")); n > maxDemand {
+			c.wrong("make several entries of it, or name fewer", at+"."+l.name,
+				"the names take %d bytes, and %d have room in the address of a sign-in", n, maxDemand)
 		}
 	}
 	if c.given(at+".networks") && len(r.Networks) == 0 {

@@ -47,12 +47,18 @@ func inDays(d time.Duration) string {
 
 // parsePrefix reads a range of addresses, or a single one.
 func parsePrefix(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
+	a, err := netip.ParseAddr(s)
+	p := netip.PrefixFrom(a, a.BitLen())
 	if err != nil {
+		p, err = netip.ParsePrefix(s)
+	}
+	switch {
+	case err != nil:
 		return netip.Prefix{}, fmt.Errorf("want an address or a range such as 10.0.0.0/8, got %q", s)
+	case p.Addr().Is4In6():
+		return netip.Prefix{}, fmt.Errorf("%q is IPv4 in the clothes of IPv6, as no client's address is taken; write it as IPv4", s)
+	case a.Zone() != "":
+		return netip.Prefix{}, fmt.Errorf("%q names an interface, which is not looked at; write it without", s)
 	}
 	if p != p.Masked() {
 		return netip.Prefix{}, fmt.Errorf("the range %s has bits beyond its length; it would be %s", p, p.Masked())

@@ -63,10 +63,16 @@ type gateway struct {
 // newGateway starts evergate with a port of its own in its config.
 func newGateway(t *testing.T, port, config string, files map[string]string) *gateway {
 	t.Helper()
+	return newGatewayAt(t, "127.0.0.1", port, config, files)
+}
+
+// newGatewayAt is newGateway under a name of this machine that browsers know.
+func newGatewayAt(t *testing.T, host, port, config string, files map[string]string) *gateway {
+	t.Helper()
 	dir := t.TempDir()
 	g := &gateway{t: t, dir: dir, url: "http://127.0.0.1:" + port, admin: "http://127.0.0.1:" + freePort(t), config: filepath.Join(dir, "evergate.yaml")}
 	files["evergate.yaml"] = fmt.Sprintf("listen: 127.0.0.1:%s\npublic_url: %s\nadmin: { listen: %q }\nlog: { level: debug }\n%s",
-		port, g.url, strings.TrimPrefix(g.admin, "http://"), config)
+		port, "http://"+host+":"+port, strings.TrimPrefix(g.admin, "http://"), config)
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

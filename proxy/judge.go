@@ -28,7 +28,7 @@ func (g *Gate) judge(r *http.Request, d *Decision) {
 	var err error
 	d.Outcome, d.Rule, err = verdict(policy, &d.Question)
 	if up, ok := err.(*auth.StepUp); ok {
-		d.Err = &auth.Absent{Reason: auth.Insufficient, Demand: &up.Demand}
+		d.Err = &auth.Absent{Reason: auth.Insufficient, Demand: &up.Demand, Login: d.Login}
 	} else if err != nil {
 		d.Err = err
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/web"
@@ -19,6 +20,9 @@ func (g *Gate) stepUp(w http.ResponseWriter, r *http.Request, d *Decision) error
 		Detail: "The sign-in behind this request is not what is asked for here. Get a token by one that is, and send the request again.",
 		Header: http.Header{"Www-Authenticate": {absent.Demand.Challenge()}}, Err: absent}
 }
+
+// justNow is how long a sign-in was made just now: another would be no fresher.
+const justNow = time.Minute
 
 // demanded is what an upstream asks of the sign-in of whoever opened a page, by the
 // challenge of RFC 9470 section 3, or nil where it asks nothing, or what it has already:
@@ -37,6 +41,22 @@ func (c *carriage) demanded(res *http.Response) *auth.Demand {
 	d := auth.DemandOf(params["acr_values"], "", params["max_age"])
 	if d.IsZero() {
 		d.Fresh = true
+	}
+	if d.Fresh && !c.login.AuthTime.IsZero() {
+		age := c.now().Sub(c.login.AuthTime)
+		switch {
+		case age <= justNow:
+			rest := auth.Demand{ACR: d.ACR}
+			if rest.MetBy(c.login, c.now()) {
+				return nil
+			}
+		case age > d.MaxAge:
+			// The upstream's clock and ours, or its patience and ours, are a little apart. Its
+			// word counts, so that the sign-in at hand is not what is asked for.
+			d.MaxAge = min(d.MaxAge, (age-justNow-time.Second)/time.Second*time.Second)
+			d.MaxAge = max(d.MaxAge, 0)
+			return &d
+		}
 	}
 	if d.MetBy(c.login, c.now()) {
 		return nil

@@ -32,6 +32,8 @@ func (s *live) Times() auth.Times {
 		Ends:     s.m.ends(st).Add(-skew),
 		IdleEnds: s.e.seen.Add(s.m.set().IdleTimeout).Add(-skew),
 		Renews:   s.m.renewsAt(s.e.key, s.e.stored()),
+
+		Remembered: st.Remember,
 	}
 }
 

@@ -33,6 +33,8 @@ func (l *carriedLive) Times() auth.Times {
 		Ends:     l.s.ends(l.k),
 		IdleEnds: l.k.seen.Add(l.s.set().IdleTimeout),
 		Renews:   l.s.renewsAt(l.k.key, &l.k.hot.Login),
+
+		Remembered: l.k.hot.Remember,
 	}
 }
 

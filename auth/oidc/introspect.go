@@ -92,7 +92,7 @@ func (m *Method) askAbout(ctx context.Context, raw string) (map[string]any, erro
 	if err := a.decode(&claims); err != nil {
 		return nil, m.outage(ctx, fmt.Errorf("introspection: %w", err))
 	}
-	for _, name := range []string{"exp", "nbf"} { // as verified claims have their times
+	for _, name := range []string{"exp", "nbf", "auth_time"} { // as verified claims have their times
 		if f, ok := claims[name].(float64); ok {
 			claims[name] = json.Number(fmt.Sprintf("%.0f", f))
 		}
@@ -114,7 +114,12 @@ func (m *Method) introspectedLogin(claims map[string]any, raw string) *auth.Logi
 		!m.isForHere(list(claims["aud"])):
 		return nil
 	}
-	login := &auth.Login{Identity: m.identity(claims), AccessToken: auth.Token{Value: secret.New(raw), Issued: now, Expires: exp}}
+	// How it was proven is said as in a JWT (RFC 9470 section 6.2).
+	login := &auth.Login{Identity: m.identity(claims), AMR: list(claims["amr"]), ACR: text(claims, "acr"),
+		AccessToken: auth.Token{Value: secret.New(raw), Issued: now, Expires: exp}}
+	if at, ok := moment(claims, "auth_time"); ok {
+		login.AuthTime = at
+	}
 	if m.allows(login) != nil {
 		return nil
 	}

@@ -50,7 +50,8 @@ func TestIntrospection(t *testing.T) {
 		}
 	})
 	good := func() map[string]any {
-		return map[string]any{"active": true, "sub": "robot", "aud": "https://api.test/", "exp": op.now().Add(time.Hour).Unix(), "groups": []string{"robots"}}
+		return map[string]any{"active": true, "sub": "robot", "aud": "https://api.test/", "exp": op.now().Add(time.Hour).Unix(), "groups": []string{"robots"},
+			"acr": "gold", "amr": []string{"hwk"}, "auth_time": op.now().Add(-time.Minute).Unix()}
 	}
 	answer := good()
 	status := http.StatusOK
@@ -60,7 +61,8 @@ func TestIntrospection(t *testing.T) {
 
 	for range 5 {
 		login, err := bearers.Authenticate(withHeader("Bearer opaque-1"))
-		if err != nil || login.Identity.Subject != "robot" || login.Session != nil || login.AccessToken.Value.Reveal() != "opaque-1" || len(login.Identity.Groups) != 1 {
+		if err != nil || login.Identity.Subject != "robot" || login.Session != nil || login.AccessToken.Value.Reveal() != "opaque-1" || len(login.Identity.Groups) != 1 ||
+			login.ACR != "gold" || len(login.AMR) != 1 || !login.AuthTime.Equal(op.now().Add(-time.Minute)) {
 			t.Fatalf("got %+v, %v", login, err)
 		}
 	}

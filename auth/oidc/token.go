@@ -110,15 +110,8 @@ func (m *Method) Complete(ctx context.Context, f auth.Flow, answer url.Values) (
 		claims = with(claims, more)
 	}
 	login := m.login(ctx, t, claims)
-	if login.AuthTime.IsZero() && f.Prompt == promptLogin && m.cfg.Kind != KindGoogle {
-		login.AuthTime = m.cfg.Now() // the provider was told to have them prove it now
-	}
 	return login, m.allows(login)
 }
-
-// promptLogin has the provider ask who somebody is, whoever is signed in there (OIDC
-// Core section 3.1.2.1).
-const promptLogin = "login"
 
 // allows asks who may sign in at all. The error is nil or a *auth.Denied: what a further
 // sign-in would have to be is for the configuration to ask of the provider.
@@ -166,6 +159,8 @@ func (m *Method) code(ctx context.Context, answer url.Values, md *metadata) (str
 
 // login makes a Login of what a sign-in gave. Where the provider does not tell when the
 // person proved who they are, nobody knows: they may have been signed in there for days.
+// That it was asked for prompt=login says nothing: whoever sits at the browser can take
+// that out of the address.
 func (m *Method) login(ctx context.Context, t *tokens, claims map[string]any) *auth.Login {
 	login := &auth.Login{
 		Identity: m.identity(claims), AMR: list(claims["amr"]), ACR: text(claims, "acr"),

@@ -4,15 +4,17 @@
 //
 //   node provider.mjs '{"port": 4000, "clients": [...], "ttl": 5}'
 //
-// Any name signs in, with any password. /test/stats tells what it counted,
+// Any name signs in, with any password. Where "acrs" are classes that it knows, whoever
+// is asked for one gets the first that was asked for, and a sign-in of another class is
+// made anew; "stubborn" never heeds acr_values nor tells a class. /test/stats tells what it counted,
 // /test/renewals when each renewal came and was answered, and
 // /test/delay?ms=3000 has its token endpoint answer late, with the work done.
 import { createServer } from 'node:http';
 import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Provider } from 'oidc-provider';
+import { Provider, interactionPolicy } from 'oidc-provider';
 
-const { port, clients, ttl = 5, par = false, host = '127.0.0.1', at = port } = JSON.parse(process.argv[2]);
+const { port, clients, ttl = 5, par = false, acrs = [], stubborn = false, host = '127.0.0.1', at = port } = JSON.parse(process.argv[2]);
 const issuer = `http://${host}:${at}`; // where it is reached, be it through something
 const stats = { grants: {}, errors: {}, revoked: 0, refreshing: 0, mostRefreshing: 0, logouts: 0 };
 const renewals = []; // of whom, from when to when in ms, and the status of the answer
@@ -23,12 +25,22 @@ const key = (alg, kid) => ({
     .privateKey.export({ format: 'jwk' }), alg, kid, use: 'sig',
 });
 
+// What is asked for of what it knows; somebody who is there with less has to sign in.
+const wanted = (params) => (params.acr_values ?? '').split(' ').filter((acr) => !stubborn && acrs.includes(acr));
+const policy = interactionPolicy.base();
+policy.get('login').checks.add(new interactionPolicy.Check('acr_values', 'a stronger sign-in is asked for', ({ oidc }) => {
+  const want = wanted(oidc.params);
+  return want.length > 0 && !want.includes(oidc.acr);
+}));
+
 const provider = new Provider(issuer, {
   clients,
+  interactions: { policy },
+  ...(acrs.length > 0 ? { acrValues: acrs } : undefined),
   jwks: { keys: [key('RS256', 'rsa-1'), key('ES256', 'ec-1')] },
   cookies: { keys: ['a key of a provider that lives for one test'] },
   scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'],
-  claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'], groups: ['groups'] },
+  claims: { openid: stubborn ? ['sub'] : ['sub', 'acr', 'amr'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'], groups: ['groups'] },
   conformIdTokenClaims: false,
   // It refuses to call loopback addresses, and here everything is on loopback.
   fetch: (url, options) => {
@@ -85,6 +97,18 @@ provider.use(async (ctx, next) => {
     delay = Number(ctx.query.ms);
     ctx.body = 'ok';
     return;
+  }
+  if (ctx.method === 'POST' && ctx.path.startsWith('/interaction/') && acrs.length > 0) {
+    const { prompt, params } = await provider.interactionDetails(ctx.req, ctx.res);
+    if (prompt.name === 'login') { // its own pages know of no classes
+      let body = '';
+      for await (const part of ctx.req) body += part;
+      const [acr] = wanted(params);
+      await provider.interactionFinished(ctx.req, ctx.res, {
+        login: { accountId: new URLSearchParams(body).get('login'), ...(acr ? { acr, amr: ['pwd', 'otp'] } : { amr: ['pwd'] }) },
+      }, { mergeWithLastSubmission: false });
+      return;
+    }
   }
   if (ctx.path !== '/token') {
     await next();
