@@ -33,6 +33,7 @@ func (b *BadExpression) Error() string {
 type expression struct {
 	program  *vm.Program
 	personal bool // it reads identity or session
+	headers  headersRead
 }
 
 // The words of an expression. Each is typed, so that one that is misspelt is found when
@@ -138,6 +139,7 @@ var exprWords = func() map[string][]string {
 
 // Visit implements ast.Visitor: it looks which words are read.
 func (e *expression) Visit(node *ast.Node) {
+	e.headers.visit(*node)
 	if id, ok := (*node).(*ast.IdentifierNode); ok && (id.Value == "identity" || id.Value == "session" || id.Value == "$env") {
 		e.personal = true
 	}
@@ -151,9 +153,8 @@ func (e *expression) holds(q *Question) (bool, error) {
 	if e == nil {
 		return false, errors.New("the expression was not compiled")
 	}
-	header := q.Header
 	env := exprEnv{
-		Request: exprRequest{Method: q.Method, Host: q.Host, Path: q.Path, Time: q.Time.UTC(), Header: header.Get},
+		Request: exprRequest{Method: q.Method, Host: q.Host, Path: q.Path, Time: q.Time.UTC(), Header: headerOf(q.Header)},
 		Session: exprSession{ACR: q.ACR, AMR: q.AMR, AuthAge: math.MaxInt64},
 	}
 	if q.Address.IsValid() {
