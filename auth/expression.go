@@ -39,6 +39,8 @@ type expression struct {
 
 	inside map[ast.Node]int // how deep predicates lie in one another, while it is compiled
 	fault  *BadExpression   // what the compiler does not know to be wrong
+
+	headers headersRead
 }
 
 // The words of an expression. Each is typed, so that one that is misspelt is found when
@@ -166,6 +168,7 @@ var exprWords = func() map[string][]string {
 // Visit implements ast.Visitor: it looks which words are read, and refuses what could
 // take long or grow large. It comes by what lies inside a node first.
 func (e *expression) Visit(node *ast.Node) {
+	e.headers.visit(*node)
 	switch n := (*node).(type) {
 	case *ast.IdentifierNode:
 		e.personal = e.personal || n.Value == "identity" || n.Value == "session" || n.Value == "$env"
@@ -232,9 +235,8 @@ func (e *expression) holds(q *Question) (bool, error) {
 	if e.groups && q.Identity != nil && q.Identity.GroupsOmitted {
 		return false, errors.New(groupsLeftOut)
 	}
-	header := q.Header
 	env := exprEnv{
-		Request: exprRequest{Method: q.Method, Host: q.Host, Path: q.Path, Time: q.Time.UTC(), Header: header.Get},
+		Request: exprRequest{Method: q.Method, Host: q.Host, Path: q.Path, Time: q.Time.UTC(), Header: headerOf(q.Header)},
 		Session: exprSession{ACR: q.ACR, AMR: q.AMR, AuthAge: math.MaxInt64},
 	}
 	if q.Address.IsValid() {

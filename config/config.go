@@ -51,6 +51,8 @@ type Config struct {
 type Admin struct {
 	// Listen is its address, never a public one.
 	Listen string `yaml:"listen"`
+	// Decisions is how many decisions of each session are kept to be asked for; zero is none.
+	Decisions int `yaml:"decisions"`
 }
 
 // Pages are the operator's own.
@@ -235,7 +237,7 @@ func Default() Config {
 		Listen:          "127.0.0.1:8080",
 		DataDir:         "evergate-data",
 		ForwardedHeader: "X-Forwarded-For",
-		Admin:           Admin{Listen: "127.0.0.1:9180"},
+		Admin:           Admin{Listen: "127.0.0.1:9180", Decisions: 20},
 		Log:             Log{Level: slog.LevelInfo, Format: "auto"},
 		Limits:          defaultLimits,
 		AccessToken:     AccessToken{TTL: 15 * time.Minute, RenewBefore: RenewBefore{Percent: 20}, Algorithm: "ES256", RotateKeys: 720 * time.Hour, Audience: "evergate"},

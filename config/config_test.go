@@ -48,6 +48,7 @@ func TestDefaults(t *testing.T) {
 	}{
 		{"listen", c.Listen, "127.0.0.1:8080"},
 		{"admin.listen", c.Admin.Listen, "127.0.0.1:9180"},
+		{"admin.decisions", c.Admin.Decisions, 20},
 		{"access_token.ttl", c.AccessToken.TTL, 15 * time.Minute},
 		{"renew_before of 15m", c.AccessToken.RenewBefore.For(15 * time.Minute), 3 * time.Minute},
 		{"algorithm", c.AccessToken.Algorithm, "ES256"},

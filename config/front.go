@@ -163,6 +163,7 @@ func (c *Config) checkLimits() {
 	}
 	among(c, "limits.headers", l.Headers, 20, 10000)
 	among(c, "limits.streams", l.Streams, 1, 10000)
+	among(c, "admin.decisions", c.Admin.Decisions, 0, 1000)
 	if l.ConnectionsPerAddress != 0 {
 		among(c, "limits.connections_per_address", l.ConnectionsPerAddress, 8, 1000000)
 	}

@@ -35,6 +35,7 @@ type carriage struct {
 	now       func() time.Time
 	streams   *Streams
 	patience  time.Duration // with a client that stands still; zero has no end
+	shown     []string      // the values of ShownHeader, or nil
 
 	start  time.Time
 	cancel context.CancelFunc // ends the request upstream
@@ -253,9 +254,10 @@ func (c *carriage) modify(res *http.Response) error {
 	if !switching {
 		c.route.down.apply(h, c) // before what the gateway itself says about caches and cookies
 	}
-	if !c.route.Policy.Public && !switching {
+	if (!c.route.Policy.Public || c.shown != nil) && !switching {
 		keepPrivate(h)
 	}
+	c.show(h)
 	if c.signOut != nil && !switching {
 		return c.farewell(res)
 	}

@@ -56,6 +56,8 @@ type Decision struct {
 	// *auth.Detour, a *auth.Denied, a *auth.Unavailable, a *auth.Refused for BadToken. An error of another kind
 	// comes as Unavailable: what nobody expected lets nobody pass.
 	Err error
+
+	shown []string // the values of ShownHeader, or nil
 }
 
 // Decide says what becomes of r. It writes nothing, to nobody.

@@ -20,6 +20,7 @@ func (c *carriage) fail(u *Upstream, w http.ResponseWriter, err error) {
 	if c.note.Upstream == 0 {
 		c.note.Upstream = time.Since(c.start)
 	}
+	c.show(w.Header())
 	// A read that the clock ended looks to net/http as if the client had gone.
 	late := c.sent.close() || web.IsBodyLate(c.in.Context())
 	if errors.Is(c.in.Context().Err(), context.Canceled) && !late {

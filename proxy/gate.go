@@ -59,8 +59,8 @@ type Gate struct {
 	// StallTimeout is how long a client may let a transfer stand still: send nothing
 	// of a body that is not answered yet, or take nothing of an answer. Zero is no limit.
 	StallTimeout time.Duration
-	// Decided is told of each decision before it is acted on, and may add to the header
-	// of the answer. It must not keep the request. Nil means nobody.
+	// Decided is told of each decision before it is acted on, and may set ShownHeader in h,
+	// the header of the answer. It must not keep the request. Nil means nobody.
 	Decided func(h http.Header, r *http.Request, d *Decision)
 	// Now is the clock that rules go by. Nil means time.Now.
 	Now func() time.Time
@@ -79,6 +79,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 	d.note(note)
 	if g.Decided != nil {
 		g.Decided(w.Header(), r, &d)
+		d.shown = w.Header()[ShownHeader]
 	}
 	switch d.Outcome {
 	case Allowed, Public, Preflight:
@@ -124,6 +125,9 @@ func (d *Decision) note(n *web.Note) {
 	if d.Route != nil {
 		n.Route = d.Route.label
 	}
+	if d.Differs() {
+		n.Observed = d.Observed
+	}
 	if d.Login != nil {
 		n.Subject = d.Login.Identity.Subject
 		if d.Login.Session != nil {
@@ -168,7 +172,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 		in: r, route: d.Route, login: d.Login, token: token, target: d.Target, up: d.Up,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
 		challenge: g.challenge, now: g.now, note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
-		limits: w.Header()["Ratelimit"],
+		limits: w.Header()["Ratelimit"], shown: d.shown,
 	}
 	if c.own == nil {
 		c.own = func(string) bool { return false }
@@ -180,7 +184,8 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	if g.signsOut(r, d) {
 		c.signOut = g.SignOut
 	}
-	w.Header().Del("X-Request-Id") // the answer brings it, once
+	w.Header().Del("X-Request-Id") // the answer brings them, once
+	w.Header().Del(ShownHeader)
 	c.carry(w)
 	return nil
 }

@@ -155,6 +155,7 @@ func (c *carriage) farewell(res *http.Response) error {
 	}
 	addCookies(h, goodbye)
 	keepNowhere(h)
+	c.show(h)
 	h["X-Request-Id"] = []string{c.note.ID}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 // browser. It returns the names of gateway cookies that were dropped.
 func scrub(h http.Header, own func(name string) bool) (dropped []string) {
 	dropped = stripSetCookies(h, own)
+	delete(h, ShownHeader)
 	for name := range h {
 		if strings.HasPrefix(name, "Secure-Session-") || strings.HasPrefix(name, "Sec-Secure-Session-") {
 			delete(h, name) // they would bind the gateway's cookies to a key of the upstream's choice

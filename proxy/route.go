@@ -78,6 +78,7 @@ type Route struct {
 	Answer Answer
 
 	label string
+	index int
 	pass  map[string]bool // PassHeaders, canonical
 	allow []string        // Origins, as browsers write them
 
@@ -94,11 +95,15 @@ type Route struct {
 // String returns the name of the route.
 func (r *Route) String() string { return r.label }
 
+// Index is the place of the route among those that NewRouter was given, from 0.
+func (r *Route) Index() int { return r.index }
+
 // prepare checks what is written in r and fills what follows from it.
 func (r *Route) prepare(i int) (faults []error) {
 	fault := func(key, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("routes[%d].%s: "+format, append([]any{i, key}, args...)...))
 	}
+	r.index = i
 	if name, port, ok := cleanHost(strings.TrimPrefix(r.Host, "*.")); r.Host != "" && (!ok || port != "" || name == "") {
 		fault("match.host", "%q is no host name; write a name or *.name, without scheme and port, others than ASCII as xn--", r.Host)
 	}

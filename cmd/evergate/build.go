@@ -15,6 +15,7 @@ import (
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
+	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/follow"
@@ -49,6 +50,8 @@ type gateway struct {
 	sessions sessions
 	streams  proxy.Streams
 	metrics  *metrics.Metrics
+
+	decisions *decisions.Log
 
 	leaving atomic.Bool // connections are not kept any more
 	current atomic.Pointer[edition]
@@ -92,7 +95,8 @@ type parts struct {
 // build turns a config into a gateway. With edition.go this is the wiring, all of it:
 // here is what lasts, there what a reload of the config makes anew.
 func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err error) {
-	g := &gateway{in: in, log: log, hasher: local.NewHasher(hashesAtOnce)}
+	g := &gateway{in: in, log: log, hasher: local.NewHasher(hashesAtOnce), metrics: metrics.New(version, time.Now())}
+	g.decisions = decisions.New(decisions.Options{Logger: log, Counter: g.metrics, Now: in.Now})
 	g.life, g.end = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -169,8 +173,10 @@ func (g *gateway) buildAdmin(cfg *config.Config) (err error) {
 	if g.Admin, err = buildAdmin(cfg, g.in.Users != nil, g.store, g.sessions); err != nil {
 		return err
 	}
-	g.metrics = metrics.New(version, time.Now())
 	g.Admin.Metrics = g.metrics.Handler()
+	if g.Admin.API != nil {
+		g.Admin.API.Decisions = g.decisions
+	}
 	g.Admin.Current = func() map[string]admin.Check { return g.current.Load().checks }
 	if g.Certificates != nil {
 		g.Admin.Beside["certificate"] = func(context.Context) error { return g.Certificates.Trouble() }

@@ -14,6 +14,7 @@ import (
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/auth/oidc"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
+	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/web"
@@ -38,6 +39,7 @@ type edition struct {
 	gate      *proxy.Gate
 	handler   http.Handler
 	checks    map[string]admin.Check
+	decisions *decisions.Edition
 
 	parts []*part  // what it has in common with others, or may have
 	start []func() // what runs beside requests
@@ -178,7 +180,13 @@ func (g *gateway) wire(e *edition) error {
 	if err != nil {
 		return err
 	}
+	keep := cfg.Admin.Decisions
+	if g.in.Users != nil {
+		keep = 0 // there is no API to ask them of
+	}
+	e.decisions = g.decisions.Edition(cfg, e.router, keep)
 	e.gate = &proxy.Gate{
+		Decided: e.decisions.Decided, Now: g.in.Now,
 		Router: e.router, Auth: g.sessions, Bearer: oidc.NewBearers(methodsOf(e.providers)...), Minter: e.issuer, Own: pages, Challenge: pages.Challenge,
 		Restore: pages.Restore, SignOut: pages.SignOut, Log: g.log, Streams: &g.streams, PublicHost: cfg.PublicURL.Hostname(), StallTimeout: cfg.Limits.StallTimeout,
 		RateLimited: func(route string) { g.metrics.RateLimited(route) },
@@ -196,6 +204,7 @@ func (g *gateway) begin(e *edition) {
 	for _, start := range e.start {
 		start()
 	}
+	g.decisions.Begin(e.decisions)
 	before := g.current.Swap(e)
 	g.streams.Follow(e.gate)
 	if before == nil {

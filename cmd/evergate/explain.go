@@ -28,18 +28,33 @@ type explainOptions struct {
 
 func (p *program) explainCmd() *cobra.Command {
 	var o explainOptions
+	var live liveOptions
 	cmd := &cobra.Command{
 		Use: "explain METHOD URL", Short: "Show what would become of a request, and why",
 		Long: "Show what would become of a request: the route and why it won, each rule with true\n" +
 			"or false and the line it stands on, what the browser would get and what the app. It\n" +
 			"is the gate itself that is asked, with nobody at either end: nothing is connected to.\n" +
-			"Of a user in the users file groups and e-mail are known; others are as the flags say.",
+			"Of a user in the users file groups and e-mail are known; others are as the flags say.\n" +
+			"With --live it tells what the gateway that runs decided lately, and why.",
 		Example: "  evergate explain --config evergate.yaml GET https://wiki.example.com/w/\n" +
 			"  evergate explain --config evergate.yaml --user alice --groups staff,wiki GET /w/\n" +
 			"  evergate explain --config evergate.yaml --user alice --claims '{\"department\":\"it\"}' \\\n" +
-			"      --address 10.1.2.3 --header 'Sec-Fetch-Mode: cors' POST /api/orders",
-		Args: exactly(2, "a method and a URL"),
+			"      --address 10.1.2.3 --header 'Sec-Fetch-Mode: cors' POST /api/orders\n" +
+			"  evergate explain --config evergate.yaml --live --user alice",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if live.asks() {
+				return exactly(0, "")(cmd, args)
+			}
+			return exactly(2, "a method and a URL")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if live.asks() {
+				live.user, live.asJSON = o.user, o.asJSON
+				return p.explainLive(cmd.Context(), o.config, live)
+			}
+			if live.session != "" {
+				return &misuse{errors.New("--session goes with --live"), "evergate explain --help"}
+			}
 			cfg, err := loadConfig(o.config)
 			if err != nil {
 				return err
@@ -63,6 +78,7 @@ func (p *program) explainCmd() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &o.config)
+	liveFlags(cmd, &live)
 	f := cmd.Flags()
 	f.StringVar(&o.user, "user", "", "who asks (default: nobody)")
 	f.StringSliceVar(&o.groups, "groups", nil, "their groups")

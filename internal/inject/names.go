@@ -53,6 +53,8 @@ var ofRequests = map[string]string{
 var ofAnswers = map[string]string{
 	"set-cookie":      "the gateway's own cookies go in it, and the app's are the app's",
 	"clear-site-data": "it would sign people out of the gateway",
+
+	"x-evergate-decision": "the gateway alone says what it decided",
 }
 
 // RequestRefusal says why a route may not touch a header of requests, or "".

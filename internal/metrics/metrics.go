@@ -20,6 +20,7 @@ type Metrics struct {
 	reloadGood   prometheus.Gauge
 	reloadGoodAt prometheus.Gauge
 	rateLimited  *prometheus.CounterVec
+	observed     *prometheus.CounterVec
 }
 
 // What became of a reload.
@@ -40,10 +41,11 @@ func New(version string, start time.Time) *Metrics {
 			Help: "When the config in force was read, in seconds since 1970."}),
 		rateLimited: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_rate_limited_total",
 			Help: "Requests answered 429 because of a route's rate_limit, by the route's name."}, []string{"route"}),
+		observed: newObserved(),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "evergate_build_info", Help: "1, labeled with the version.",
 		ConstLabels: prometheus.Labels{"version": version}})
-	m.registry.MustRegister(m.reloads, m.reloadGood, m.reloadGoodAt, m.rateLimited, build,
+	m.registry.MustRegister(m.reloads, m.reloadGood, m.reloadGoodAt, m.rateLimited, m.observed, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	build.Set(1)
 	m.reloads.WithLabelValues(Applied)

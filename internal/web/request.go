@@ -29,6 +29,9 @@ type Note struct {
 	Session string
 	// Decision is one word: "allowed", "public", "login", "denied", "refused", …
 	Decision string
+	// Observed is what the decision would be by the rules that are only observed, where
+	// that is another.
+	Observed string
 	// Target is where the request went, of several that it could go to.
 	Target string
 	// Upstream is the time spent waiting for the upstream's response header.

@@ -148,7 +148,7 @@ func (s *server) line(x *exchange) {
 	attrs = append(attrs, slog.String("request_id", n.ID), slog.String("client", client),
 		slog.String("method", x.method), slog.String("host", x.host), slog.String("path", x.path))
 	for _, a := range []struct{ key, value string }{
-		{"route", n.Route}, {"subject", n.Subject}, {"session", n.Session}, {"decision", n.Decision}, {"upstream", n.Target},
+		{"route", n.Route}, {"subject", n.Subject}, {"session", n.Session}, {"decision", n.Decision}, {"observed", n.Observed}, {"upstream", n.Target},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))

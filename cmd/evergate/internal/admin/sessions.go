@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 )
@@ -22,7 +23,8 @@ type Sessions interface {
 // /api/sessions?user= lists, POST /api/sessions/revoke ends those that its body
 // picks, POST /api/reload reads the config again, POST /api/upgrade starts the program
 // anew to take over, GET /api/process says which process answers, GET /api/config whether
-// its config is that of the file.
+// its config is that of the file. GET /api/decisions, /api/decisions/show and /api/observed
+// are in decisions.go.
 type API struct {
 	// Token is what the Authorization header must bring as a Bearer token. The zero
 	// Token lets nobody in.
@@ -33,6 +35,8 @@ type API struct {
 	Reload func() Reloaded
 	// Running tells what is in force; nil where there is no file.
 	Running func() Running
+	// Decisions are the last ones; nil where nobody keeps any.
+	Decisions *decisions.Log
 	// Upgrade has a new process take over, and returns its id once it is ready to; nil
 	// where there is no file.
 	Upgrade func() (pid int, err error)
@@ -65,6 +69,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch call {
+	case "GET /api/decisions", "GET /api/observed", "GET /api/decisions/show", "POST /api/decisions/show":
+		a.decisions(w, r, call)
 	case "POST /api/reload":
 		a.reload(w)
 	case "POST /api/upgrade":
