@@ -136,3 +136,24 @@ func claimsCover(wide, narrow map[string]Claim) bool {
 	}
 	return true
 }
+
+// warnProofs warns of entries that nobody can meet: passwords have the method pwd, and no
+// class.
+func (c *Config) warnProofs(warn func(path, format string, args ...any)) {
+	if len(c.Providers()) > 0 {
+		return
+	}
+	c.eachRules(func(rules []Rule, path string) {
+		if !strings.HasSuffix(path, ".allow") {
+			return
+		}
+		for i := range rules {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			if rules[i].ACR != nil {
+				warn(at+".acr", "nobody can meet it: local users sign in by password, which has no class")
+			} else if rules[i].AMR != nil && !slices.Contains(rules[i].AMR, "pwd") {
+				warn(at+".amr", "nobody can meet it: local users sign in by password, which is the method pwd")
+			}
+		}
+	})
+}

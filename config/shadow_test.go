@@ -31,6 +31,10 @@ func TestShadowedRules(t *testing.T) {
 		{"one claim more", route("    allow:\n      - claims: { a: x, b: y }\n      - claims: { a: x }\n"), "routes[0].allow[0]: warning: it changes nothing"},
 		{"other conditions", route("    allow:\n      - groups: [a]\n        methods: [GET]\n      - groups: [a]\n        networks: [10.0.0.0/8]\n"), ""},
 		{"another expression", route("    allow:\n      - when: \"true\"\n      - when: \"1 == 1\"\n"), ""},
+		{"a class where all sign in by password", route("    allow:\n      - acr: [mfa]\n"), "x.yaml:6:14: routes[0].allow[0].acr: warning: nobody can meet it"},
+		{"a method that is not theirs", route("    allow:\n      - amr: [otp]\n"), "routes[0].allow[0].amr: warning: nobody can meet it"},
+		{"their method", route("    allow:\n      - amr: [otp, pwd]\n"), ""},
+		{"a class that is refused", route("    deny:\n      - acr: [weak]\n"), ""},
 		{"a set that nobody uses", intro + "rules: { lost: { deny: [ { groups: [a] } ] } }\nroutes: [ { upstream: \"http://127.0.0.1:1\" } ]\n",
 			"x.yaml:3:16: rules.lost: warning: no route uses it, so it decides nothing"},
 		{"a set that a route says more than is no mistake", intro + "rules: { s: { allow: [ { groups: [a], methods: [GET] } ] } }\n" +

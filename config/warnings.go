@@ -31,6 +31,7 @@ func (c *Config) Warnings() []*Fault {
 		}
 	}
 	c.warnShadowed(warn)
+	c.warnProofs(warn)
 	c.warnPlain(warn)
 	c.warnRoutes(warn)
 	c.warnFiles(warn)

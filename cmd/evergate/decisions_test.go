@@ -158,6 +158,7 @@ func (w *watched) discreet(where, text string) {
 // TestLiveDecisions: whoever asks why somebody was let in, refused or sent to sign in
 // once more is told by which rule, and on which line, also after an edit that moves lines.
 func TestLiveDecisions(t *testing.T) {
+	t.Parallel()
 	w := newWatched(t)
 	alice, bob := w.signIn("alice"), w.signIn("bob")
 	for _, c := range []struct {
@@ -273,6 +274,7 @@ func TestLiveDecisions(t *testing.T) {
 // TestLiveDifferences: what rules that are only observed would change is in the table, in
 // the log, in the access line and in the metrics, until who may do what changes.
 func TestLiveDifferences(t *testing.T) {
+	t.Parallel()
 	w := newWatched(t)
 	alice, bob := w.signIn("alice"), w.signIn("bob")
 	for _, b := range []*browser{alice, alice, alice, bob} {
@@ -328,6 +330,7 @@ func TestLiveDifferences(t *testing.T) {
 // TestShownDecisions: an operator has the answers to alice tell what was decided, and
 // nobody else's; the app's own word about it never gets through.
 func TestShownDecisions(t *testing.T) {
+	t.Parallel()
 	w := newWatched(t)
 	alice, bob := w.signIn("alice"), w.signIn("bob")
 	for _, path := range []string{"/", "/wiki/a"} {
@@ -412,6 +415,7 @@ func TestExplainLiveIsTyped(t *testing.T) {
 
 // TestExplainLiveOfNobody: where no gateway answers, the next thing to look at is said.
 func TestExplainLiveOfNobody(t *testing.T) {
+	t.Parallel()
 	p := newProcess(t, "http://127.0.0.1:1")
 	var out strings.Builder
 	if code := run([]string{"explain", "--config", p.file, "--live"}, nil, &out, &out); code != exitFailed || !strings.Contains(out.String(), "is the gateway running") {

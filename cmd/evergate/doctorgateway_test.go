@@ -55,6 +55,7 @@ func (c *clinic) says(code int, lines ...string) {
 
 // TestDoctorWhileAGatewayRuns: it asks the gateway what only that can tell.
 func TestDoctorWhileAGatewayRuns(t *testing.T) {
+	t.Parallel()
 	c := newClinic(t)
 	p := c.serve()
 	c.says(0, "ok gateway.admin "+c.adminAt+" the gateway runs, and is ready\n", "ok gateway.config what the file says is in force\n",
@@ -98,6 +99,7 @@ func TestDoctorWhileAGatewayRuns(t *testing.T) {
 
 // TestDoctorComesInByTheFront: what stands before the gateway, and what it does to requests.
 func TestDoctorComesInByTheFront(t *testing.T) {
+	t.Parallel()
 	c := newClinic(t)
 	to, err := url.Parse("http://127.0.0.1:" + c.port)
 	if err != nil {
@@ -140,6 +142,7 @@ func TestDoctorComesInByTheFront(t *testing.T) {
 
 // TestDoctorMeetsAnotherProcess has the file held by one that does not answer.
 func TestDoctorMeetsAnotherProcess(t *testing.T) {
+	t.Parallel()
 	c := newClinic(t)
 	c.serve()
 	c.edit(c.administrate, "1")
@@ -191,6 +194,7 @@ func TestDoctorMeetsAReplica(t *testing.T) {
 
 // TestDoctorIsNotKept: what hangs costs one line each, and no more time than was set.
 func TestDoctorIsNotKept(t *testing.T) {
+	t.Parallel()
 	c := newClinic(t)
 	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
 	if err != nil {

@@ -38,6 +38,7 @@ func TestDoctorAtAnAuthorityOfOnesOwn(t *testing.T) {
 
 // TestDoctorKnowsPrivateKeyJWT: a client key that is registered, and one that is not.
 func TestDoctorKnowsPrivateKeyJWT(t *testing.T) {
+	t.Parallel()
 	c := newClinic(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -155,6 +155,7 @@ func TestDoctorSignsInByItself(t *testing.T) {
 // TestDoctorTakesAPastedAddress: where the redirect URI leads to a gateway that runs, the
 // code is in the address bar, and the gateway leaves it alone.
 func TestDoctorTakesAPastedAddress(t *testing.T) {
+	t.Parallel()
 	c := newClinic(t)
 	p := c.serve()
 	v := c.awaitSignIn("--sign-in=corp")

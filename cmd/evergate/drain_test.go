@@ -15,6 +15,7 @@ import (
 // TestSignals: the first signal lets a request under way finish and takes no
 // new ones, the second one ends at once.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	arrived := make(chan struct{}, 4)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -26,6 +26,7 @@ import (
 // gateway, with real sessions, cookies and an app, does what explain says of it: the same
 // decision, the same answer of its own, the same request at the app.
 func TestExplainAndTheGateNeverDisagree(t *testing.T) {
+	t.Parallel()
 	var up http.Header
 	var upPath string
 	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { up, upPath = r.Header.Clone(), r.RequestURI }))

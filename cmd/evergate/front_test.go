@@ -362,6 +362,7 @@ limits: { headers: 30, request_timeout: 1s }
 
 // TestStallTimeout: half a body and nothing more, where a body as a whole has no bound.
 func TestStallTimeout(t *testing.T) {
+	t.Parallel()
 	g := newFrontGate(t, evergateBinary(t))
 	g.configure("public_url: http://localhost:$PORT\nlimits: { stall_timeout: 1s }\n")
 	g.start()

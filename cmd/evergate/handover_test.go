@@ -204,6 +204,7 @@ func (f *load) end(t *testing.T, least int) {
 // refused, none fails, nobody is signed out. An upload and a download that take longer go on in the
 // process where they began; a WebSocket is told to come again.
 func TestHandOver(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/upload" {
 			n, err := io.Copy(io.Discard, r.Body)
@@ -320,6 +321,7 @@ func zombie(pid int) bool {
 // TestHandOverThatFails: a bad config, a program that is none, and one that is killed on
 // its way, before and after it was told to go.
 func TestHandOverThatFails(t *testing.T) {
+	t.Parallel()
 	slow := make(chan struct{}, 1)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -33,6 +33,7 @@ func plainApp(t *testing.T) string {
 // TestRestartBehindASocket: the service manager has the socket; a restart as it makes one
 // (SIGTERM, wait, start) loses no request and nobody's session.
 func TestRestartBehindASocket(t *testing.T) {
+	t.Parallel()
 	l := &lineage{process: newProcess(t, plainApp(t))}
 	socket, err := net.Listen("tcp", strings.TrimPrefix(l.base, "http://"))
 	if err != nil {
@@ -63,6 +64,7 @@ func TestRestartBehindASocket(t *testing.T) {
 // TestHandOverOutlivesTheOldProcess: once the next one is ready, it takes over whatever
 // becomes of the one before.
 func TestHandOverOutlivesTheOldProcess(t *testing.T) {
+	t.Parallel()
 	l := newLineage(t, plainApp(t))
 	b := newBrowser(t)
 	signInAgain(t, l.process, b)
@@ -81,6 +83,7 @@ func TestHandOverOutlivesTheOldProcess(t *testing.T) {
 // TestServiceManagerHearsOfAHandOver: which process it is to watch from now on, and nothing of
 // an end.
 func TestServiceManagerHearsOfAHandOver(t *testing.T) {
+	t.Parallel()
 	m, env := newManager(t)
 	l := &lineage{process: newProcess(t, plainApp(t)), env: []string{env}}
 	l.begin()
@@ -129,6 +132,7 @@ func TestServiceManagerIsToldInOrder(t *testing.T) {
 
 // TestHandOverWithRedis: nobody waits, for both may have the store at once.
 func TestHandOverWithRedis(t *testing.T) {
+	t.Parallel()
 	redistest.Find(t, "redis-server")
 	server := redistest.Start(t)
 	key := filepath.Join(t.TempDir(), "ring.key")

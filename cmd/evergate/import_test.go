@@ -22,6 +22,7 @@ import (
 // TestImportedConfigServes: an example of oauth2-proxy's own documentation, with the addresses
 // of this test, is imported, checked and served, and people sign in through it as before.
 func TestImportedConfigServes(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "app of "+r.Header.Get("X-Forwarded-User")+" "+r.Header.Get("X-Forwarded-Email")+" "+r.URL.Path+" "+r.Header.Get("Authorization"))
 	}))

@@ -93,6 +93,7 @@ func (b *browser) post(base, path string, form url.Values) (int, error) {
 // whose sign-out was answered is back. Each is at home somewhere else: a sign-in that
 // was killed counts as a failure of its address, and fifty are too many for one.
 func TestKillAnywhere(t *testing.T) {
+	t.Parallel()
 	kills := 50
 	if testing.Short() {
 		kills = 5

@@ -86,6 +86,7 @@ func (p *process) within(what string, so func() bool) {
 // nothing and is told in the log, in /readyz, by a metric and to whoever asked; and then
 // it is mended.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(echo))
 	defer app.Close()
 	for _, by := range []string{"signal", "command", "file"} {
@@ -153,6 +154,7 @@ func TestReload(t *testing.T) {
 
 // TestReloadOfABrokenFile: half a file and no file.
 func TestReloadOfABrokenFile(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(echo))
 	defer app.Close()
 	p := newProcess(t, app.URL)
@@ -191,6 +193,7 @@ func TestReloadOfABrokenFile(t *testing.T) {
 
 // TestReloadOfNoGateway: the command says so.
 func TestReloadOfNoGateway(t *testing.T) {
+	t.Parallel()
 	p := newProcess(t, "http://127.0.0.1:9")
 	if err := os.MkdirAll(filepath.Join(filepath.Dir(p.file), "evergate-data"), 0o700); err != nil {
 		t.Fatal(err)
@@ -209,6 +212,7 @@ func TestReloadOfNoGateway(t *testing.T) {
 // TestReloadKeepsStreams: they go on, but those whose people may no longer use the route
 // are closed within a second.
 func TestReloadKeepsStreams(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(echo))
 	defer app.Close()
 	p := newProcess(t, app.URL)
@@ -261,6 +265,7 @@ func TestReloadKeepsStreams(t *testing.T) {
 // TestReloadKeepsWhatDidNotChange: connections to an upstream, and what is known of a
 // target, outlive a reload that does not concern them.
 func TestReloadKeepsWhatDidNotChange(t *testing.T) {
+	t.Parallel()
 	var connections, healths atomic.Int32
 	app := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/health" {

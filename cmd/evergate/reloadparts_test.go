@@ -16,6 +16,7 @@ import (
 // secrets for an app and hosts of apps come and change with a reload, and a page that
 // cannot be made refuses it.
 func TestReloadTakesEveryPart(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Key", r.Header.Get("X-Api-Key"))
 	}))

@@ -62,6 +62,7 @@ func (p *process) status(c *http.Client) int {
 // TestReloadOfAProvider: a client secret that changes in its file is used from then on,
 // whoever is signed in stays so; a provider that is removed takes its sessions with it.
 func TestReloadOfAProvider(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(echo))
 	defer app.Close()
 	p := newProcess(t, app.URL)
@@ -147,6 +148,7 @@ func TestProvidersThatDidNotChangeAreKept(t *testing.T) {
 
 // TestReloadOfAnUpstreamsCA: what a file of an upstream's tls holds counts, not its name.
 func TestReloadOfAnUpstreamsCA(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewTLSServer(http.HandlerFunc(echo))
 	defer app.Close()
 	p := newProcess(t, app.URL)

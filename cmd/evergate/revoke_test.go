@@ -18,6 +18,7 @@ import (
 // ends the user's sessions and closes their WebSockets, with a close code that
 // says why; a changed password does the same.
 func TestDisabledUserIsOutAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, args := range map[string][]string{
 		"disabled":         {"user", "disable"},
 		"password changed": {"user", "passwd", "--password-stdin"},

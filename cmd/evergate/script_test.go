@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,9 +19,21 @@ import (
 
 // TestMain lets scripts run this very binary as `evergate`.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tidy{m}, map[string]func(){
 		"evergate": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
+}
+
+// tidy runs the tests, and takes away the program that they share.
+type tidy struct{ *testing.M }
+
+func (t tidy) Run() int {
+	defer func() {
+		if built.dir != "" {
+			_ = os.RemoveAll(built.dir)
+		}
+	}()
+	return t.M.Run()
 }
 
 // TestScripts runs one script a command, as its user would type it.
@@ -77,12 +90,25 @@ func substitute(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
-// evergateBinary builds the program once for tests that kill it.
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// evergateBinary builds the program for tests that kill it, once for all of them.
 func evergateBinary(t *testing.T) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "evergate")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, strings.TrimSpace(string(out)))
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "evergate-test"); built.err != nil {
+			return
+		}
+		if out, err := exec.Command("go", "build", "-o", built.dir, ".").CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("build: %w\n%s", err, strings.TrimSpace(string(out)))
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
-	return bin
+	return filepath.Join(built.dir, "evergate")
 }

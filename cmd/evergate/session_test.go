@@ -226,6 +226,7 @@ func TestSessionsAreNotListedToStrangers(t *testing.T) {
 }
 
 func TestKeyRingIsReadAgain(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.admin.Start()
 	alice := f.signIn("alice")

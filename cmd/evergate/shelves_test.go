@@ -193,6 +193,7 @@ func TestReplicasCountGuessesTogether(t *testing.T) {
 // TestRestartForgetsNoGuesses: the counts lie in the store, under names and in a shape
 // that tell nobody of whom.
 func TestRestartForgetsNoGuesses(t *testing.T) {
+	t.Parallel()
 	dir, keyFile := t.TempDir(), newKeyFile(t)
 	quiet := slog.New(slog.DiscardHandler)
 	open := func() session.Store {

@@ -107,6 +107,7 @@ func TestReplicasPublishTheSameKeys(t *testing.T) {
 
 // TestGatewayStartsWhileTheStoreIsAway: it serves, and has keys as soon as there is a store.
 func TestGatewayStartsWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel()
 	store := awayStore{memory.New(), &atomic.Bool{}}
 	store.away.Store(true)
 	log := &events{counts: map[string]int{}}
@@ -131,6 +132,7 @@ func TestGatewayStartsWhileTheStoreIsAway(t *testing.T) {
 
 // TestKeysOfAnotherRingAreAnOutage: they are not written over.
 func TestKeysOfAnotherRingAreAnOutage(t *testing.T) {
+	t.Parallel()
 	store, keyFile := memory.New(), newKeyFile(t)
 	quiet := slog.New(slog.DiscardHandler)
 	a := replica(t, store, t.TempDir(), keyFile, quiet)

@@ -48,6 +48,7 @@ func elsewhere(t *testing.T) string {
 }
 
 func TestSocketsOfTheServiceManager(t *testing.T) {
+	t.Parallel()
 	bin := evergateBinary(t)
 	for _, c := range []struct {
 		name, names string
@@ -84,6 +85,7 @@ func TestSocketsOfTheServiceManager(t *testing.T) {
 }
 
 func TestSocketsThatAreNotMeant(t *testing.T) {
+	t.Parallel()
 	bin := evergateBinary(t)
 	for _, c := range []struct {
 		name, names string
@@ -117,6 +119,7 @@ func TestSocketsThatAreNotMeant(t *testing.T) {
 // TestSystemdSocketActivate starts the gateway by systemd's own program, at the
 // first connection.
 func TestSystemdSocketActivate(t *testing.T) {
+	t.Parallel()
 	activate, err := exec.LookPath("systemd-socket-activate")
 	if err != nil {
 		const why = "systemd-socket-activate is not installed, so sockets are handed over by a shell alone; apt-get install systemd"
