@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -35,6 +36,8 @@ type expression struct {
 	program  *vm.Program
 	personal bool // it reads identity or session
 	groups   bool // it reads the groups, or may
+	path     bool // it reads the path, or may
+	email    bool // it reads the address, or may
 	whole    int  // how often it takes identity as a whole, while it is compiled
 
 	inside map[ast.Node]int // how deep predicates lie in one another, while it is compiled
@@ -90,7 +93,7 @@ var exprOptions = func() []expr.Option {
 	options := []expr.Option{expr.Env(exprEnv{}), expr.AsBool(), expr.MaxNodes(maxNodes),
 		expr.Function("within", func(params ...any) (any, error) { return within(params[0].(string), params[1].(string)) },
 			new(func(address, network string) bool))}
-	for _, name := range []string{"now", "repeat", "replace", "join", "toJSON", "fromJSON"} {
+	for _, name := range []string{"now", "repeat", "replace", "join", "split", "splitAfter", "toJSON", "fromJSON"} {
 		options = append(options, expr.DisableBuiltin(name))
 	}
 	return options
@@ -176,10 +179,15 @@ func (e *expression) Visit(node *ast.Node) {
 			e.whole++
 		}
 	case *ast.MemberNode:
-		if id, ok := n.Node.(*ast.IdentifierNode); ok && id.Value == "identity" {
-			if name, plain := n.Property.(*ast.StringNode); plain && name.Value != "groups" {
-				e.whole-- // it is about something else
-			}
+		id, ok := n.Node.(*ast.IdentifierNode)
+		name, plain := n.Property.(*ast.StringNode)
+		if ok && plain && id.Value == "identity" && name.Value != "groups" {
+			e.whole-- // it is about something else
+		}
+		if plain { // of whatever: the words are rare enough
+			e.path, e.email = e.path || name.Value == "path", e.email || name.Value == "email"
+		} else {
+			e.path, e.email = true, true
 		}
 	case *ast.VariableDeclaratorNode:
 		e.refuse(n, "let is no part of this language; write out what it stands for")
@@ -226,9 +234,77 @@ func (d *deepest) Visit(node *ast.Node) { d.found = max(d.found, d.known[*node])
 // and refuses everybody.
 func (e *expression) isPersonal() bool { return e != nil && e.personal }
 
-// holds evaluates e. The error says that it could not be: a claim that is not what the
-// expression takes it for, say.
+// holds reports whether e holds, however the path may be read by an app. The error says
+// that it could not be evaluated: a claim that is not what the expression takes it for, say.
 func (e *expression) holds(q *Question) (bool, error) {
+	holds, err := e.run(q, q.Path, vouchedFor(q))
+	if e == nil || !e.path || !holds || err != nil {
+		return holds, err
+	}
+	for _, path := range otherReadings(q) {
+		if holds, err := e.run(q, path, vouchedFor(q)); !holds || err != nil {
+			return holds, err
+		}
+	}
+	return true, nil
+}
+
+// mayHold reports whether e holds for any reading of the path, and for an address that the
+// provider does not vouch for, or cannot be evaluated: a deny counts then. Why says what it
+// takes for that, where it is not plain.
+func (e *expression) mayHold(q *Question) (may bool, why string) {
+	holds, err := e.run(q, q.Path, vouchedFor(q))
+	if err != nil {
+		return true, err.Error()
+	}
+	if holds || e == nil {
+		return holds, ""
+	}
+	if e.email && q.Identity != nil && q.Identity.Email != vouchedFor(q) {
+		if holds, err := e.run(q, q.Path, q.Identity.Email); holds || err != nil {
+			return true, "the provider does not vouch for the address"
+		}
+	}
+	if e.path {
+		for _, path := range otherReadings(q) {
+			if holds, err := e.run(q, path, vouchedFor(q)); holds || err != nil {
+				return true, "an app may read the path in another way"
+			}
+		}
+	}
+	return false, ""
+}
+
+// otherReadings are the other paths that an app may take that of q for: each of them also
+// decoded, as most apps have it.
+func otherReadings(q *Question) (all []string) {
+	for _, path := range append([]string{q.Path}, q.Readings...) {
+		for _, p := range []string{path, decoded(path)} {
+			if p != q.Path && !slices.Contains(all, p) {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+func decoded(path string) string {
+	if plain, err := url.PathUnescape(path); err == nil {
+		return plain
+	}
+	return path
+}
+
+// vouchedFor is the address that the provider vouches for, or "".
+func vouchedFor(q *Question) string {
+	if q.Identity == nil || !q.Identity.EmailVerified {
+		return ""
+	}
+	return q.Identity.Email
+}
+
+// run evaluates e for one reading.
+func (e *expression) run(q *Question, path, email string) (bool, error) {
 	if e == nil {
 		return false, errors.New("the expression was not compiled")
 	}
@@ -236,17 +312,14 @@ func (e *expression) holds(q *Question) (bool, error) {
 		return false, errors.New(groupsLeftOut)
 	}
 	env := exprEnv{
-		Request: exprRequest{Method: q.Method, Host: q.Host, Path: q.Path, Time: q.Time.UTC(), Header: headerOf(q.Header)},
+		Request: exprRequest{Method: q.Method, Host: q.Host, Path: path, Time: q.Time.UTC(), Header: headerOf(q.Header)},
 		Session: exprSession{ACR: q.ACR, AMR: q.AMR, AuthAge: math.MaxInt64},
 	}
 	if q.Address.IsValid() {
 		env.Request.Address = q.Address.Unmap().WithZone("").String()
 	}
 	if id := q.Identity; id != nil {
-		env.Identity = exprIdentity{User: id.User, Subject: id.Subject, Provider: id.Provider, Name: id.Name, Groups: id.Groups, Claims: id.Claims}
-		if id.EmailVerified {
-			env.Identity.Email = id.Email
-		}
+		env.Identity = exprIdentity{User: id.User, Subject: id.Subject, Provider: id.Provider, Name: id.Name, Email: email, Groups: id.Groups, Claims: id.Claims}
 	}
 	if !q.AuthTime.IsZero() {
 		env.Session.AuthAge = max(q.Time.Sub(q.AuthTime), 0)

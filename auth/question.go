@@ -19,6 +19,8 @@ type Question struct {
 	// Method, Host and Path are the request's: the host in lower case and without a
 	// port, the path canonical.
 	Method, Host, Path string
+	// Readings are other paths that an app may take Path for.
+	Readings []string
 	// Address is the client's.
 	Address netip.Addr
 	// Header is the request's, as the client sent it: nothing in it is proven. Nil is none.

@@ -178,7 +178,14 @@ func (r *Rule) refuses(q *Question) bool {
 		return false
 	}
 	for i := range conditions {
-		if c := &conditions[i]; set&c.kind != 0 && !c.holds(r, q) && r.doubt(c.kind, q) == "" {
+		c := &conditions[i]
+		switch {
+		case set&c.kind == 0:
+		case c.kind == byWhen: // once, for it may be long
+			if may, _ := r.when.mayHold(q); !may {
+				return false
+			}
+		case !c.holds(r, q) && r.doubt(c.kind, q) == "":
 			return false
 		}
 	}
@@ -189,8 +196,8 @@ func (r *Rule) refuses(q *Question) bool {
 func (r *Rule) doubt(kind kinds, q *Question) string {
 	switch {
 	case kind == byWhen:
-		if _, err := r.when.holds(q); err != nil {
-			return err.Error()
+		if _, why := r.when.mayHold(q); why != "" {
+			return why
 		}
 	case kind == byGroups && q.Identity.GroupsOmitted, kind == byClaims && q.Identity.GroupsOmitted && r.claimsMayHold(q):
 		return groupsLeftOut

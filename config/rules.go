@@ -291,6 +291,11 @@ func (c *Config) checkWindow(w *Window, path string) {
 			c.wrong("", path+"."+t.key, "want a time such as 08:30, got %q", t.text)
 		}
 	}
+	if from, _ := clock(w.From); w.From == "24:00" {
+		c.wrong("write 00:00", path+".from", "24:00 is the end of a day")
+	} else if to, ok := clock(w.To); ok && from == to && c.given(path+".from") {
+		c.wrong("write 00:00 and 24:00 for the whole day", path, "it begins when it ends")
+	}
 	if _, err := time.LoadLocation(w.Zone); err != nil {
 		c.wrong("", path+".zone", "want a time zone such as Europe/Berlin, got %q", w.Zone)
 	}

@@ -37,11 +37,51 @@ func (c *Config) warnShadowed(warn func(path, format string, args ...any)) {
 		c.shadows(a, d, a, d, warn)
 	}
 	alone(c.Default.Allow, c.Default.Deny, "default")
+	c.warnWider(warn)
 	for _, name := range c.namesOfSets() {
 		set := c.Rules[name]
 		alone(set.Allow, set.Deny, "rules."+name)
 		if !used[name] {
 			warn("rules."+name, "no route uses it, so it decides nothing")
+		}
+	}
+}
+
+// warnWider warns of entries of a set that let nobody in whom the routes that use it do not
+// let in anyway: as after mode: observe was taken out and what the set was to stand in
+// place of is still there.
+func (c *Config) warnWider(warn func(path, format string, args ...any)) {
+	idle, by := map[string]bool{}, map[string]string{}
+	for _, name := range c.Default.Rules {
+		for _, entry := range Placed(c.Rules[name].Allow, "rules."+name+".allow") {
+			idle[entry.At] = false
+		}
+	}
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		if len(r.Allow) > 100 {
+			return
+		}
+		own := Placed(r.Allow, fmt.Sprintf("routes[%d].allow", i))
+		for _, name := range r.Rules {
+			set := c.Rules[name]
+			if set.Observes() || len(set.Allow) > 100 {
+				continue
+			}
+			for _, entry := range Placed(set.Allow, "rules."+name+".allow") {
+				k := slices.IndexFunc(own, func(o PlacedRule) bool { return o.covers(&entry.Rule) && !entry.covers(&o.Rule) })
+				if before, seen := idle[entry.At]; seen && !before {
+					continue
+				}
+				if idle[entry.At] = k >= 0; k >= 0 {
+					by[entry.At] = own[k].At
+				}
+			}
+		}
+	}
+	for at, isIdle := range idle {
+		if isIdle {
+			warn(at, "it changes nothing: each route that uses it allows as much by itself, as %s on line %d does; take that out if this is to stand in its place", by[at], c.doc.node(by[at]).Line)
 		}
 	}
 }

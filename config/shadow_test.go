@@ -37,6 +37,10 @@ func TestShadowedRules(t *testing.T) {
 		{"a class that is refused", route("    deny:\n      - acr: [weak]\n"), ""},
 		{"a set that nobody uses", intro + "rules: { lost: { deny: [ { groups: [a] } ] } }\nroutes: [ { upstream: \"http://127.0.0.1:1\" } ]\n",
 			"x.yaml:3:16: rules.lost: warning: no route uses it, so it decides nothing"},
+		{"a set whose stricter entry the route undoes", intro + "rules: { s: { allow: [ { groups: [a], max_auth_age: 5m } ], deny: [ { groups: [x] } ] } }\n" +
+			"routes: [ { upstream: \"http://127.0.0.1:1\", rules: [s], allow: [ { groups: [a] } ] } ]\n", "rules.s.allow[0]: warning: it changes nothing: each route that uses it allows as much by itself, as routes[0].allow[0] on line 4 does"},
+		{"the same while it is observed", intro + "rules: { s: { mode: observe, allow: [ { groups: [a], max_auth_age: 5m } ] } }\n" +
+			"routes: [ { upstream: \"http://127.0.0.1:1\", rules: [s], allow: [ { groups: [a] } ] } ]\n", ""},
 		{"a set that a route says more than is no mistake", intro + "rules: { s: { allow: [ { groups: [a], methods: [GET] } ] } }\n" +
 			"routes: [ { upstream: \"http://127.0.0.1:1\", rules: [s], allow: [ { groups: [a] } ] }, { match: { path: /x }, upstream: \"http://127.0.0.1:1\", rules: [s] } ]\n", ""},
 	} {

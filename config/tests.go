@@ -34,7 +34,7 @@ type TestRequest struct {
 	Address string `yaml:"address"`
 	// Headers are the request's.
 	Headers map[string]string `yaml:"headers"`
-	// Time is when it comes, such as 2026-11-27T09:00:00Z; now where it is left out.
+	// Time is when it comes, such as 2026-11-27T09:00:00Z; left out it is noon (UTC) of Monday, 5 January 2026, so that what a test says never depends on when it runs.
 	Time string `yaml:"time"`
 }
 
@@ -131,21 +131,32 @@ func (l *requestLine) fromText(text string) error {
 }
 
 // Fill puts in what is left out, and reads the rest. It is for a Config that is valid.
-func (r *TestRequest) Fill(public *url.URL) (method string, at *url.URL, address netip.Addr, when time.Time) {
+func (r *TestRequest) Fill(c *Config) (method string, at *url.URL, address netip.Addr, when time.Time) {
 	if method = r.Method; method == "" {
 		method = "GET"
 	}
-	at, err := public.Parse(r.URL)
+	at, err := url.Parse(r.URL)
 	if err != nil {
-		at = public
+		at = &url.URL{Path: "/"}
 	}
+	at = c.Address(at)
 	if address, err = netip.ParseAddr(r.Address); err != nil {
 		address = netip.AddrFrom4([4]byte{192, 0, 2, 1}) // RFC 5737: nobody's
 	}
 	if when, err = time.Parse(time.RFC3339, r.Time); err != nil {
-		when = time.Now()
+		when = time.Date(2026, time.January, 5, 12, 0, 0, 0, time.UTC)
 	}
 	return method, at, address, when
+}
+
+// Address is an address of this gateway: what has no host is of public_url's. Its path
+// stays as it is, byte for byte, and is not cleaned: that is for the gate to refuse.
+func (c *Config) Address(at *url.URL) *url.URL {
+	out := *at
+	if at.Host == "" {
+		out.Scheme, out.Host = c.PublicURL.Scheme, c.PublicURL.Host
+	}
+	return &out
 }
 
 func (c *Config) checkTests() {

@@ -63,6 +63,9 @@ type Decision struct {
 // Decide says what becomes of r. It writes nothing, to nobody.
 func (g *Gate) Decide(r *http.Request) Decision {
 	d := g.find(r)
+	if d.Outcome == Preflight {
+		g.judgePreflight(r, &d)
+	}
 	if d.Outcome != "" {
 		return d
 	}

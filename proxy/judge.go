@@ -37,9 +37,22 @@ func (g *Gate) judge(r *http.Request, d *Decision) {
 	}
 }
 
+// judgePreflight asks what may refuse a request whoever it is from: a preflight bears no
+// identity, and the route does not ask for one.
+func (g *Gate) judgePreflight(r *http.Request, d *Decision) {
+	if len(d.Route.Policy.Deny) == 0 {
+		return
+	}
+	name, _, _ := cleanHost(r.Host)
+	d.Question = question(r, name, &d.Target, g.now())
+	if by, err := d.Route.Policy.Refuses(&d.Question); err != nil {
+		d.Outcome, d.Rule, d.Err = Denied, by, err
+	}
+}
+
 // question is what a request asks of the rules, but for who asks.
 func question(r *http.Request, host string, t *Target, now time.Time) auth.Question {
-	return auth.Question{Method: r.Method, Host: host, Path: t.Path, Address: web.NoteOf(r.Context()).Client, Header: r.Header, Time: now}
+	return auth.Question{Method: r.Method, Host: host, Path: t.Path, Readings: t.Readings, Address: web.NoteOf(r.Context()).Client, Header: r.Header, Time: now}
 }
 
 // verdict is the outcome that a policy's answer to q amounts to. The error is nil, a

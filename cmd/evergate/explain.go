@@ -103,15 +103,10 @@ func (o *explainOptions) scene(cmd *cobra.Command, cfg *config.Config, method, a
 	}
 	s.Method, s.Time, s.Header = method, time.Now(), http.Header{}
 	at, err := url.Parse(address)
-	if err != nil || at.Scheme == "" && !strings.HasPrefix(address, "/") || at.Scheme != "" && (at.Scheme != "http" && at.Scheme != "https" || at.Host == "") {
+	if err != nil || at.Scheme == "" && (!strings.HasPrefix(address, "/") || strings.HasPrefix(address, "//")) || at.Scheme != "" && (at.Scheme != "http" && at.Scheme != "https" || at.Host == "") {
 		return wrong("%q is no address: write https://wiki.example.com/w/, or /w/ on the host of public_url", address)
 	}
-	s.URL = cfg.PublicURL.ResolveReference(at)
-	if at.Scheme == "" { // byte for byte: a relative reference would be cleaned
-		path := *cfg.PublicURL
-		s.URL = &path
-		s.URL.Path, s.URL.RawPath, s.URL.RawQuery, s.URL.ForceQuery = at.Path, at.RawPath, at.RawQuery, at.ForceQuery
-	}
+	s.URL = cfg.Address(at)
 	if s.Address, err = netip.ParseAddr(o.address); err != nil {
 		return wrong("--address: want an address such as 10.1.2.3, got %q", o.address)
 	}
@@ -160,9 +155,6 @@ func (o *explainOptions) login(cfg *config.Config, now time.Time) (*auth.Login, 
 
 // fromUsersFile adds what the users file knows, where no flag says otherwise.
 func (o *explainOptions) fromUsersFile(cfg *config.Config, login *auth.Login) {
-	if login.AMR == nil {
-		login.AMR = []string{"pwd"}
-	}
 	for _, id := range cfg.Identity {
 		if id.Local == nil {
 			continue

@@ -44,7 +44,7 @@ func runTests(ctx context.Context, cfg *config.Config) error {
 // testScene is the request of a test.
 func testScene(cfg *config.Config, t *config.Test) scene {
 	var s scene
-	s.Method, s.URL, s.Address, s.Time = t.Request.Fill(cfg.PublicURL)
+	s.Method, s.URL, s.Address, s.Time = t.Request.Fill(cfg)
 	s.Header = http.Header{}
 	for name, value := range t.Request.Headers {
 		s.Header.Set(name, value)
@@ -63,6 +63,9 @@ func testLogin(cfg *config.Config, id *config.TestIdentity, now time.Time) *auth
 	}
 	if login.Identity.Provider == "" {
 		login.Identity.Provider = cfg.ProviderNames()[0]
+	}
+	if login.AMR == nil && login.Identity.Provider == "local" {
+		login.AMR = []string{"pwd"} // there is no other way
 	}
 	if id.AuthAge != nil {
 		login.AuthTime = now.Add(-*id.AuthAge)
@@ -95,6 +98,10 @@ func (r *rehearsal) mismatches(want *config.Expectation, got *outcome) (wrong []
 		if c.want != "" && c.want != c.got {
 			wrong = append(wrong, fmt.Sprintf("want %s %s, got %s", c.what, c.want, c.got))
 		}
+	}
+	// Neither is a rule's doing, and either is soon mistyped.
+	if wrong == nil && want.Status == 0 && (got.Status == http.StatusMisdirectedRequest || got.Status == http.StatusNotImplemented) {
+		return []string{fmt.Sprintf("the gateway answers %d: %s; if that is meant, expect status: %d", got.Status, got.Decision.Err, got.Status)}
 	}
 	if want.Status != 0 && want.Status != got.Status {
 		answer := fmt.Sprint(got.Status)

@@ -56,3 +56,39 @@ func TestFailingTestsRefuseAReload(t *testing.T) {
 		t.Errorf("got %d once the change is in force, want 401", got)
 	}
 }
+
+// TestTestsSayWhatTheGateDoes: what a test leaves out is what it would be, and what is
+// soon mistyped is no refusal that was meant.
+func TestTestsSayWhatTheGateDoes(t *testing.T) {
+	for _, c := range []struct{ name, routes, test, wrong string }{
+		{"local users sign in by password", `[ { upstream: "http://127.0.0.1:1", deny: [ { amr: [pwd] } ] } ]`,
+			`{ request: /a, identity: { user: alice }, expect: denied }`, ""},
+		{"unless the test says otherwise", `[ { upstream: "http://127.0.0.1:1", deny: [ { amr: [pwd] } ] } ]`,
+			`{ request: /a, identity: { user: alice, amr: [otp] }, expect: allowed }`, ""},
+		{"it is noon of a Monday, whenever it runs", `[ { upstream: "http://127.0.0.1:1", allow: [ { times: [ { days: [mon], from: "12:00", to: "12:01" } ] } ] } ]`,
+			`{ request: /a, identity: { user: alice }, expect: allowed }`, ""},
+		{"or when it says", `[ { upstream: "http://127.0.0.1:1", allow: [ { times: [ { days: [mon], from: "12:00", to: "12:01" } ] } ] } ]`,
+			`{ request: { url: /a, time: "2026-01-06T12:00:00Z" }, identity: { user: alice }, expect: denied }`, ""},
+		{"a path is taken as it is written", `[ { upstream: "http://127.0.0.1:1" } ]`,
+			`{ request: "http://localhost:8080/x/../admin", identity: { user: alice }, expect: refused }`, ""},
+		{"without a host too", `[ { upstream: "http://127.0.0.1:1" } ]`, `{ request: /x/../admin, identity: { user: alice }, expect: { decision: refused, status: 400 } }`, ""},
+		{"a host that nobody serves", `[ { match: { host: a.example.com }, upstream: "http://127.0.0.1:1" } ]`, `{ request: "http://b.example.com/", expect: refused }`,
+			"the gateway answers 421"},
+		{"which may be meant", `[ { match: { host: a.example.com }, upstream: "http://127.0.0.1:1" } ]`, `{ request: "http://b.example.com/", expect: { decision: refused, status: 421 } }`, ""},
+		{"a method that is none", `[ { upstream: "http://127.0.0.1:1" } ]`, `{ request: post /x, expect: refused }`, "the gateway answers 501"},
+		{"a preflight is refused where it is from", `[ { upstream: "http://127.0.0.1:1", cors_preflight: pass, deny: [ { networks: [192.0.2.0/24] } ] } ]`,
+			`{ request: { method: OPTIONS, url: /x, headers: { Origin: "https://o.example", Access-Control-Request-Method: GET } }, expect: { decision: denied, status: 403 } }`, ""},
+		{"and passes from elsewhere", `[ { upstream: "http://127.0.0.1:1", cors_preflight: pass, deny: [ { networks: [192.0.2.0/24] }, { groups: [guests] } ] } ]`,
+			`{ request: { method: OPTIONS, url: /x, address: 10.0.0.1, headers: { Origin: "https://o.example", Access-Control-Request-Method: GET } }, expect: preflight }`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, err := config.Parse("evergate.yaml", []byte("public_url: http://localhost:8080\nidentity: [ local: { users_file: u.yaml } ]\nroutes: "+c.routes+"\ntests: [ "+c.test+" ]\n"), os.LookupEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := runTests(t.Context(), cfg); (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+				t.Errorf("got %v, want %q", err, c.wrong)
+			}
+		})
+	}
+}
