@@ -184,6 +184,22 @@ func (d *Demand) inWords() string {
 	return kind
 }
 
+// quoted is d for a log where an address says it: anybody writes one, and what they name
+// is not to read like ours.
+func (d *Demand) quoted() *Demand {
+	q := *d
+	q.ACR, q.AMR = quotedEach(d.ACR), quotedEach(d.AMR)
+	return &q
+}
+
+func quotedEach(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = strconv.Quote(name)
+	}
+	return out
+}
+
 // String says what d demands, to whoever runs the gateway.
 func (d *Demand) String() string {
 	var all []string

@@ -37,7 +37,7 @@ func (h *Handler) insufficient(r *http.Request, p *Provider, login *Login, g *go
 		Status: http.StatusForbidden, Code: "insufficient_user_authentication", Title: "A stronger sign-in is needed",
 		Detail: "You are signed in as " + accountName(login) + ". What you opened asks for " + g.Demand.inWords() + ", and this one is not. ",
 		Links:  []web.Link{{Text: "Use another account", URL: own("logout", "rd", g.RD, "to", g.To)}, {Text: "Go to the start page", URL: "/"}},
-		Err:    errors.New("a sign-in that is not what was demanded: " + g.Demand.String()),
+		Err:    errors.New("the address asked for " + g.Demand.quoted().String() + ", and this one is not"),
 	}
 	if p == nil {
 		e.Detail += "Here nobody can sign in like that yet: ask whoever runs this gateway."

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"encoding/json"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
 )
 
 // wants is a house whose app asks for a sign-in like r's.
@@ -348,6 +350,33 @@ func TestStepUpPageSaysNothingOfTheAddress(t *testing.T) {
 		}
 		if strings.Contains(text, "CALL") {
 			t.Errorf("%s: the page repeats it:\n%s", uri, p.body)
+		}
+	}
+}
+
+// TestStepUpLogTellsWhoseWordsTheyAre: what a stranger's link asks for is in the log as
+// that, and in quotes.
+func TestStepUpLogTellsWhoseWordsTheyAre(t *testing.T) {
+	h := open(t)
+	b := h.browser()
+	b.signIn("/", "alice")
+	public, err := url.Parse(h.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]string{
+		"acr_values=rules+broken":     `the address asked for a sign-in of class "rules" or "broken", and this one is not`,
+		"amr_values=root":             `the address asked for a sign-in by "root", and this one is not`,
+		"acr_values=gold&max_age=300": `the address asked for a sign-in of class "gold" and a sign-in within the last 5 minutes, and this one is not`,
+	} {
+		r := httptest.NewRequest("GET", h.URL+"/.evergate/login?"+query, nil)
+		for _, c := range b.c.Jar.Cookies(public) {
+			r.AddCookie(c)
+		}
+		note := &web.Note{ID: "ID"}
+		h.handler.ServeHTTP(httptest.NewRecorder(), r.WithContext(web.WithNote(r.Context(), note)))
+		if note.Err == nil || !strings.HasSuffix(note.Err.Error(), ": "+want) {
+			t.Errorf("%s: got %v, want %s", query, note.Err, want)
 		}
 	}
 }

@@ -211,6 +211,11 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%s%s: got %d %q, want %d %q", tt.host, tt.path, res.StatusCode, res.body, tt.status, tt.body)
 		}
 	}
+	for _, host := range []string{"gw.test..", "gw.test..:443", "gw..test"} { // H-20
+		if res := gw.send(t, "GET /app/ HTTP/1.1\nHost: "+host+"\n\n"); res.StatusCode != 400 || !strings.Contains(res.body, "The Host header holds no host name") {
+			t.Errorf("%s: got %d %.200s, want 400 for the host", host, res.StatusCode, res.body)
+		}
+	}
 	if res := gw.send(t, "GET /app/ HTTP/1.1\nHost: gw.test\nHost: evil.test\n\n"); res.StatusCode != 400 { // H-17
 		t.Errorf("two Host lines: got %d, want 400", res.StatusCode)
 	}

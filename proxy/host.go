@@ -7,7 +7,8 @@ import (
 )
 
 // cleanHost splits a Host header into its name, in lower case and without
-// trailing dot, and its port. It refuses what no host is made of.
+// trailing dot, and its port. It refuses what no host is made of: an empty label too,
+// but for the root's, which is the one trailing dot.
 func cleanHost(host string) (name, port string, ok bool) {
 	name = host
 	if strings.HasPrefix(host, "[") {
@@ -30,6 +31,9 @@ func cleanHost(host string) (name, port string, ok bool) {
 		if port[i] < '0' || port[i] > '9' {
 			return "", "", false
 		}
+	}
+	if strings.Contains(name, "..") {
+		return "", "", false
 	}
 	bracket := strings.HasPrefix(name, "[")
 	for i := range len(name) {

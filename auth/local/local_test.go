@@ -1,9 +1,11 @@
 package local_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -93,6 +95,19 @@ func TestLogin(t *testing.T) {
 		if c.ok && (login.Identity.User != "alice" || !login.Identity.EmailVerified || login.AMR[0] != "pwd" || login.Stamp == "") {
 			t.Errorf("%s: got %+v", c.name, login.Identity)
 		}
+	}
+}
+
+func TestRefusedOfAnUnknownClientIsLogged(t *testing.T) {
+	var count atomic.Int32
+	var log bytes.Buffer
+	m := method(t, &[]local.User{}, local.CountingHasher(1, &count))
+	m.Log = slog.New(slog.NewTextHandler(&log, nil))
+	for _, addr := range []netip.Addr{home, {}} {
+		_, _ = m.Login(t.Context(), addr, "alice", password)
+	}
+	if got := log.String(); !strings.Contains(got, "client=192.0.2.1 ") || !strings.Contains(got, `client="" `) {
+		t.Errorf("want the address, and none:\n%s", got)
 	}
 }
 

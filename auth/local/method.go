@@ -84,7 +84,11 @@ func (m *Method) Login(ctx context.Context, addr netip.Addr, user, password stri
 		err = &auth.Refused{Reason: "wrong password"}
 	}
 	if m.Log != nil {
-		m.Log.InfoContext(ctx, "sign-in refused", "event", "login.refused", "client", addr.String(), "err", err)
+		client := "" // not known, as in access lines
+		if addr.IsValid() {
+			client = addr.String()
+		}
+		m.Log.InfoContext(ctx, "sign-in refused", "event", "login.refused", "client", client, "err", err)
 	}
 	return nil, err
 }

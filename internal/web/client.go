@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -9,9 +10,11 @@ import (
 
 // origin returns the address of the client and the scheme it used. They are
 // the peer's own unless the peer is a trusted proxy that says otherwise, in the
-// one header that is believed: the other may be the client's own.
-func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (netip.Addr, string) {
-	scheme := "http"
+// one header that is believed: the other may be the client's own. Where that cannot
+// be read, the client is nobody that is known, and err says why: with the address of
+// the proxy it would pass for somebody who asks from where the proxy is.
+func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (client netip.Addr, scheme string, err error) {
+	scheme = "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
@@ -20,7 +23,7 @@ func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (netip.Addr, 
 		peer = ap.Addr().Unmap().WithZone("")
 	}
 	if !contains(trusted, peer) || isProxysOwn(r.Context()) {
-		return peer, scheme
+		return peer, scheme, nil
 	}
 	if rfc7239 {
 		return forwarded(r.Header, peer, scheme, trusted)
@@ -33,7 +36,8 @@ func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (netip.Addr, 
 			scheme = "https"
 		}
 	}
-	return forwardedFor(r.Header, peer, trusted), scheme
+	client, err = forwardedFor(r.Header, peer, trusted)
+	return client, scheme, err
 }
 
 type proxysOwnKey struct{}
@@ -54,26 +58,56 @@ func isProxysOwn(ctx context.Context) bool {
 // forwardedFor walks the list from its right end, which the trusted peer
 // wrote, to the first address that is no trusted proxy: what stands left of it
 // is the client's own fiction, and is not looked at. Anything on the way that is
-// no plain address, and a chain without end, make the whole list worthless, and
-// the peer is all that is known.
-func forwardedFor(h http.Header, peer netip.Addr, trusted []netip.Prefix) netip.Addr {
+// no address, and a chain without end, make the whole list worthless, and nobody
+// is known. That goes for an empty element too: a proxy that had nobody to add
+// leaves the client's own fiction in front of it.
+func forwardedFor(h http.Header, peer netip.Addr, trusted []netip.Prefix) (netip.Addr, error) {
 	client := peer
 	list := hops{lines: h.Values("X-Forwarded-For")}
 	for {
 		element, ok := list.next()
 		if !ok && list.tooMany() {
-			return peer
+			return netip.Addr{}, errTooManyHops
 		} else if !ok {
-			return client // all are trusted: the farthest is who asked
+			return client, nil // all are trusted: the farthest is who asked
 		}
-		addr, err := netip.ParseAddr(strings.TrimSpace(element))
-		if err != nil || addr.Zone() != "" {
-			return peer
+		if client, ok = plainNode(strings.TrimSpace(element)); !ok {
+			return netip.Addr{}, unreadable(element)
 		}
-		if client = addr.Unmap(); !contains(trusted, client) {
-			return client
+		if !contains(trusted, client) {
+			return client, nil
 		}
 	}
+}
+
+// plainNode reads an address as it stands in X-Forwarded-For, which no standard
+// describes: alone, in brackets if it is IPv6, with a port behind it, which some
+// proxies append, and any of that in quotes.
+func plainNode(s string) (netip.Addr, bool) {
+	if strings.HasPrefix(s, `"`) {
+		var ok bool
+		if s, ok = unquote(s); !ok {
+			return netip.Addr{}, false
+		}
+	}
+	addr, err := netip.ParseAddr(s)
+	if inside, found := strings.CutPrefix(s, "["); err != nil && found && strings.HasSuffix(inside, "]") {
+		addr, err = netip.ParseAddr(strings.TrimSuffix(inside, "]"))
+		if !addr.Is6() {
+			return netip.Addr{}, false
+		}
+	} else if err != nil {
+		var ap netip.AddrPort
+		ap, err = netip.ParseAddrPort(s)
+		addr = ap.Addr()
+	}
+	return addr.Unmap(), err == nil && addr.Zone() == ""
+}
+
+var errTooManyHops = fmt.Errorf("more than %d trusted proxies", maxHops)
+
+func unreadable(element string) error {
+	return fmt.Errorf("%q names no address", clip(strings.TrimSpace(element), 64))
 }
 
 // Network is who counts as one client: an IPv4 address, or the /64 of IPv6 that one

@@ -17,7 +17,8 @@ type Note struct {
 	// ID is the request id, also sent as X-Request-Id up and down.
 	ID string
 	// Client is the address of the browser, taken from a header only where the
-	// peer is a trusted proxy.
+	// peer is a trusted proxy. The zero Addr is a client that is not known: one on a
+	// unix socket, or of a trusted proxy whose header cannot be read.
 	Client netip.Addr
 	// Scheme is "http" or "https", as the browser sees it.
 	Scheme string

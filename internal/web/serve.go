@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -62,6 +63,26 @@ func Serve(next http.Handler, o Options) http.Handler {
 type server struct {
 	next http.Handler
 	Options
+
+	unknownNext atomic.Int64 // when a client that is not known is worth a warning again, in Unix nanoseconds
+}
+
+// unknownEvery is how often a trusted proxy whose header cannot be read is warned of:
+// whoever sends requests through it must not fill the log.
+const unknownEvery = time.Minute
+
+func (s *server) clientUnknown(x *exchange, r *http.Request, err error) {
+	level, next := slog.LevelDebug, s.unknownNext.Load()
+	if x.start.UnixNano() >= next && s.unknownNext.CompareAndSwap(next, x.start.Add(unknownEvery).UnixNano()) {
+		level = slog.LevelWarn
+	}
+	header := "X-Forwarded-For"
+	if s.Forwarded {
+		header = "Forwarded"
+	}
+	s.Log.LogAttrs(x.ctx, level, "a trusted proxy does not say who asks; no address is taken for the client's, and rules that go by one refuse it",
+		slog.String("event", "client.unknown"), slog.String("request_id", x.note.ID), slog.String("proxy", r.RemoteAddr),
+		slog.String("header", header), slog.String("err", err.Error()))
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +90,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		start: s.Now(), note: &Note{ID: newID(), pages: s.ErrorPages}, ctx: r.Context(),
 		method: clip(r.Method, 32), host: clip(r.Host, 255), path: clip(r.URL.EscapedPath(), 1024),
 	}
-	x.note.Client, x.note.Scheme = origin(r, s.TrustedProxies, s.Forwarded)
+	var err error
+	if x.note.Client, x.note.Scheme, err = origin(r, s.TrustedProxies, s.Forwarded); err != nil {
+		s.clientUnknown(x, r, err)
+	}
 	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), id: x.note.ID, head: r.Method == http.MethodHead, closing: s.Closing}
 	if s.HSTS > 0 && x.note.Scheme == "https" { // over plain http browsers must not listen (RFC 6797 section 8.1)
 		x.rec.hsts = "max-age=" + strconv.FormatInt(int64(s.HSTS/time.Second), 10)
