@@ -143,6 +143,7 @@ func (c *Config) checkRedirect(r *Redirect, path string) {
 		}
 		c.wrong(hint, at, "%s", err)
 	}
+	c.note(path+".status", bounds{least: 301, most: 308})
 	switch r.Status {
 	case 301, 302, 303, 307, 308:
 	default:

@@ -116,7 +116,7 @@ func (b *schemaBuilder) schema(t reflect.Type, v reflect.Value, at string) objec
 	for _, kind := range []yaml.Kind{yaml.ScalarNode, yaml.SequenceNode, yaml.MappingNode} {
 		if part := short.short(kind); part != nil {
 			pt := reflect.TypeOf(part).Elem()
-			alternative := b.schema(pt, reflect.Zero(pt), at+"[]")
+			alternative := b.schema(pt, reflect.Zero(pt), partOf(short, part, at))
 			if kind == yaml.MappingNode { // a mapping may be empty, but nothing is no mapping in short
 				alternative = object{{"allOf", []any{alternative, object{{"type", "object"}}}}}
 			}
@@ -124,6 +124,20 @@ func (b *schemaBuilder) schema(t reflect.Type, v reflect.Value, at string) objec
 		}
 	}
 	return object{{"anyOf", append(alternatives, whole)}}
+}
+
+// partOf is where a short form stands: a key of the long form, so that what the checks
+// want of that binds both, or the first of a list.
+func partOf(whole abbreviated, part any, at string) string {
+	v := reflect.ValueOf(whole).Elem()
+	if v.Kind() == reflect.Struct {
+		for i := range v.NumField() {
+			if key := v.Type().Field(i).Tag.Get("yaml"); key != "" && v.Field(i).Addr().Interface() == part {
+				return v.Type().Name() + "." + key
+			}
+		}
+	}
+	return at + "[]"
 }
 
 // whole is the schema of the long form of a value.

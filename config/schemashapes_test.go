@@ -15,7 +15,7 @@ var anyValue = []string{"string", "number", "boolean"}
 
 // patterns for what reads itself from text (ECMA 262, with which JSON Schema goes).
 const (
-	durationPattern = `^([+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+|[+-]?0|[0-9]+d)$`
+	durationPattern = `^([+]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+|[+-]?0|[0-9]+d)$`
 	prefixPattern   = `^[0-9A-Fa-f:.]+(%[^/]+)?(/[0-9]{1,3})?$`
 	levelPattern    = `^([Dd][Ee][Bb][Uu][Gg]|[Ii][Nn][Ff][Oo]|[Ww][Aa][Rr][Nn]|[Ee][Rr][Rr][Oo][Rr])([+-][0-9]+)?$`
 	percentPattern  = `^\+?0*([1-9]|[1-8][0-9]|90)%$`

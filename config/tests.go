@@ -177,8 +177,8 @@ func (c *Config) checkTests() {
 		if e.Observed != "" {
 			oneOf(c, path+".expect.observed", e.Observed, Decisions[:5]...)
 		}
-		if e.Status != 0 && (e.Status < 200 || e.Status > 599) {
-			c.wrong("", path+".expect.status", "want 200 to 599, got %d", e.Status)
+		if e.Status != 0 {
+			among(c, path+".expect.status", e.Status, 200, 599)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -218,6 +219,27 @@ func TestNames(t *testing.T) {
 	// A machine without a name server is told apart from a name that is not known.
 	if f := got[2]; f.Mend == "" || f.Status != doctor.Warn && f.Status != doctor.Skip || f.Status == doctor.Warn && !strings.Contains(f.Text, "not known here") {
 		t.Errorf("got %+v", f)
+	}
+}
+
+// TestNamesOfThisMachine: below localhost nobody has to be asked where a name is, and
+// public_url is come in by as a browser does.
+func TestNamesOfThisMachine(t *testing.T) {
+	for _, network := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", network)
+		if err != nil {
+			t.Logf("%s: %v", network, err)
+			continue
+		}
+		gateway := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })}}
+		gateway.Start()
+		defer gateway.Close()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		for _, host := range []string{"localhost", "apps.localhost", "a.b.localhost"} {
+			public := "http://" + host + ":" + port
+			got := examine(t, "public_url: "+public+"\n"+local+"routes: [{ upstream: \"http://127.0.0.1:9\" }]\n", func(p *doctor.Patient) { p.Admin = l.Addr().String() }, "gateway.public_url")
+			want(t, got[0], doctor.OK, "", public+" leads to the gateway", "")
+		}
 	}
 }
 

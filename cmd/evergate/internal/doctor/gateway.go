@@ -13,14 +13,33 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/config"
 )
 
 // asking is for questions to the gateway that runs: no proxy stands in between, and its
 // answers are its own.
 var asking = &http.Client{
 	Timeout:       5 * time.Second,
-	Transport:     &http.Transport{DisableKeepAlives: true},
+	Transport:     &http.Transport{DisableKeepAlives: true, DialContext: dial},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// dial takes localhost and every name below it for this machine, whatever a name server
+// says, as browsers do (RFC 6761 section 6.3).
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || net.ParseIP(host) != nil || !config.IsLoopback(host) {
+		return d.DialContext(ctx, network, address)
+	}
+	c, err := d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		if c, err6 := d.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {
+			return c, nil
+		}
+	}
+	return c, err
 }
 
 func (p *Patient) livez(ctx context.Context) bool {

@@ -85,7 +85,7 @@ var ruleOptions = []option{
 	part("authenticated-emails-file", text, "identity.oidc.allow.emails", "The addresses are written into the config, as they are now. Evergate reads its config again when it changes.").in("identity"),
 	yes("allowed-group", list, "identity.oidc.allow.groups").plural("allowed_groups"),
 	part("allowed-role", list, "identity.oidc.allow.claims", "Roles are the claims realm_access.roles and resource_access.CLIENT.roles. They have to be in the ID token, or in userinfo with userinfo: true.").plural("allowed_roles").in("identity"),
-	part("skip-auth-route", list, "routes with public: true", "Where the expression is a path, or all below a path. Others stay behind the sign-in.").plural("skip_auth_routes").in("routes"),
+	part("skip-auth-route", list, "routes with public: true", "Where the expression is a path, or all below a path. Others stay behind the sign-in. With a method, the other methods of the path have a guarded route of their own.").plural("skip_auth_routes").in("routes"),
 	part("skip-auth-regex", list, "routes with public: true", "Where the expression is a path, or all below a path. Others stay behind the sign-in.").plural("skip_auth_regex").in("routes"),
 	yes("skip-auth-preflight", boolean, "routes.cors_preflight").like("false"),
 	no("api-route", list, "routes", "Every script that is not signed in gets 401 with a login_url, never a redirect: Evergate tells it from a page by its Sec-Fetch and Accept headers.").plural("api_routes"),

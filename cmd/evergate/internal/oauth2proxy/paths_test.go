@@ -77,6 +77,46 @@ func TestPublicRoutes(t *testing.T) {
 	}
 }
 
+// TestOtherMethodsStayGuarded: a path that is public for some methods is served for the
+// others too, to whom its surroundings are.
+func TestOtherMethodsStayGuarded(t *testing.T) {
+	const ups = "upstreams = [\"http://127.0.0.1:1/\", \"http://127.0.0.1:2/api/\"]\nemail_domains = \"*\"\nskip_jwt_bearer_tokens = true\noidc_extra_audiences = [\"https://api.example.com\"]\n"
+	for _, c := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"a beginning", "skip_auth_routes = [\"GET=^/metrics\"]", []string{"GET /metrics public", "/metrics/ by :1", "GET /metrics/ public", "/metrics by :1"}},
+		{"a path of its own upstream's", "skip_auth_routes = [\"HEAD=^/api/h$\"]", []string{"HEAD /api/h public", "/api/h by :2"}},
+		{"two methods have one rest", "skip_auth_routes = [\"GET=^/a$\", \"POST=^/a$\"]", []string{"GET,POST /a public", "/a by :1"}},
+		{"an upstream is its own rest", "skip_auth_routes = [\"GET=^/\"]", []string{"GET / public", "GET /api/ public"}},
+		{"a path that is public by another line", "skip_auth_routes = [\"GET=^/a$\", \"^/a$\"]", []string{"GET /a public", "/a public"}},
+		{"a path below one that is public", "skip_auth_routes = [\"^/a/\", \"GET=^/a/x$\"]", []string{"/a/ public", "GET /a/x public", "/a/x public"}},
+		{"a path beside one that is public", "skip_auth_routes = [\"^/a$\", \"GET=^/a/x$\"]", []string{"/a public", "GET /a/x public", "/a/x by :1"}},
+		{"all methods leave none", "skip_auth_routes = [\"GET=^/a$\", \"HEAD=^/a$\", \"POST=^/a$\", \"PUT=^/a$\", \"PATCH=^/a$\", \"DELETE=^/a$\", \"OPTIONS=^/a$\"]",
+			[]string{"GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS /a public"}},
+	} {
+		var got []string
+		for _, r := range imported(t, ups+c.text).Routes {
+			path := r.Match.Path
+			if path == "" {
+				path = "/"
+			}
+			if !r.Public && (path == "/" || path == "/api/") {
+				continue
+			}
+			if !r.Public && !r.Bearer {
+				t.Errorf("%s: %s takes no tokens, as the route around it does", c.name, path)
+			}
+			got = append(got, strings.TrimSpace(strings.Join(r.Match.Methods, ",")+" "+path+map[bool]string{true: " public", false: " by :" + r.Upstream.Targets[0].URL.Port()}[r.Public]))
+		}
+		slices.Sort(got)
+		slices.Sort(c.want)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 // below are what may follow a path that ends in a slash.
 var below = []string{"", "x", "x/y", "index.html", "a/b/c", "-"}
 

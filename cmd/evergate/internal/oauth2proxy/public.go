@@ -48,7 +48,37 @@ func (x *importer) publicRoutes(top *outline, guarded []*route) []*route {
 			}
 		}
 	}
+	return withOtherMethods(all)
+}
+
+// withOtherMethods adds a route for the rest of each path that is public for some methods
+// alone: what a route names by methods, no wider route serves. Who gets in there is as
+// around it.
+func withOtherMethods(all []*route) []*route {
+	var wide []*route
+	for _, r := range all {
+		if r.methods == nil {
+			wide = append(wide, r)
+		}
+	}
+	for _, r := range slices.Clone(all) {
+		if r.methods == nil || len(r.methods) == len(every) || slices.ContainsFunc(wide, func(w *route) bool { return w.path == r.path }) {
+			continue
+		}
+		other := &route{path: r.path, order: r.order, lines: r.by.lines,
+			notes: []string{"Without this route, no other method would be served on this path (405)."}}
+		around := nearest(r.path, wide)
+		if slices.ContainsFunc(wide, func(w *route) bool { return w.path == around && w.public }) {
+			other.public, other.lines = true, withoutBearer(r.by.lines)
+		}
+		all = append(all, other)
+	}
 	return all
+}
+
+// withoutBearer are the lines of a route that is public, where tokens mean nothing.
+func withoutBearer(lines []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, "bearer:") })
 }
 
 // shown is an expression in a comment, cut where it is long.
@@ -114,6 +144,5 @@ func open(all []*route, by *route, path string, methods []string, order int, not
 		}
 		return all
 	}
-	lines := slices.DeleteFunc(slices.Clone(by.lines), func(l string) bool { return strings.HasPrefix(l, "bearer:") })
-	return append(all, &route{path: path, methods: methods, public: true, order: order, above: above, notes: []string{note}, lines: lines})
+	return append(all, &route{path: path, methods: methods, public: true, by: by, order: order, above: above, notes: []string{note}, lines: withoutBearer(by.lines)})
 }

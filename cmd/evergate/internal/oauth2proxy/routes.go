@@ -25,6 +25,7 @@ type route struct {
 	path    string
 	methods []string // nil is all of them
 	public  bool
+	by      *route // the guarded one that a public one is made of
 	order   int
 	above   []string // comments of the source
 	notes   []string
