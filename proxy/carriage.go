@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -137,6 +138,11 @@ func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
 	}
 	setConnection(h, c.note, c.scheme, c.host, c.route.Rewrite.StripPrefix)
+	if !c.note.Client.IsValid() {
+		if peer, err := netip.ParseAddrPort(c.in.RemoteAddr); err == nil {
+			h["X-Forwarded-For"] = []string{peer.Addr().Unmap().WithZone("").String()}
+		}
+	}
 	c.route.up.apply(h, c)
 	if c.route.credential != "" {
 		delete(h, c.route.credential)

@@ -139,9 +139,7 @@ func setIdentity(h http.Header, login *auth.Login, token auth.Token) (left []str
 }
 
 // setConnection tells the upstream where the request comes from. The chain in a
-// client's X-Forwarded-For is not carried on: note.Client is what is believed of it. Of
-// a client that is not known there is none: the peer is a proxy, and an app that took
-// it for the client would be wrong.
+// client's X-Forwarded-For is not carried on: note.Client is what is believed of it.
 // Prefix is what the browser has in front of the paths that the upstream knows.
 func setConnection(h http.Header, note *web.Note, scheme, host, prefix string) {
 	h.Del("X-Forwarded-For")

@@ -4,13 +4,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/secret"
-	"github.com/evergate/evergate/internal/web"
 	"github.com/evergate/evergate/proxy"
 )
 
@@ -61,25 +59,6 @@ func TestClientsCannotSpeakForTheGateway(t *testing.T) {
 		if strings.Contains(raw, "evil") {
 			t.Errorf("%s: the upstream got\n%s", name, raw)
 		}
-	}
-}
-
-// TestUnknownClientIsNobodyUpstream: where a trusted proxy does not say who asks, apps are
-// not told that it is the proxy, nor what the client wrote.
-func TestUnknownClientIsNobodyUpstream(t *testing.T) {
-	up := newUpstream(t, saysOK)
-	gate := &proxy.Gate{Auth: alice(newSession()), Router: newRouter(t, &proxy.Route{Upstream: newWay(t, proxy.UpstreamOptions{Target: up.addr})}), OwnCookie: ownCookie}
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Host, r.RemoteAddr = "gw.test", "10.0.0.1:5000"
-	r.Header.Set("Cookie", sid+"=alice")
-	r.Header.Set("X-Forwarded-For", "203.0.113.7, unknown")
-	w := httptest.NewRecorder()
-	gate.ServeHTTP(w, r.WithContext(web.WithNote(r.Context(), &web.Note{ID: "ID", Scheme: "https"})))
-	if w.Code != 200 {
-		t.Fatalf("got %d %s", w.Code, w.Body)
-	}
-	if raw := up.last(t); strings.Contains(raw, "X-Forwarded-For") || !strings.Contains(raw, "X-Forwarded-Host") {
-		t.Errorf("the upstream got\n%s\nwant no client", raw)
 	}
 }
 
