@@ -301,8 +301,9 @@ type gateway struct {
 	*httptest.Server
 	log *logs
 
-	mu    sync.Mutex // guards notes
+	mu    sync.Mutex // guards what follows
 	notes []*web.Note
+	begun int // requests so far
 }
 
 func newGateway(t testing.TB, g *proxy.Gate) *gateway {
@@ -317,6 +318,9 @@ func newGateway(t testing.TB, g *proxy.Gate) *gateway {
 		if err != nil {
 			t.Error(err)
 		}
+		gw.mu.Lock()
+		gw.begun++
+		gw.mu.Unlock()
 		note := &web.Note{ID: "REQUEST-ID", Client: peer.Addr(), Scheme: "https"}
 		defer func() {
 			gw.mu.Lock()
@@ -332,23 +336,21 @@ func newGateway(t testing.TB, g *proxy.Gate) *gateway {
 	return gw
 }
 
+// note is that of the last request to end, once all that began have, or have gone on for a
+// while: a handler ends after the client has its answer.
 func (gw *gateway) note(t *testing.T) *web.Note {
 	t.Helper()
-	for range 200 {
+	for i := range 400 {
 		gw.mu.Lock()
-		n := len(gw.notes)
-		gw.mu.Unlock()
-		if n > 0 {
-			break
+		if n := len(gw.notes); n > 0 && (n == gw.begun || i > 200) {
+			defer gw.mu.Unlock()
+			return gw.notes[n-1]
 		}
-		time.Sleep(5 * time.Millisecond) // the handler ends after the client has its answer
+		gw.mu.Unlock()
+		time.Sleep(5 * time.Millisecond)
 	}
-	gw.mu.Lock()
-	defer gw.mu.Unlock()
-	if len(gw.notes) == 0 {
-		t.Fatal("no request was served")
-	}
-	return gw.notes[len(gw.notes)-1]
+	t.Fatal("no request was served")
+	return nil
 }
 
 // answer is a response and its body.

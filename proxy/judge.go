@@ -52,7 +52,11 @@ func (g *Gate) judgePreflight(r *http.Request, d *Decision) {
 
 // question is what a request asks of the rules, but for who asks.
 func question(r *http.Request, host string, t *Target, now time.Time) auth.Question {
-	return auth.Question{Method: r.Method, Host: host, Path: t.Path, Readings: t.Readings, Address: web.NoteOf(r.Context()).Client, Header: r.Header, Time: now}
+	q := auth.Question{Method: r.Method, Host: host, Path: t.Path, Readings: t.Readings, Header: r.Header, Time: now}
+	if note := web.NoteOf(r.Context()); !note.Unread {
+		q.Address = note.Client
+	}
+	return q
 }
 
 // verdict is the outcome that a policy's answer to q amounts to. The error is nil, a

@@ -92,3 +92,27 @@ func TestTestsSayWhatTheGateDoes(t *testing.T) {
 		})
 	}
 }
+
+// TestUnreadClientsAreNotTheProxy: rules by address are not met by a proxy in the place of
+// a client that it could not name.
+func TestUnreadClientsAreNotTheProxy(t *testing.T) {
+	cfg, err := config.Parse("evergate.yaml", []byte(`public_url: http://localhost:8080
+trusted_proxies: [10.0.0.0/8]
+identity: [ local: { users_file: u.yaml } ]
+routes:
+  - { match: { path: /inside }, upstream: "http://127.0.0.1:1", allow: [ { networks: [10.0.0.0/8] } ] }
+  - { match: { path: /outside }, public: true, upstream: "http://127.0.0.1:1", deny: [ { networks: [203.0.113.0/24] } ] }
+tests:
+  - { request: { url: /inside, address: 10.0.0.1 }, identity: { user: al }, expect: allowed }
+  - { request: { url: /inside, address: 10.0.0.1, headers: { X-Forwarded-For: 10.1.1.1 } }, identity: { user: al }, expect: allowed }
+  - { request: { url: /inside, address: 10.0.0.1, headers: { X-Forwarded-For: "203.0.113.9:99" } }, identity: { user: al }, expect: denied }
+  - { request: { url: /outside, address: 10.0.0.1, headers: { X-Forwarded-For: 198.51.100.9 } }, expect: public }
+  - { request: { url: /outside, address: 10.0.0.1, headers: { X-Forwarded-For: "203.0.113.9:99" } }, expect: denied }
+`), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runTests(t.Context(), cfg); err != nil {
+		t.Error(err)
+	}
+}

@@ -11,8 +11,8 @@ import (
 // origin returns the address of the client and the scheme it used. They are
 // the peer's own unless the peer is a trusted proxy that says otherwise, in the
 // one header that is believed: the other may be the client's own. Where that cannot
-// be read, the client is nobody that is known, and err says why: with the address of
-// the proxy it would pass for somebody who asks from where the proxy is.
+// be read the peer is all that is known, and err says why: rules by address must not
+// take it for somebody who asks from where the proxy is.
 func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (client netip.Addr, scheme string, err error) {
 	scheme = "http"
 	if r.TLS != nil {
@@ -58,21 +58,21 @@ func isProxysOwn(ctx context.Context) bool {
 // forwardedFor walks the list from its right end, which the trusted peer
 // wrote, to the first address that is no trusted proxy: what stands left of it
 // is the client's own fiction, and is not looked at. Anything on the way that is
-// no address, and a chain without end, make the whole list worthless, and nobody
-// is known. That goes for an empty element too: a proxy that had nobody to add
-// leaves the client's own fiction in front of it.
+// no plain address, and a chain without end, make the whole list worthless, and
+// the peer is all that is known. That goes for an empty element too: a proxy that had
+// nobody to add leaves the client's own fiction in front of it.
 func forwardedFor(h http.Header, peer netip.Addr, trusted []netip.Prefix) (netip.Addr, error) {
 	client := peer
 	list := hops{lines: h.Values("X-Forwarded-For")}
 	for {
 		element, ok := list.next()
 		if !ok && list.tooMany() {
-			return netip.Addr{}, errTooManyHops
+			return peer, errTooManyHops
 		} else if !ok {
 			return client, nil // all are trusted: the farthest is who asked
 		}
 		if client, ok = plainNode(strings.TrimSpace(element)); !ok {
-			return netip.Addr{}, unreadable(element)
+			return peer, unreadable(element)
 		}
 		if !contains(trusted, client) {
 			return client, nil
@@ -80,27 +80,9 @@ func forwardedFor(h http.Header, peer netip.Addr, trusted []netip.Prefix) (netip
 	}
 }
 
-// plainNode reads an address as it stands in X-Forwarded-For, which no standard
-// describes: alone, in brackets if it is IPv6, with a port behind it, which some
-// proxies append, and any of that in quotes.
+// plainNode reads an address as it stands in X-Forwarded-For: alone, and without a zone.
 func plainNode(s string) (netip.Addr, bool) {
-	if strings.HasPrefix(s, `"`) {
-		var ok bool
-		if s, ok = unquote(s); !ok {
-			return netip.Addr{}, false
-		}
-	}
 	addr, err := netip.ParseAddr(s)
-	if inside, found := strings.CutPrefix(s, "["); err != nil && found && strings.HasSuffix(inside, "]") {
-		addr, err = netip.ParseAddr(strings.TrimSuffix(inside, "]"))
-		if !addr.Is6() {
-			return netip.Addr{}, false
-		}
-	} else if err != nil {
-		var ap netip.AddrPort
-		ap, err = netip.ParseAddrPort(s)
-		addr = ap.Addr()
-	}
 	return addr.Unmap(), err == nil && addr.Zone() == ""
 }
 

@@ -10,20 +10,20 @@ import (
 // forwardedFor it walks from the right to the first address that is no trusted
 // proxy; the scheme is the one in that element, by which the client came. An
 // element on the way that cannot be read, or hides an address, makes the header
-// say nothing: nobody is known, and the scheme is the peer's.
+// say nothing: the peer is all that is known, and the scheme is its own.
 func forwarded(h http.Header, peer netip.Addr, scheme string, trusted []netip.Prefix) (netip.Addr, string, error) {
 	client, proto := peer, scheme
 	list := hops{lines: h.Values("Forwarded"), quotes: true}
 	for {
 		next, ok := list.next()
 		if !ok && list.tooMany() {
-			return netip.Addr{}, scheme, errTooManyHops
+			return peer, scheme, errTooManyHops
 		} else if !ok {
 			return client, proto, nil
 		}
 		addr, by, ok := element(next)
 		if !ok {
-			return netip.Addr{}, scheme, unreadable(next)
+			return peer, scheme, unreadable(next)
 		}
 		client = addr
 		if proto = scheme; by != "" {

@@ -18,8 +18,11 @@ type Note struct {
 	ID string
 	// Client is the address of the browser, taken from a header only where the
 	// peer is a trusted proxy. The zero Addr is a client that is not known: one on a
-	// unix socket, or of a trusted proxy whose header cannot be read.
+	// unix socket.
 	Client netip.Addr
+	// Unread says that a trusted proxy's header could not be read, so that Client is the
+	// proxy and not who asks.
+	Unread bool
 	// Scheme is "http" or "https", as the browser sees it.
 	Scheme string
 	// Route names the route that matched.

@@ -80,7 +80,7 @@ func (s *server) clientUnknown(x *exchange, r *http.Request, err error) {
 	if s.Forwarded {
 		header = "Forwarded"
 	}
-	s.Log.LogAttrs(x.ctx, level, "a trusted proxy does not say who asks; no address is taken for the client's, and rules that go by one refuse it",
+	s.Log.LogAttrs(x.ctx, level, "a trusted proxy does not say who asks; its own address stands in the place of the client's, and rules by address refuse it",
 		slog.String("event", "client.unknown"), slog.String("request_id", x.note.ID), slog.String("proxy", r.RemoteAddr),
 		slog.String("header", header), slog.String("err", err.Error()))
 }
@@ -92,6 +92,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var err error
 	if x.note.Client, x.note.Scheme, err = origin(r, s.TrustedProxies, s.Forwarded); err != nil {
+		x.note.Unread = true
 		s.clientUnknown(x, r, err)
 	}
 	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), id: x.note.ID, head: r.Method == http.MethodHead, closing: s.Closing}
