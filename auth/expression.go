@@ -37,7 +37,8 @@ type expression struct {
 	personal bool // it reads identity or session
 	groups   bool // it reads the groups, or may
 	path     bool // it reads the path, or may
-	email    bool // it reads the address, or may
+	email    bool // it reads the e-mail address, or may
+	address  bool // it reads the client's address, or may
 	whole    int  // how often it takes identity as a whole, while it is compiled
 
 	inside map[ast.Node]int // how deep predicates lie in one another, while it is compiled
@@ -185,9 +186,9 @@ func (e *expression) Visit(node *ast.Node) {
 			e.whole-- // it is about something else
 		}
 		if plain { // of whatever: the words are rare enough
-			e.path, e.email = e.path || name.Value == "path", e.email || name.Value == "email"
+			e.path, e.email, e.address = e.path || name.Value == "path", e.email || name.Value == "email", e.address || name.Value == "address"
 		} else {
-			e.path, e.email = true, true
+			e.path, e.email, e.address = true, true, true
 		}
 	case *ast.VariableDeclaratorNode:
 		e.refuse(n, "let is no part of this language; write out what it stands for")
@@ -259,6 +260,9 @@ func (e *expression) mayHold(q *Question) (may bool, why string) {
 	}
 	if holds || e == nil {
 		return holds, ""
+	}
+	if e.address && !q.Address.IsValid() {
+		return true, "the address of the client is not known"
 	}
 	if e.email && q.Identity != nil && q.Identity.Email != vouchedFor(q) {
 		if holds, err := e.run(q, q.Path, q.Identity.Email); holds || err != nil {

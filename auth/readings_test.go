@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/evergate/evergate/auth"
@@ -22,6 +23,8 @@ func TestExpressionsInEveryReading(t *testing.T) {
 		{"a reading without a parameter", `not (request.path startsWith "/s/admin/")`, auth.Question{Path: "/s/admin;a/x", Readings: []string{"/s/admin/x"}}, true, false},
 		{"a path by another way", `request["path"] endsWith ":delete"`, auth.Question{Path: "/i%3Adelete"}, true, false},
 		{"an expression that reads no path", `request.method == "GET"`, auth.Question{Method: "GET", Path: "/i%3Adelete"}, true, true},
+		{"a client whose address is not known", `request.address == "203.0.113.9"`, auth.Question{}, true, false},
+		{"one whose address is", `request.address == "203.0.113.9"`, auth.Question{Address: netip.MustParseAddr("192.0.2.1")}, false, false},
 		{"an address that nobody vouches for", `identity.email endsWith "@evil.com"`, auth.Question{Identity: mal}, true, false},
 		{"another one", `identity.email endsWith "@good.com"`, auth.Question{Identity: mal}, false, false},
 		{"something else about them", `identity.email endsWith "@good.com" or identity.user == "mal"`, auth.Question{Identity: mal}, true, true},
