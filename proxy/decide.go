@@ -58,6 +58,8 @@ type Decision struct {
 	Err error
 
 	shown []string // the values of ShownHeader, or nil
+
+	host string // of the request, canonical and without a port
 }
 
 // Decide says what becomes of r. It writes nothing, to nobody.
@@ -142,6 +144,7 @@ func (g *Gate) find(r *http.Request) Decision {
 	if !ok {
 		return refuse(d, &web.Error{Status: http.StatusBadRequest, Code: "bad_host", Detail: "The Host header holds no host name."})
 	}
+	d.host = name
 	if isReserved(target.Path) {
 		if !g.Router.KnowsHost(name) && !g.isPublicHost(name) {
 			return refuse(d, routeError(ErrNoHost))

@@ -22,8 +22,7 @@ func (g *Gate) judge(r *http.Request, d *Decision) {
 		}
 		return
 	}
-	name, _, _ := cleanHost(r.Host)
-	d.Question = question(r, name, &d.Target, g.now())
+	d.Question = question(r, d.host, &d.Target, g.now())
 	d.Question.Ask(d.Login)
 	var err error
 	d.Outcome, d.Rule, err = verdict(policy, &d.Question)
@@ -43,8 +42,7 @@ func (g *Gate) judgePreflight(r *http.Request, d *Decision) {
 	if len(d.Route.Policy.Deny) == 0 {
 		return
 	}
-	name, _, _ := cleanHost(r.Host)
-	d.Question = question(r, name, &d.Target, g.now())
+	d.Question = question(r, d.host, &d.Target, g.now())
 	if by, err := d.Route.Policy.Refuses(&d.Question); err != nil {
 		d.Outcome, d.Rule, d.Err = Denied, by, err
 	}

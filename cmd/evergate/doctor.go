@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -112,7 +111,7 @@ func signInProvider(cfg *config.Config, name string) (*config.OIDC, error) {
 
 // patientOf is a config with the ways in which the gateway makes its parts of it.
 func patientOf(cfg *config.Config, file string) *doctor.Patient {
-	client := &adminClient{base: "http://" + reachable(cfg.Admin.Listen), token: filepath.Join(cfg.DataDir, adminTokenFile)}
+	client := adminOf(cfg)
 	cookie := cfg.Session.Cookie.Name
 	if cookie == "" {
 		cookie = session.CookieName(cfg.PublicURL.Scheme == "https", port(cfg.PublicURL))

@@ -68,13 +68,10 @@ func (p *program) explainCmd() *cobra.Command {
 				return err
 			}
 			e := r.explain(s, r.play(cmd.Context(), s))
-			if !o.asJSON {
-				return e.write(p.out)
+			if done, err := p.json(e, o.asJSON); done {
+				return err
 			}
-			enc := json.NewEncoder(p.out)
-			enc.SetIndent("", "  ")
-			enc.SetEscapeHTML(false)
-			return enc.Encode(e)
+			return e.write(p.out)
 		},
 	}
 	configFlag(cmd, &o.config)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -72,7 +71,7 @@ func (p *program) explainLive(ctx context.Context, path string, o liveOptions) e
 	if err != nil {
 		return err
 	}
-	client := &adminClient{base: "http://" + reachable(cfg.Admin.Listen), token: filepath.Join(cfg.DataDir, adminTokenFile)}
+	client := adminOf(cfg)
 	switch {
 	case o.observed:
 		err = p.liveObserved(ctx, client, &o)
@@ -146,7 +145,7 @@ func writeDecision(b *strings.Builder, d *decisions.Decision) {
 		b.WriteString("Route     none\n")
 	}
 	writeRules(b, d.Rules)
-	fmt.Fprintf(b, "Decision  %s%s\n", d.Decision, by(asPlace(d.Rule)))
+	fmt.Fprintf(b, "Decision  %s%s\n", d.Decision, by(d.Rule))
 	if d.Reason != "" {
 		fmt.Fprintf(b, "          %s\n", plainLine(d.Reason))
 	}
@@ -155,7 +154,7 @@ func writeDecision(b *strings.Builder, d *decisions.Decision) {
 		if o.Decision != d.Decision {
 			differs = ", which differs"
 		}
-		fmt.Fprintf(b, "Observed  %s%s%s\n", o.Decision, by(asPlace(o.Rule)), differs)
+		fmt.Fprintf(b, "Observed  %s%s%s\n", o.Decision, by(o.Rule), differs)
 		if differs != "" {
 			writeRules(b, o.Rules)
 		}
@@ -166,16 +165,10 @@ func writeDecision(b *strings.Builder, d *decisions.Decision) {
 }
 
 func writeRules(b *strings.Builder, rules []decisions.Rule) {
-	for _, r := range rules {
-		rule := explainedRule{place: place(r.Place), Effect: r.Effect, Holds: r.Holds, Decides: r.Decides, Skipped: r.Skipped}
-		for _, c := range r.Conditions {
-			rule.Conditions = append(rule.Conditions, explainedCondition(c))
-		}
-		rule.write(b)
+	for i := range rules {
+		writeRule(b, &rules[i])
 	}
 }
-
-func asPlace(at *decisions.Place) *place { return (*place)(at) }
 
 func (p *program) liveObserved(ctx context.Context, client *adminClient, o *liveOptions) error {
 	var got decisions.Differences

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
 	"github.com/evergate/evergate/proxy"
 )
 
@@ -21,11 +22,11 @@ type explanation struct {
 	Decision string            `json:"decision"`
 	Reason   string            `json:"reason,omitempty"`
 	// Rule is the one that made the difference.
-	Rule     *place          `json:"rule,omitempty"`
-	Rules    []explainedRule `json:"rules,omitempty"`
-	Observed *observed       `json:"observed,omitempty"`
-	Browser  message         `json:"browser"`
-	Upstream *message        `json:"upstream,omitempty"`
+	Rule     *decisions.Place    `json:"rule,omitempty"`
+	Rules    []decisions.Rule    `json:"rules,omitempty"`
+	Observed *decisions.Observed `json:"observed,omitempty"`
+	Browser  message             `json:"browser"`
+	Upstream *message            `json:"upstream,omitempty"`
 }
 
 type explainedRequest struct {
@@ -45,40 +46,13 @@ type explainedPerson struct {
 	AMR      []string       `json:"amr,omitempty"`
 }
 
-// place is a value of the file.
-type place struct {
-	At   string `json:"at"`
-	Line int    `json:"line"`
-}
-
 type explainedRoute struct {
 	Name string `json:"name"`
-	place
+	decisions.Place
 	Host    string   `json:"host,omitempty"`
 	Match   string   `json:"path"`
 	Methods []string `json:"methods,omitempty"`
 	Why     string   `json:"why,omitempty"`
-}
-
-type explainedRule struct {
-	place
-	Effect     string               `json:"effect"` // allow or deny
-	Holds      bool                 `json:"holds"`
-	Decides    bool                 `json:"decides,omitempty"`
-	Skipped    bool                 `json:"skipped,omitempty"` // it is about people, and nobody is signed in
-	Conditions []explainedCondition `json:"conditions,omitempty"`
-}
-
-type explainedCondition struct {
-	Key   string `json:"key"`
-	Wants string `json:"wants"`
-	Holds bool   `json:"holds"`
-	Error string `json:"error,omitempty"`
-}
-
-type observed struct {
-	Decision string `json:"decision"`
-	Rule     *place `json:"rule,omitempty"`
 }
 
 // message is what goes to the browser or to the app. Status 0 is the app's own.
@@ -113,45 +87,36 @@ func (r *rehearsal) explain(s scene, got outcome) *explanation {
 			e.Others = append(e.Others, route)
 		}
 	}
-	for _, t := range got.Trace.Rules {
-		rule := explainedRule{place: place{t.At, line(r.cfg, t.At)}, Effect: "allow", Holds: t.Holds, Decides: t.Decides, Skipped: t.Skipped}
-		if t.Deny {
-			rule.Effect = "deny"
-		}
-		for _, c := range t.Conditions {
-			rule.Conditions = append(rule.Conditions, explainedCondition{Key: c.Key, Wants: c.Wants, Holds: c.Holds, Error: c.Err})
-		}
-		e.Rules = append(e.Rules, rule)
-	}
+	e.Rules = decisions.Rules(&got.Trace, func(at string) int { return line(r.cfg, at) })
 	if d.Observed != "" {
-		e.Observed = &observed{d.Observed, r.place(d.ObservedRule)}
+		e.Observed = &decisions.Observed{Decision: d.Observed, Rule: r.place(d.ObservedRule)}
 	}
 	if got.Up != nil {
 		u := *got.Up.URL
 		e.Upstream = &message{Method: got.Up.Method, URL: u.String(), Header: shownHeader(got.Up.Header)}
 		e.Upstream.Header["Host"] = []string{got.Up.Host}
 		e.Browser.Note = "what the app answers"
-		if i := r.routeIndex(d.Route); r.cfg.Routes[i].UpstreamAuth != nil {
+		if i := d.Route.Index(); r.cfg.Routes[i].UpstreamAuth != nil {
 			e.Upstream.Note = "and the gateway signs them in at the app: see upstream_auth"
 		}
 	}
 	return e
 }
 
-func (r *rehearsal) place(rule *auth.Rule) *place {
+func (r *rehearsal) place(rule *auth.Rule) *decisions.Place {
 	if rule == nil {
 		return nil
 	}
-	return &place{rule.At, line(r.cfg, rule.At)}
+	return &decisions.Place{At: rule.At, Line: line(r.cfg, rule.At)}
 }
 
 func (r *rehearsal) route(c proxy.Candidate) *explainedRoute {
-	at := fmt.Sprintf("routes[%d]", r.routeIndex(c.Route))
+	at := fmt.Sprintf("routes[%d]", c.Route.Index())
 	path := c.Route.Path
 	if path == "" {
 		path = "/"
 	}
-	return &explainedRoute{Name: c.Route.String(), place: place{at, line(r.cfg, at)}, Host: c.Route.Host, Match: path, Methods: c.Route.Methods, Why: c.Why}
+	return &explainedRoute{Name: c.Route.String(), Place: decisions.Place{At: at, Line: line(r.cfg, at)}, Host: c.Route.Host, Match: path, Methods: c.Route.Methods, Why: c.Why}
 }
 
 // shownHeader is a header without what is different each time.
@@ -180,12 +145,10 @@ func (e *explanation) write(w io.Writer) error {
 	for _, o := range e.Others {
 		fmt.Fprintf(&b, "  not     %s\n          %s\n", o, o.Why)
 	}
-	for i, r := range e.Rules {
-		if i == 0 {
-			b.WriteString("\n")
-		}
-		r.write(&b)
+	if e.Rules != nil {
+		b.WriteString("\n")
 	}
+	writeRules(&b, e.Rules)
 	fmt.Fprintf(&b, "\nDecision  %s%s\n", e.Decision, by(e.Rule))
 	if e.Reason != "" {
 		fmt.Fprintf(&b, "          %s\n", e.Reason)
@@ -245,14 +208,14 @@ func (r *explainedRoute) String() string {
 	return s
 }
 
-func by(p *place) string {
+func by(p *decisions.Place) string {
 	if p == nil {
 		return ""
 	}
 	return fmt.Sprintf(", by %s (line %d)", p.At, p.Line)
 }
 
-func (r *explainedRule) write(b *strings.Builder) {
+func writeRule(b *strings.Builder, r *decisions.Rule) {
 	what := "does not hold"
 	switch {
 	case r.Skipped:

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -259,8 +258,3 @@ func isTokenWord(s string) bool {
 
 // line is the line of the file on which a value stands.
 func line(cfg *config.Config, path string) int { return cfg.Fault(path, "").Line }
-
-// routeIndex finds a route of the router in the config.
-func (r *rehearsal) routeIndex(route *proxy.Route) int {
-	return slices.IndexFunc(r.router.Routes(), func(o *proxy.Route) bool { return o == route })
-}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +24,7 @@ func (p *program) reloadCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client := &adminClient{base: "http://" + reachable(cfg.Admin.Listen), token: filepath.Join(cfg.DataDir, adminTokenFile)}
+			client := adminOf(cfg)
 			return p.reload(cmd.Context(), client)
 		},
 	}

@@ -122,7 +122,7 @@ func (r *rehearsal) because(got *outcome) string {
 	case d.Err != nil:
 		return d.Err.Error()
 	case d.Route != nil:
-		return fmt.Sprintf("by the route on line %d", line(r.cfg, fmt.Sprintf("routes[%d]", r.routeIndex(d.Route))))
+		return fmt.Sprintf("by the route on line %d", line(r.cfg, fmt.Sprintf("routes[%d]", d.Route.Index())))
 	}
 	return ""
 }

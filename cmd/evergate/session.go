@@ -144,7 +144,7 @@ func (p *program) sessions(ctx context.Context, path string) (admin.Sessions, fu
 	if cfg.Session.Store == "cookie" {
 		return nil, nil, errors.New("with session.store: cookie sessions lie in the browsers, and nobody can list or end them from here")
 	}
-	client := &adminClient{base: "http://" + reachable(cfg.Admin.Listen), token: filepath.Join(cfg.DataDir, adminTokenFile)}
+	client := adminOf(cfg)
 	if client.answers(ctx) {
 		return client, func() {}, nil
 	}
@@ -191,6 +191,11 @@ func makeAdminToken(dataDir string) (secret.Text, error) {
 
 // adminClient asks the gateway that runs.
 type adminClient struct{ base, token string }
+
+// adminOf asks the gateway that runs with a config.
+func adminOf(cfg *config.Config) *adminClient {
+	return &adminClient{base: "http://" + reachable(cfg.Admin.Listen), token: filepath.Join(cfg.DataDir, adminTokenFile)}
+}
 
 func (c *adminClient) answers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,7 +25,7 @@ func (p *program) upgradeCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client := &adminClient{base: "http://" + reachable(cfg.Admin.Listen), token: filepath.Join(cfg.DataDir, adminTokenFile)}
+			client := adminOf(cfg)
 			return p.upgrade(cmd.Context(), client)
 		},
 	}

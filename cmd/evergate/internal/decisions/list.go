@@ -162,8 +162,13 @@ func (l *Log) tell(f *fact) Decision {
 // rules is what p makes of q, as the gate asked it.
 func (e *Edition) rules(p *auth.Policy, q *auth.Question) (out []Rule) {
 	trace, _, _ := p.Explain(q, p.Public || q.Identity == nil)
+	return Rules(&trace, e.line)
+}
+
+// Rules tells what came of each rule of a trace; line is where each stands.
+func Rules(trace *auth.Trace, line func(at string) int) (out []Rule) {
 	for _, r := range trace.Rules {
-		rule := Rule{Place: Place{r.At, e.line(r.At)}, Effect: "allow", Holds: r.Holds, Decides: r.Decides, Skipped: r.Skipped}
+		rule := Rule{Place: Place{r.At, line(r.At)}, Effect: "allow", Holds: r.Holds, Decides: r.Decides, Skipped: r.Skipped}
 		if r.Deny {
 			rule.Effect = "deny"
 		}
