@@ -115,6 +115,7 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 	h.endpoints = map[string]endpoint{
 		"login":      {get: h.loginPage, post: h.signIn},
 		"landed":     {get: h.landed, everywhere: true},
+		"rotate":     {get: h.rotate, everywhere: true},
 		"resend":     {get: h.resendPage, everywhere: true},
 		"logout":     {get: h.logoutPage, post: h.signOut},
 		"session":    {get: h.session, everywhere: true},

@@ -57,7 +57,7 @@ func (h *Handler) keepForm(w http.ResponseWriter, r *http.Request, login *Login)
 	if id := h.asksFor(r); id != "" {
 		return id, "" // the session ended once more, before the kept form was sent
 	}
-	if !keepable(r) {
+	if !keepable(r) || isFormless(r) {
 		return "", lostKind
 	}
 	body, lost := readKept(w, r)

@@ -64,6 +64,10 @@ func (c *Config) checkWay(r *Route, path string) {
 				strings.Join(ways, ", "), first, c.doc.node(path+"."+first).Line)
 		}
 	}
+	if first == "" && c.Decides(r) {
+		c.checkDecides(path)
+		return
+	}
 	if first == "" {
 		c.wrong("add a line such as upstream: http://127.0.0.1:3000, or one of redirect, respond and static", path, "upstream is missing")
 		return
@@ -216,5 +220,5 @@ func (r *Route) String() string {
 	case r.Respond != nil:
 		return fmt.Sprintf("a fixed answer (%d)", r.Respond.Status)
 	}
-	return "nothing"
+	return "the proxy in front"
 }

@@ -28,7 +28,8 @@ type Config struct {
 	Log           Log    `yaml:"log"`
 	Keys          Keys   `yaml:"keys"`
 	Limits        Limits `yaml:"limits"`
-	ForwardAuth   notYet `yaml:"forward_auth"`
+	// ForwardAuth answers a proxy in front that asks about each request; nil does not.
+	ForwardAuth *ForwardAuth `yaml:"forward_auth"`
 	// Pages are what people see of the gateway itself.
 	Pages Pages `yaml:"pages"`
 	// Identity are the ways to sign in.

@@ -23,10 +23,6 @@ type decoder struct {
 	known  map[reflect.Type]keysOf
 }
 
-// notYet is the type of a key that belongs to the design and does not work in
-// this version.
-type notYet struct{}
-
 // scalar is a type that reads itself from the text of a value.
 type scalar interface{ fromText(string) error }
 
@@ -39,9 +35,6 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		return // it was told of
 	}
 	switch v.Interface().(type) {
-	case notYet:
-		d.fault(n, path, "this is part of the design and does not work in this version", "remove it")
-		return
 	case time.Duration, slog.Level, netip.Prefix, *url.URL, secret.Text:
 		d.scalar(n, v, path)
 		return

@@ -14,12 +14,12 @@ func AllKeys(t reflect.Type) (keys []string) {
 	default:
 		return nil
 	}
-	if t == reflect.TypeFor[notYet]() || t == reflect.TypeFor[url.URL]() {
+	if t == reflect.TypeFor[url.URL]() {
 		return nil
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if key := f.Tag.Get("yaml"); key != "" && f.Type != reflect.TypeFor[notYet]() {
+		if key := f.Tag.Get("yaml"); key != "" {
 			keys = append(append(keys, key), AllKeys(f.Type)...)
 		}
 	}

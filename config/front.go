@@ -182,6 +182,14 @@ func (c *Config) checkAddresses() {
 	if c.TLS.RedirectHTTP != "" || c.given("tls.redirect_http") {
 		addresses = append(addresses, struct{ path, address string }{"tls.redirect_http", c.TLS.RedirectHTTP})
 	}
+	if f := c.ForwardAuth; f != nil && c.given("forward_auth.listen") {
+		addresses = append(addresses, struct{ path, address string }{"forward_auth.listen", f.Listen})
+		for path, other := range map[string]string{"listen": c.Listen, "admin.listen": c.Admin.Listen, "tls.redirect_http": c.TLS.RedirectHTTP} {
+			if f.Listen == other && !strings.HasSuffix(other, ":0") {
+				c.wrong("", "forward_auth.listen", "it is the same address as %s: a page's script could read the token there", path)
+			}
+		}
+	}
 	for _, a := range addresses {
 		if _, port, err := net.SplitHostPort(a.address); err != nil || !isPort(port) {
 			c.wrong("write it as 127.0.0.1:8080 or :8080", a.path, "%q is no address to listen on", a.address)

@@ -87,7 +87,7 @@ func TestSchemaTells(t *testing.T) {
 	}{
 		{[]string{"$schema"}, "https://json-schema.org/draft/2020-12/schema"},
 		{[]string{"additionalProperties"}, false},
-		{[]string{"properties", "forward_auth"}, nil}, // does not work yet
+		{[]string{"$defs", "ForwardAuth", "properties", "listen", "description"}, "listen is where it asks: an address for that proxy alone."},
 		{[]string{"properties", "listen", "default"}, "127.0.0.1:8080"},
 		{[]string{"properties", "public_url", "description"}, "public_url is how browsers reach it: https, or http on a loopback name."},
 		{[]string{"$defs", "AccessToken", "properties", "ttl", "description"}, "ttl is its life. From 30s to 24h."},

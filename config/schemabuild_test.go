@@ -87,7 +87,7 @@ func (b *schemaBuilder) structure(v reflect.Value, kinds any) object {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		key := f.Tag.Get("yaml")
-		if key == "" || f.Type == reflect.TypeFor[notYet]() {
+		if key == "" {
 			continue
 		}
 		property := object{{"description", b.comments.describe(t, f.Name) + b.inWords(t.Name()+"."+key)}}

@@ -19,6 +19,7 @@ func (c *Config) validate() {
 	c.checkIdentity()
 	c.checkRoutes()
 	c.checkRuleSets()
+	c.checkForwardAuth()
 	c.checkTests()
 	c.checkProviders()
 	oneOf(c, "log.format", c.Log.Format, "auto", "text", "json")

@@ -30,6 +30,7 @@ func (c *Config) Warnings() []*Fault {
 			warn(fmt.Sprintf("routes[%d].upstream_auth.form", i), "with session.store: cookie the app's cookies lie in memory: a restart signs everybody in at the app anew")
 		}
 	}
+	c.warnForwardAuth(warn)
 	c.warnShadowed(warn)
 	c.warnProofs(warn)
 	c.warnPlain(warn)

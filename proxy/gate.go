@@ -53,6 +53,11 @@ type Gate struct {
 	// signed out elsewhere too, or told that they are. The error is one to answer with;
 	// the session lives on then. Nil means that no path ends sessions.
 	SignOut func(h http.Header, r *http.Request) (address string, err error)
+	// Turned reports whether the browser behind r was sent round just now, and Turn has
+	// the one that gets an answer with h say so for a while. Nil means that none is sent
+	// round.
+	Turned func(r *http.Request) bool
+	Turn   func(h http.Header)
 	// RateLimited hears of each request that came too soon, by the name of its route. Nil
 	// means nobody.
 	RateLimited func(route string)
@@ -74,17 +79,15 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
-	d := g.Decide(r)
-	note := web.NoteOf(r.Context())
-	d.note(note)
-	if g.Decided != nil {
-		g.Decided(w.Header(), r, &d)
-		d.shown = w.Header()[ShownHeader]
-	}
+	d := g.decide(w, r)
 	switch d.Outcome {
 	case Allowed, Public, Preflight:
+		note := web.NoteOf(r.Context())
 		if err := g.count(w, r, &d, note); err != nil {
 			return err
+		}
+		if !d.Route.carries() {
+			return g.notCarried(w, r, &d)
 		}
 		return withCompression(w, r, d.Route, func(w http.ResponseWriter) error { return g.pass(w, r, &d, note) })
 	case Own:
@@ -93,8 +96,29 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 		g.Own.ServeHTTP(w, r)
 		return nil
+	}
+	if d.Route != nil && !d.Route.carries() {
+		r = r.WithContext(auth.WithoutForm(r.Context()))
+	}
+	return g.turnAway(w, r, &d)
+}
+
+// decide is Decide for a request that is acted on: it is told of.
+func (g *Gate) decide(w http.ResponseWriter, r *http.Request) Decision {
+	d := g.Decide(r)
+	d.note(web.NoteOf(r.Context()))
+	if g.Decided != nil {
+		g.Decided(w.Header(), r, &d)
+		d.shown = w.Header()[ShownHeader]
+	}
+	return d
+}
+
+// turnAway answers a request that may not pass, or not now.
+func (g *Gate) turnAway(w http.ResponseWriter, r *http.Request, d *Decision) error {
+	switch d.Outcome {
 	case SignIn:
-		if g.isOver(r, &d) {
+		if g.isOver(r, d) {
 			keepNowhere(w.Header())
 			w.Header().Set("Location", reserved+"/logout")
 			w.WriteHeader(http.StatusSeeOther)
@@ -102,15 +126,15 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 		return g.challenge(w, r, d.Err)
 	case Detour:
-		return detour(w, r, &d)
+		return detour(w, r, d)
 	case StepUp:
 		addCookies(w.Header(), deliver(r.Context(), d.Login))
-		return g.stepUp(w, r, &d)
+		return g.stepUp(w, r, d)
 	case Denied:
 		addCookies(w.Header(), deliver(r.Context(), d.Login))
-		return g.deny(w, r, &d)
+		return g.deny(w, r, d)
 	case Unavailable:
-		return g.unavailable(w, r, &d)
+		return g.unavailable(w, r, d)
 	case BadToken:
 		return &web.Error{Status: http.StatusUnauthorized, Code: "invalid_token", Title: "This token is not valid here",
 			Detail: "The access token of this request was not accepted. Get a new one for this address, and send it again.",
@@ -140,10 +164,6 @@ func (d *Decision) note(n *web.Note) {
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *web.Note) error {
 	if d.Route.Answer != nil {
 		return g.answer(w, r, d, note)
-	}
-	if d.Route.Upstream == nil {
-		addCookies(w.Header(), deliver(r.Context(), d.Login))
-		return badGateway("no_upstream", "No app is configured behind this address.", errors.New("the route has no upstream"))
 	}
 	if r.Header["Upgrade"] != nil && !d.WebSocket {
 		r = r.WithContext(r.Context()) // a copy

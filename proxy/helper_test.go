@@ -201,6 +201,7 @@ func (s *session) ID() string {
 }
 
 func (s *session) Unconfirmed() bool { return s.unconfirmed }
+func (s *session) Due() bool         { return s.due != "" }
 
 func (s *session) Times() auth.Times { return auth.Times{} }
 

@@ -74,7 +74,8 @@ type Route struct {
 	Form   *Form
 	// Upstream is the way out.
 	Upstream *Upstream
-	// Answer is what the route says by itself, in the place of an Upstream.
+	// Answer is what the route says by itself, in the place of an Upstream. A route with
+	// neither only decides: a proxy in front carries its requests. See ForwardAuth.
 	Answer Answer
 
 	label string
@@ -161,6 +162,9 @@ func (r *Route) prepare(i int) (faults []error) {
 	}
 	return faults
 }
+
+// carries reports whether the gateway carries the requests of the route, or answers them.
+func (r *Route) carries() bool { return r.Upstream != nil || r.Answer != nil }
 
 func (r *Route) pattern() string {
 	if r.Path == "" {

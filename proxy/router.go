@@ -40,6 +40,7 @@ type Router struct {
 	all    []*Route // for Candidates
 
 	limited []*Route // those with RateLimits
+	told    []string // for Told
 }
 
 // node is one segment of the paths of a host.
@@ -89,6 +90,7 @@ func NewRouter(routes []*Route) (*Router, error) {
 		return nil, errors.Join(faults...)
 	}
 	setDropped(routes)
+	rt.prepareTold(routes)
 	return rt, nil
 }
 

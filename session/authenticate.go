@@ -134,7 +134,7 @@ func (m *Manager) fromMemory(ctx context.Context, h handle, host string) *auth.L
 	if !auth.IsGlance(ctx) {
 		e.use(l.now)
 	}
-	login.Session = &live{m: m, e: e, h: h, host: host}
+	login.Session = &live{m: m, e: e, h: h, host: host, away: true}
 	return login
 }
 

@@ -222,6 +222,14 @@ func (f Family) Deliver(u Use, now time.Time, rules Rules) (next Family, changed
 	return f, true, true
 }
 
+// Due reports whether a browser that presents u should be sent to fetch a fresh child,
+// where answers carry none: forward-auth, whose answers are a front proxy's. None is for
+// S after one was handed out, since that may be on its way, or lost.
+func (f Family) Due(u Use, now time.Time, rules Rules) bool {
+	_, _, ok := f.Deliver(u, now, rules)
+	return ok && now.Sub(f.MintedAt) > rules.Grace
+}
+
 // Join decides what a hand-over from another host gives the browser on this one: a child
 // of the generation that it returns, which is to be stored before the child is handed
 // out. A browser comes that way whose cookie for this host is gone, or whose other tab is

@@ -15,6 +15,7 @@ type live struct {
 	e    *entry
 	h    handle
 	host string
+	away bool // the store was out of reach: nothing is handed out
 }
 
 // ID implements auth.Session.
@@ -57,6 +58,18 @@ func (s *live) Unconfirmed() bool {
 	defer s.e.mu.Unlock()
 	st := s.e.at.state
 	return st != nil && st.unconfirmed(s.host, s.m.cfg.Now().Add(s.e.at.skew), s.m.cfg.confirmAt)
+}
+
+// Due implements auth.Session.
+func (s *live) Due() bool {
+	s.e.mu.Lock()
+	st, skew := s.e.at.state, s.e.at.skew
+	s.e.mu.Unlock()
+	if s.away || st == nil || st.Retired || s.m.unrest() > 0 {
+		return false
+	}
+	use := Use{Generation: s.h.generation, Child: s.h.child}
+	return st.Families[s.host].Due(use, s.m.cfg.Now().Add(skew), s.m.rules(st))
 }
 
 // Deliver implements auth.Session.

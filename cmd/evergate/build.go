@@ -31,6 +31,8 @@ import (
 type gateway struct {
 	Public http.Handler
 	Admin  *admin.Handler
+	// Forward is asked by a proxy in front; it answers 404 where none is to ask.
+	Forward http.Handler
 	// Certificates are those of the public side; nil leaves TLS to a front proxy.
 	Certificates door.Certificates
 	// Known reports whether a host is served here.
@@ -161,6 +163,15 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		e := g.enter()
 		defer e.leave()
 		e.handler.ServeHTTP(w, r)
+	})
+	g.Forward = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e := g.enter()
+		defer e.leave()
+		if e.forward == nil {
+			http.NotFound(w, r)
+			return
+		}
+		e.forward.ServeHTTP(w, r)
 	})
 	g.Known = func(host string) bool {
 		return strings.Trim(host, "[]") == cfg.Hosts()[0] || g.current.Load().router.KnowsHost(host)

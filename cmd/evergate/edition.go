@@ -38,6 +38,7 @@ type edition struct {
 	pages     *web.ErrorPages // nil where the operator has none of their own
 	gate      *proxy.Gate
 	handler   http.Handler
+	forward   http.Handler // for a proxy in front that asks; nil where none does
 	checks    map[string]admin.Check
 	decisions *decisions.Edition
 
@@ -192,10 +193,17 @@ func (g *gateway) wire(e *edition) error {
 		RateLimited: func(route string) { g.metrics.RateLimited(route) },
 		OwnCookie:   func(name string) bool { return isOwnCookie(name, g.cookie) },
 	}
-	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), web.Options{
+	o := web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
 		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, ErrorPages: e.pages, Closing: g.leaving.Load,
-	})
+	}
+	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), o)
+	if cfg.ForwardAuth != nil {
+		e.gate.Turned, e.gate.Turn = pages.Turned, pages.Turn
+		o.Forwarded = false // a proxy that asks says X-Forwarded-For, whatever it writes elsewhere
+		ask := proxy.ForwardAuth{Gate: e.gate, Dialect: proxy.Dialect(cfg.ForwardAuth.Dialect), Trusted: cfg.TrustedProxies, PublicURL: cfg.PublicURL}
+		e.forward = ask.Handler(func(next http.Handler) http.Handler { return web.Serve(web.LimitHeaders(next, cfg.Limits.Headers), o) })
+	}
 	return nil
 }
 

@@ -98,6 +98,8 @@ func (r *rehearsal) explain(s scene, got outcome) *explanation {
 		e.Browser.Note = "what the app answers"
 		if i := d.Route.Index(); r.cfg.Routes[i].UpstreamAuth != nil {
 			e.Upstream.Note = "and the gateway signs them in at the app: see upstream_auth"
+		} else if r.cfg.Decides(&r.cfg.Routes[i]) {
+			e.Upstream.Note = "by the proxy in front, which asks and puts the identity onto the request"
 		}
 	}
 	return e

@@ -40,25 +40,34 @@ func buildCertificates(cfg *config.Config, log *slog.Logger) (door.Certificates,
 
 // newDoor makes the public side of g.
 func newDoor(requests context.Context, g *gateway, cfg *config.Config, log *slog.Logger) *door.Door {
-	l := cfg.Limits
 	return door.New(door.Options{
 		Handler: g.Public, Context: requests, Certificates: g.Certificates, Known: g.Known, Port: port(cfg.PublicURL),
 		TrustedProxies: cfg.TrustedProxies, ProxyProtocol: cfg.ProxyProtocol,
-		Limits: door.Limits{HeaderBytes: int(l.HeaderBytes), HeaderTimeout: l.HeaderTimeout, IdleTimeout: l.IdleTimeout,
-			ConnectionsPerAddress: l.ConnectionsPerAddress, Streams: l.Streams},
-		Log: log, ErrorLog: slog.New(debugOnly{log.Handler()}),
+		Limits: doorLimits(cfg), Log: log, ErrorLog: slog.New(debugOnly{log.Handler()}),
 	})
 }
 
-// listeners are what the gateway serves on; redirect may be nil. Nil is none.
+// newForwardDoor makes the side of g where a proxy in front asks.
+func newForwardDoor(requests context.Context, g *gateway, cfg *config.Config, log *slog.Logger) *door.Door {
+	return door.New(door.Options{Handler: g.Forward, Context: requests, TrustedProxies: cfg.TrustedProxies,
+		Limits: doorLimits(cfg), Log: log, ErrorLog: slog.New(debugOnly{log.Handler()})})
+}
+
+func doorLimits(cfg *config.Config) door.Limits {
+	l := cfg.Limits
+	return door.Limits{HeaderBytes: int(l.HeaderBytes), HeaderTimeout: l.HeaderTimeout, IdleTimeout: l.IdleTimeout,
+		ConnectionsPerAddress: l.ConnectionsPerAddress, Streams: l.Streams}
+}
+
+// listeners are what the gateway serves on; redirect and forward may be nil. Nil is none.
 type listeners struct {
-	front, back, redirect net.Listener
-	given                 map[string]bool // those that a service manager opened, by name
+	front, back, redirect, forward net.Listener
+	given                          map[string]bool // those that a service manager opened, by name
 }
 
 // of is the place of the listener of a name.
 func (l *listeners) of(name string) *net.Listener {
-	return map[string]*net.Listener{door.Public: &l.front, door.Admin: &l.back, door.Redirect: &l.redirect}[name]
+	return map[string]*net.Listener{door.Public: &l.front, door.Admin: &l.back, door.Redirect: &l.redirect, door.Forward: &l.forward}[name]
 }
 
 // named is a listener and its name.
@@ -69,7 +78,7 @@ type named struct {
 
 // all are those that there are.
 func (l *listeners) all() (all []named) {
-	for _, name := range []string{door.Public, door.Admin, door.Redirect} {
+	for _, name := range []string{door.Public, door.Admin, door.Redirect, door.Forward} {
 		if one := *l.of(name); one != nil {
 			all = append(all, named{one, name})
 		}
@@ -103,8 +112,13 @@ func openListeners(cfg *config.Config, before *predecessor) (_ *listeners, err e
 			ls.Close()
 		}
 	}()
+	forward := ""
+	if cfg.ForwardAuth != nil {
+		forward = cfg.ForwardAuth.Listen
+	}
 	for _, want := range []struct{ name, key, address string }{
-		{door.Public, "listen", cfg.Listen}, {door.Admin, "admin.listen", cfg.Admin.Listen}, {door.Redirect, "tls.redirect_http", cfg.TLS.RedirectHTTP},
+		{door.Public, "listen", cfg.Listen}, {door.Admin, "admin.listen", cfg.Admin.Listen},
+		{door.Redirect, "tls.redirect_http", cfg.TLS.RedirectHTTP}, {door.Forward, "forward_auth.listen", forward},
 	} {
 		l := sockets.Take(want.name)
 		if l != nil && own[want.name] && !listensAt(l, want.address) { // the config has changed meanwhile

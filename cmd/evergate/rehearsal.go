@@ -56,6 +56,9 @@ type outcome struct {
 	Up *http.Request
 }
 
+// inFront stands for the app of a route that the proxy in front knows.
+var inFront = &url.URL{Scheme: "http", Host: "behind-the-proxy-in-front"}
+
 // newRehearsal makes one. The error is Faults.
 func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 	r := &rehearsal{cfg: cfg, wire: &stage{}, who: &actor{}}
@@ -63,6 +66,11 @@ func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 	access := newPolicies(cfg)
 	for i := range cfg.Routes {
 		from := &cfg.Routes[i]
+		if cfg.Decides(from) { // the app gets the same from the proxy in front
+			carried := *from
+			carried.Upstream, carried.Timeouts = &config.Upstream{Targets: []config.Target{{URL: inFront}}}, config.DefaultTimeouts
+			from = &carried
+		}
 		if from.Upstream == nil {
 			route, fault := buildAnswer(from, access.of(i), nil)
 			if fault != nil {
@@ -227,6 +235,7 @@ func (a *actor) EndAll(context.Context, string, string, string) (int, error) { r
 func (a *actor) ID() string                                                  { return "rehearsal" }
 func (a *actor) Deliver(context.Context, http.Header)                        {}
 func (a *actor) Times() auth.Times                                           { return auth.Times{} }
+func (a *actor) Due() bool                                                   { return false }
 func (a *actor) Unconfirmed() bool                                           { return false }
 func (a *actor) Kept(context.Context, string) ([]byte, uint64, error)        { return nil, 0, nil }
 func (a *actor) Keep(context.Context, string, []byte, uint64) error          { return nil }

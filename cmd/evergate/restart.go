@@ -12,6 +12,7 @@ var needRestart = map[string]string{
 	"listen":                   "the socket is open",
 	"admin.listen":             "the socket is open",
 	"tls.redirect_http":        "the socket is open",
+	"forward_auth.listen":      "the socket is open",
 	"public_url":               "cookies, tokens and redirect URIs are bound to it",
 	"data_dir":                 "its files are open",
 	"session.store":            "the store is open",
@@ -41,6 +42,9 @@ func restartFaults(now, next *config.Config, changed []string) config.Faults {
 				add(path, why)
 			}
 		}
+	}
+	if (now.ForwardAuth == nil) != (next.ForwardAuth == nil) {
+		add("forward_auth", "there is a socket for it or there is none")
 	}
 	// Files may take the place of files, but https does not come or go.
 	if (now.TLS.CertFile == "") != (next.TLS.CertFile == "") {

@@ -22,22 +22,32 @@ type servers struct {
 	log     *slog.Logger
 	told    *serviceManager
 	public  *door.Door
+	forward *door.Door // where a proxy in front asks; nil where none does
 	private *http.Server
 
 	draining    atomic.Bool
 	endRequests context.CancelFunc // for those that have no end of their own
-	failed      chan error         // one for each of the two
+	failed      chan error         // one for each of them
 	running     int
 }
 
 // startServers serves on ls.
 func startServers(g *gateway, log *slog.Logger, ls *listeners, told *serviceManager) *servers {
-	s := &servers{g: g, log: log, told: told, failed: make(chan error, 2), running: 2}
+	s := &servers{g: g, log: log, told: told, failed: make(chan error, 3), running: 2}
 	g.Admin.Draining = s.draining.Load
 	requests, end := context.WithCancel(context.Background())
 	s.endRequests = end
 	s.public = newDoor(requests, g, g.config(), log)
-	g.Applied = func(cfg *config.Config) { s.public.Reconfigure(cfg.Limits.ConnectionsPerAddress, cfg.TrustedProxies) }
+	if ls.forward != nil {
+		s.forward = newForwardDoor(requests, g, g.config(), log)
+		s.running++
+		go func() { s.failed <- s.forward.Serve(ls.forward, nil) }()
+	}
+	g.Applied = func(cfg *config.Config) {
+		for _, d := range s.doors() {
+			d.Reconfigure(cfg.Limits.ConnectionsPerAddress, cfg.TrustedProxies)
+		}
+	}
 	s.private = &http.Server{Handler: g.Admin, ReadHeaderTimeout: 5 * time.Second,
 		ErrorLog: slog.NewLogLogger(debugOnly{log.Handler()}, slog.LevelDebug)}
 	go func() { s.failed <- s.public.Serve(ls.front, ls.redirect) }()
@@ -45,6 +55,14 @@ func startServers(g *gateway, log *slog.Logger, ls *listeners, told *serviceMana
 	log.Info("evergate is up", "listen", ls.front.Addr().String(), "admin", ls.back.Addr().String(), "version", version)
 	told.ready()
 	return s
+}
+
+// doors are where requests come in.
+func (s *servers) doors() []*door.Door {
+	if s.forward == nil {
+		return []*door.Door{s.public}
+	}
+	return []*door.Door{s.public, s.forward}
 }
 
 // run serves until ctx ends or another process takes over, then lets requests finish.
@@ -91,11 +109,21 @@ func (s *servers) goDown(first error, most time.Duration, sockets *listeners) er
 func (s *servers) leave() {
 	s.draining.Store(true)
 	s.g.leaving.Store(true)
-	s.public.Stop()
+	for _, d := range s.doors() {
+		d.Stop()
+	}
 	s.g.streams.End()
-	for end := time.Now().Add(gently); s.public.Open() > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(gently); s.open() > 0 && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// open is how many connections there are.
+func (s *servers) open() (all int64) {
+	for _, d := range s.doors() {
+		all += int64(d.Open())
+	}
+	return all
 }
 
 // leavePrivate has the operator's questions answered by the next process. Whoever asked
@@ -110,9 +138,14 @@ func (s *servers) leavePrivate() {
 func (s *servers) finish(ctx context.Context) error {
 	context.AfterFunc(ctx, s.endRequests)
 	err := s.public.Shutdown(ctx)
+	if s.forward != nil { // a request that the front proxy is at may be asked about until then
+		err = errors.Join(err, s.forward.Shutdown(ctx))
+	}
 	s.endRequests()
 	err = errors.Join(ignoreDeadline(err), s.private.Shutdown(ctx))
-	_ = s.public.Close()
+	for _, d := range s.doors() {
+		_ = d.Close()
+	}
 	_ = s.private.Close()
 	for ; s.running > 0; s.running-- {
 		err = errors.Join(err, <-s.failed)

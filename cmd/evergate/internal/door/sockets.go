@@ -16,9 +16,10 @@ const (
 	Public   = "public"
 	Admin    = "admin"
 	Redirect = "redirect"
+	Forward  = "forward-auth"
 )
 
-var socketNames = []string{Public, Admin, Redirect}
+var socketNames = []string{Public, Admin, Redirect, Forward}
 
 // Sockets are those that a service manager opened for the gateway (sd_listen_fds(3)).
 // None is as good: then they are opened here.
