@@ -220,5 +220,5 @@ func (r *Route) String() string {
 	case r.Respond != nil:
 		return fmt.Sprintf("a fixed answer (%d)", r.Respond.Status)
 	}
-	return "the proxy in front"
+	return "apps behind the proxy in front"
 }

@@ -52,7 +52,11 @@ func startServers(g *gateway, log *slog.Logger, ls *listeners, told *serviceMana
 		ErrorLog: slog.NewLogLogger(debugOnly{log.Handler()}, slog.LevelDebug)}
 	go func() { s.failed <- s.public.Serve(ls.front, ls.redirect) }()
 	go func() { s.failed <- serveOn(s.private, ls.back) }()
-	log.Info("evergate is up", "listen", ls.front.Addr().String(), "admin", ls.back.Addr().String(), "version", version)
+	at := []any{"listen", ls.front.Addr().String(), "admin", ls.back.Addr().String(), "version", version}
+	if ls.forward != nil {
+		at = append(at, "forward_auth", ls.forward.Addr().String())
+	}
+	log.Info("evergate is up", at...)
 	told.ready()
 	return s
 }
