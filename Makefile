@@ -70,6 +70,7 @@ FUZZTIME ?= 60s
 fuzz:
 	$(GO) test -run xxx -fuzz FuzzCookie -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./session
 	$(GO) test -run xxx -fuzz FuzzClean -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
+	$(GO) test -run xxx -fuzz FuzzForwardAuth -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzPrefix -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzMapBack -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
 	$(GO) test -run xxx -fuzz FuzzRedirect -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./proxy
