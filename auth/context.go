@@ -5,6 +5,7 @@ import "context"
 type (
 	contextKey struct{}
 	glanceKey  struct{}
+	fetchKey   struct{}
 )
 
 // WithGlance returns a context for a request that asks how a session is and is no use
@@ -15,6 +16,15 @@ func WithGlance(ctx context.Context) context.Context {
 
 // IsGlance reports whether ctx is from WithGlance.
 func IsGlance(ctx context.Context) bool { return ctx.Value(glanceKey{}) != nil }
+
+// WithFetch returns a context for a request that is made for nothing but the cookie that
+// is due, see Session.Due.
+func WithFetch(ctx context.Context) context.Context {
+	return context.WithValue(ctx, fetchKey{}, true)
+}
+
+// IsFetch reports whether ctx is from WithFetch.
+func IsFetch(ctx context.Context) bool { return ctx.Value(fetchKey{}) != nil }
 
 // NewContext returns a context that carries login.
 func NewContext(ctx context.Context, login *Login) context.Context {

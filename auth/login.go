@@ -62,10 +62,10 @@ type Session interface {
 	// when the response headers go out and not before: whether a handle is due
 	// is decided then.
 	Deliver(ctx context.Context, h http.Header)
-	// Due reports whether Deliver has a cookie for the browser that it had better get soon.
-	// It is for answers that carry none, because a proxy in front of the gateway gives
-	// them: a person who opens a page can be sent to fetch it. Nothing is due again for
-	// a while after it was handed out, whether it arrived or not.
+	// Due reports whether Deliver has a cookie for the browser. It is for answers that
+	// carry none, because a proxy in front of the gateway gives them: a person who opens a
+	// page can be sent to fetch it. It goes on being due until it comes back: whoever
+	// sends people has to see to it that nobody goes round for ever.
 	Due() bool
 	// Attend keeps a long-lived response (a WebSocket, an event stream) honest
 	// until ctx ends: the access token is renewed when due, and the returned

@@ -21,6 +21,7 @@ const (
 // front of the gateway gives the answers, this is the one that can carry it. Whoever opens
 // nothing but this, such as a script, gets 204.
 func (h *Handler) rotate(w http.ResponseWriter, r *http.Request) error {
+	r = r.WithContext(WithFetch(r.Context()))
 	_, err := h.who(w, r)
 	if !web.IsNavigation(r) {
 		if isAnonymous(err) {

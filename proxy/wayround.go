@@ -25,7 +25,7 @@ func (g *Gate) wayRound(r *http.Request, d *Decision) string {
 // carried. It handed it over since it was told no: a cookie was due, which can come with
 // this answer, or things have changed in between. So the browser asks once more.
 func (g *Gate) notCarried(w http.ResponseWriter, r *http.Request, d *Decision) error {
-	addCookies(w.Header(), deliver(r.Context(), d.Login))
+	addCookies(w.Header(), deliver(auth.WithFetch(r.Context()), d.Login))
 	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && !web.IsUpgrade(r) && g.Turned != nil && !g.Turned(r) {
 		g.Turn(w.Header())
 		keepNowhere(w.Header())

@@ -74,7 +74,7 @@ func (s *live) Due() bool {
 
 // Deliver implements auth.Session.
 func (s *live) Deliver(ctx context.Context, header http.Header) {
-	use := Use{Generation: s.h.generation, Child: s.h.child}
+	use := Use{Generation: s.h.generation, Child: s.h.child, Fetch: auth.IsFetch(ctx)}
 	s.e.mu.Lock()
 	known := s.e.at.state
 	s.e.mu.Unlock()

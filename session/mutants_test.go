@@ -56,6 +56,8 @@ var mutants = []mutant{
 	{name: "times from a replica's clock", few: 20000, changes: []change{
 		{"load.go", "l := loaded{inStore: rec.Version, now: rec.Now,", "rec.Now = m.cfg.Now()\n\tl := loaded{inStore: rec.Version, now: rec.Now,"}}},
 	{name: "delivery through forward-auth", few: 3000, plan: "forward-auth"},
+	{name: "nobody behind a front proxy is sent to fetch", few: 3000, plan: "front", changes: []change{
+		{"family.go", "\tu.Fetch = true\n\t_, _, ok := f.Deliver(u, now, rules)\n\treturn ok", "\treturn false"}}},
 	{name: "compare-and-set on the generation alone", few: 20000, changes: []change{
 		{"load.go", "\tdata, err := next.seal(", `	if cur, err := m.cfg.Store.Get(ctx, l.entry.key, l.entry.at.number); err == nil && l.state != nil {
 		if s, err := openState(cur.Data, l.dk, l.entry.key, cur.Version); err == nil && len(s.Families) == 1 {

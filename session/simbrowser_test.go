@@ -24,6 +24,7 @@ type simBrowser struct {
 	past    []simJar // what the jar was, for a crash
 	crashes int      // answers to requests from before a crash reach nobody
 	out     bool     // it has to be handed the session again, and cannot
+	turned  time.Time
 }
 
 type simJar struct {
@@ -156,6 +157,11 @@ func (b *simBrowser) send(how simSend) {
 		if now := time.Now().Add(r.skew); !now.Before(login.AccessToken.Expires) {
 			w.fault("%s is served with a token that ran out %v ago, asked %v ago", b.who, now.Sub(login.AccessToken.Expires), time.Since(asked))
 		}
+		if w.plan.front && how.page && how.method == http.MethodGet && !b.isTurned() && login.Session.Due() {
+			b.goRound()
+			cookie, probe, crashes = b.jar()
+			continue
+		}
 		b.answer(login, how, crashes)
 		return
 	}
@@ -181,7 +187,7 @@ func (b *simBrowser) answer(login *auth.Login, how simSend, crashes int) {
 		login.Session.Deliver(context.Background(), header)
 	}
 	time.Sleep(how.upstream + w.random(30*time.Millisecond))
-	if !w.plan.forwardAuth {
+	if !w.plan.forwardAuth && !w.plan.front {
 		login.Session.Deliver(context.Background(), header)
 	}
 	if len(header) == 0 {

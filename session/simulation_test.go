@@ -41,6 +41,7 @@ type simPlan struct {
 	thief         bool
 	signOut       bool
 	hosts         bool // an app on a host of its own is used beside
+	front         bool // a front proxy gives the answers, and asks before
 	forwardAuth   bool // never in Evergate: the cookie of then goes out with the answer of later
 }
 
@@ -73,6 +74,8 @@ func simulate(t *testing.T, seed uint64, change func(*simPlan)) (faults, notes [
 		w = &simWorld{plan: planOf(rng), rng: rng, db: newSimDB(), ring: simRing, start: time.Now(), outages: make(chan struct{}, 1)}
 		if change != nil {
 			change(&w.plan)
+		} else {
+			w.plan.front = seed%4 == 3
 		}
 		for range w.plan.replicas {
 			r := w.newReplica()
@@ -199,12 +202,13 @@ func (w *simWorld) steal(b *simBrowser, end time.Time) {
 	seen := time.Now().Add(unseen)
 	for time.Now().Before(end) && !w.isRevoked() && !thief.isOut() {
 		w.wg.Go(func() {
-			thief.send(simSend{method: http.MethodGet})
+			thief.send(simSend{method: http.MethodGet, page: w.plan.front && w.chance(2)})
 			if stubborn {
 				thief.restore(cookie)
 			}
 		})
-		w.wg.Go(func() { b.send(simSend{method: http.MethodGet}) })
+		// Behind a front proxy who opens no page gets no cookie: active is who does.
+		w.wg.Go(func() { b.send(simSend{method: http.MethodGet, page: w.plan.front && w.chance(2)}) })
 		if time.Now().After(seen) && !w.isExcused() {
 			w.fault("thief and owner have both been active for %v, and the session lives", unseen)
 			return
@@ -340,6 +344,7 @@ var simChanges = map[string]func(*simPlan){
 	"hosts": func(p *simPlan) {
 		*p = simPlan{hours: 1, replicas: 3, hosts: true, losesCookies: true, crashes: true, thief: p.thief}
 	},
+	"front": func(p *simPlan) { p.front = true },
 	// Never in Evergate: the cookie of then goes out with the answer of later.
 	"forward-auth": func(p *simPlan) { p.forwardAuth, p.slowApps = true, true },
 }
