@@ -38,26 +38,44 @@ type ForwardAuth struct {
 // (CVE-2026-30851).
 var IdentityHeaders = []string{"Authorization", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Request-Id"}
 
-type refusalKey struct{}
+// inquiry is what a proxy asked, on the way to the answer.
+type inquiry struct {
+	refused error // it is not clear, or not heard
+	head    bool  // it was asked by HEAD
+}
+
+type inquiryKey struct{}
 
 // Handler reads the question, and hands the request that it is about to around, which is
 // made of f itself: so the access line is about that request.
 func (f *ForwardAuth) Handler(around func(http.Handler) http.Handler) http.Handler {
-	next := around(web.Handler(f.serve))
+	next := around(http.HandlerFunc(f.answer))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 { // nobody reads it, so nothing behind it may be taken for a request
 			w.Header().Set("Connection", "close")
 		}
-		out := &forwarded{ResponseWriter: w, nginx: f.Dialect == Nginx}
+		q := inquiry{head: r.Method == http.MethodHead}
 		asked, err := f.read(r)
 		if err != nil {
-			asked = r.WithContext(context.WithValue(r.Context(), refusalKey{}, err))
-		} else {
-			out.origin = f.PublicURL.Scheme + "://" + canonicalHost(asked.Host)
-			out.bodyless = asked.Method == http.MethodHead && r.Method != http.MethodHead
+			asked, q.refused = r, err
 		}
-		next.ServeHTTP(out, asked)
+		next.ServeHTTP(w, asked.WithContext(context.WithValue(asked.Context(), inquiryKey{}, q)))
 	})
+}
+
+// answer answers the question about r.
+func (f *ForwardAuth) answer(w http.ResponseWriter, r *http.Request) {
+	q, _ := r.Context().Value(inquiryKey{}).(inquiry)
+	out := &forwarded{ResponseWriter: w, nginx: f.Dialect == Nginx}
+	out.Header()["Cache-Control"], out.Header()["Vary"] = []string{"no-store"}, []string{"Cookie"}
+	if q.refused != nil {
+		web.NoteOf(r.Context()).Decision = Refused
+		web.RespondProblem(out, r, q.refused)
+		return
+	}
+	out.origin = f.PublicURL.Scheme + "://" + canonicalHost(r.Host)
+	out.bodyless = r.Method == http.MethodHead && !q.head
+	web.Handler(f.serve).ServeHTTP(out, r)
 }
 
 // read is the request that r asks about. The error is a *web.Error.
@@ -84,13 +102,6 @@ func (f *ForwardAuth) read(r *http.Request) (*http.Request, error) {
 }
 
 func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request) error {
-	h := w.Header()
-	h["Cache-Control"], h["Vary"] = []string{"no-store"}, []string{"Cookie"}
-	if err, bad := r.Context().Value(refusalKey{}).(error); bad {
-		web.NoteOf(r.Context()).Decision = Refused
-		web.RespondProblem(w, r, err)
-		return nil
-	}
 	g := f.Gate
 	d := g.decide(w, r)
 	if d.Login != nil && d.Login.Session != nil {

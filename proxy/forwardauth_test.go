@@ -72,7 +72,6 @@ func askAs(method, host, uri string, lines ...string) string {
 	return "GET /.evergate/auth HTTP/1.1\nHost: evergate:9091\n" + strings.Join(lines, "\n") + "\n\n"
 }
 
-
 // challenged answers as the pages do.
 func challenged(w http.ResponseWriter, r *http.Request, absent *auth.Absent) error {
 	w.Header().Set("X-Reason", absent.Reason)
