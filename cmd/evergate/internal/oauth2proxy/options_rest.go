@@ -1,8 +1,8 @@
 package oauth2proxy
 
 const (
-	laterAuth   = "Evergate does not do that yet, and carries the requests itself. Send them to Evergate, and name the apps as upstreams."
-	forwardAuth = "It is said to a front proxy that asks about each request (auth_request, ForwardAuth). " + laterAuth
+	askedHow    = "Evergate does that too: set forward_auth, leave out the upstream, and take the front proxy's configuration from evergate snippet; see docs/forward-auth.md."
+	forwardAuth = "It is said to a front proxy that asks about each request (auth_request, ForwardAuth). " + askedHow
 	ownLog      = "Evergate writes one log, to standard error, as text or JSON, a line for each request: log: { level, format }. Rotating it is the service manager's."
 	ownPages    = "The pages are Evergate's own. Errors can be yours: pages: { templates: FOLDER }, see docs/responses.md."
 	ownCookie   = "The session cookie is Secure, HttpOnly, SameSite=Lax, for the path / and one host, always."

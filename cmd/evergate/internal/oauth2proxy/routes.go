@@ -50,7 +50,7 @@ func (x *importer) routes() {
 	}
 	if len(all) == 0 {
 		x.todo = append(x.todo, "name your app as upstream of a route")
-		all = append(all, &route{path: "/", notes: []string{"There is no upstream. Where a front proxy asks about each request (auth_request, ForwardAuth): " + laterAuth + " Until then this answers as oauth2-proxy does."}, lines: []string{"respond: { status: 404 }"}})
+		all = append(all, &route{path: "/", notes: []string{"There is no upstream. Where a front proxy asks about each request (auth_request, ForwardAuth): " + askedHow + " As it stands this answers as oauth2-proxy does."}, lines: []string{"respond: { status: 404 }"}})
 	}
 	if len(notes) > 0 && slices.ContainsFunc(all, (*route).toApp) {
 		top.add(-1, comment(strings.Join(notes, " "))...)
@@ -193,7 +193,7 @@ func (x *importer) routeOf(top *outline, u upstream, common []string) *route {
 	case "file":
 		dir := uri.Path
 		if dir == "/dev/null" {
-			x.say(top, u, "It stands for no app, where a front proxy asks about each request (auth_request, ForwardAuth): "+laterAuth)
+			x.say(top, u, "It stands for no app, where a front proxy asks about each request (auth_request, ForwardAuth): "+askedHow)
 			return nil
 		}
 		if uri.Host != "" || dir == "" || !strings.HasPrefix(dir, "/") {
@@ -220,7 +220,7 @@ func (x *importer) routeOf(top *outline, u upstream, common []string) *route {
 		}
 		r.lines = append(r.lines, line)
 		if r.path == "/" {
-			r.notes = append(r.notes, "Where a front proxy asks this about each request (auth_request, ForwardAuth): "+laterAuth)
+			r.notes = append(r.notes, "Where a front proxy asks this about each request (auth_request, ForwardAuth): "+askedHow)
 		}
 	default:
 		x.say(top, u, "Want http, https, unix, file or static; it is left out.")
