@@ -228,3 +228,57 @@ func TestDoctorWithoutAConfig(t *testing.T) {
 		t.Error("the config was to be bad")
 	}
 }
+
+// TestDoctorLooksWhetherTheFrontAsks: by the dialect that is set, from an address that is
+// trusted, and at all.
+func TestDoctorLooksWhetherTheFrontAsks(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	forward, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := &url.URL{Scheme: "http", Host: "127.0.0.1:" + c.port}
+	var asks atomic.Bool
+	asks.Store(true)
+	public := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host }}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/.evergate/") {
+			public.ServeHTTP(w, r)
+			return
+		}
+		if !asks.Load() {
+			fmt.Fprint(w, "the app")
+			return
+		}
+		ask := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL = &url.URL{Scheme: "http", Host: "127.0.0.1:" + forward, Path: "/.evergate/auth"}
+			for name, value := range map[string]string{"Method": r.Method, "Proto": "http", "Host": r.Host, "Uri": r.URL.RequestURI(), "For": "192.0.2.1"} {
+				p.Out.Header.Set("X-Forwarded-"+name, value)
+			}
+		}}
+		ask.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	c.edit("public_url: "+c.public, "trusted_proxies: [127.0.0.1]\nforward_auth: { listen: \"127.0.0.1:"+forward+"\", dialect: caddy }\npublic_url: "+front.URL)
+	c.op.ChangeClient(func(i *idp.Client) { i.RedirectURIs = []string{front.URL + "/.evergate/callback/corp"} })
+	c.says(0, "skip gateway.forward_auth caddy no gateway runs here", "ok gateway.listen 127.0.0.1:"+forward+" is free for forward_auth.listen")
+	c.serve()
+	c.says(0, "ok gateway.forward_auth caddy the proxy in front asks, and hands the answer on\n", "ok gateway.listen 127.0.0.1:"+forward+" the gateway listens here\n")
+	asks.Store(false)
+	c.says(1, "FAIL gateway.forward_auth caddy /evergate-doctor answered 200 to somebody who is not signed in: the proxy in front does not ask\n mend: give it what evergate snippet caddy prints\n")
+	asks.Store(true)
+	change := func(from, to string) {
+		t.Helper()
+		c.edit(from, to)
+		var out lockedBuffer
+		if code := run([]string{"reload", "--config", c.file}, nil, &out, &out); code != exitOK {
+			t.Fatalf("reload: %s", out.String())
+		}
+	}
+	change("dialect: caddy", "dialect: nginx")
+	c.says(1, "FAIL gateway.forward_auth nginx the proxy in front asks in another dialect than nginx\n mend: give it what evergate snippet nginx prints, or set forward_auth.dialect")
+	change("dialect: nginx", "dialect: caddy")
+	change("trusted_proxies: [127.0.0.1]", "trusted_proxies: [192.0.2.1]")
+	c.says(1, "FAIL gateway.forward_auth caddy the gateway does not answer the proxy in front\n mend: list its address in trusted_proxies\n")
+}
