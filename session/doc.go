@@ -51,6 +51,15 @@
 // parent would otherwise keep every child from settling, and was not seen in the
 // simulation.
 //
+// # Behind a front proxy
+//
+// Where a proxy in front gives the answers and asks before, the cookie of now would go out
+// with the answer of later: such answers carry none. A person who opens a page is sent round
+// by an answer of the gateway's own instead ([Family.Due]). Their browser sends what is in the
+// jar just then, so that a child which was seen for a moment does not keep it from getting
+// another. Who opens no page, and asks for nothing else of the gateway's own, goes on with the
+// parent: a thief of that cookie is seen within two rotations of somebody's opening pages.
+//
 // # Hosts
 //
 // A session has a family for each host that it is used on. A further host gets its own by
