@@ -28,7 +28,15 @@ func newContainer(t *testing.T) *container {
 	if os.Getuid() != 0 {
 		missing(t, "only root may change the root folder of a process, so "+t.Name()+" shows nothing")
 	}
-	c := &container{t: t, root: filepath.Join(filepath.Dir(built(t)), strings.ReplaceAll(t.Name(), "/", "_"))}
+	root, err := os.MkdirTemp(filepath.Dir(built(t)), "container-")
+	if err == nil {
+		err = os.Chmod(root, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	c := &container{t: t, root: root}
 	if err := copyTree(built(t), c.root, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -115,3 +115,9 @@ func TestKubernetesRedis(t *testing.T) {
 		})
 	}
 }
+
+// redisWithPassword is a store for which there is one password.
+func redisWithPassword(program, dir, at, password string) *exec.Cmd {
+	return exec.Command(program, "--bind", at, "--port", "6379", "--dir", dir, "--save", "", "--appendonly", "no",
+		"--maxmemory-policy", "noeviction", "--requirepass", password)
+}

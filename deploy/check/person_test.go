@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"regexp"
 	"strings"
@@ -19,7 +20,21 @@ import (
 )
 
 // newApp starts an app at address that answers with what it was told.
-func newApp(t *testing.T, address string) {
+func newApp(t *testing.T, address string) { appAt(t, address).Start() }
+
+// newTLSApp is newApp by https, with a certificate and its key (PEM).
+func newTLSApp(t *testing.T, address, certificate, key string) {
+	t.Helper()
+	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := appAt(t, address)
+	app.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	app.StartTLS()
+}
+
+func appAt(t *testing.T, address string) *httptest.Server {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -31,8 +46,29 @@ func newApp(t *testing.T, address string) {
 	}))
 	app.Listener.Close()
 	app.Listener = l
-	app.Start()
 	t.Cleanup(app.Close)
+	return app
+}
+
+// front is a proxy that speaks https in front of a gateway that does not.
+type front struct{ at, certificate string }
+
+func newFront(t *testing.T, gateway string) front {
+	t.Helper()
+	certificate, key := certify(t, "apps.example.com")
+	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: gateway})
+		r.Out.Host = r.In.Host
+		r.SetXForwarded()
+	}})
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return front{srv.Listener.Addr().String(), certificate}
 }
 
 // person is a browser without a screen, for which every name leads to one machine.

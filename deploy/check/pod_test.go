@@ -72,8 +72,8 @@ func (p *pod) configMap(o *objects, name string) map[string]string {
 			continue
 		}
 		text := regexp.MustCompile(`(?m)((?:listen|redirect_http): "?):(\d+)`).ReplaceAllString(c.Data["evergate.yaml"], "${1}"+p.at+":$2")
-		if n := strings.Count(text, p.at); n != 2 && n != 3 {
-			p.t.Fatalf("got %d ports in the config:\n%s", n, text)
+		if n := strings.Count(text, p.at); n != len(p.spec.Ports) {
+			p.t.Fatalf("got %d ports in the config, and %d in the Pod:\n%s", n, len(p.spec.Ports), text)
 		}
 		p.config = text
 		return map[string]string{"evergate.yaml": text}
