@@ -33,8 +33,8 @@ EOF
 fi
 
 if [ ! -s tls.crt ] || [ ! -s tls.key ]; then
-	# Signed by itself, to begin with: put one that browsers believe in its place. The gateway
-	# takes it within seconds.
+	# Signed by itself, to begin with: put one that browsers believe in its place, and restart
+	# the gateway.
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$site" \
 		-addext "subjectAltName=DNS:$site" -keyout tls.key -out tls.crt 2>/dev/null
 fi
