@@ -8,11 +8,12 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # provider that nobody here wrote; one from elsewhere will do too. Redis keeps
 # sessions, HAProxy spreads requests over several gateways, nginx is an app behind them.
 # DokuWiki, Nagios and Jupyter Notebook are applications with sign-ins of their own.
+# prometheus has promtool, and is asked what deploy/ says of metrics.
 LEGACY := apache2 libapache2-mod-php dokuwiki nagios4-core nagios4-cgi python3-notebook
-PACKAGES := $(LEGACY) chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl $(shell command -v npm >/dev/null || echo nodejs npm)
+PACKAGES := $(LEGACY) chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl prometheus $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
 
-.PHONY: test check unit simulate soak e2e deps build fuzz bench-million
+.PHONY: test check unit simulate soak e2e deploy deps build fuzz bench-million
 
 # The end-to-end tests mostly wait; the histories are played meanwhile, and then the
 # config is reloaded for a minute under load.
@@ -20,8 +21,12 @@ test: deps check unit
 	@$(MAKE) --no-print-directory --output-sync=target -j2 beside e2e
 
 .PHONY: beside storm
-beside: simulate
+beside: deploy simulate
 	@$(MAKE) --no-print-directory storm
+
+# What is in deploy/, read by the programs that it is for, and started.
+deploy:
+	cd deploy/check && nice -n 19 $(GO) vet ./... && nice -n 19 $(GO) test -count=1 -timeout 10m ./...
 
 storm:
 	EVERGATE_RELOAD_FOR=60s $(GO) test -race -count=1 -run TestReloadStorm ./cmd/evergate

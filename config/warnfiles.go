@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/evergate/evergate/internal/secret"
 )
 
 // namedFile is a file that a key names.
@@ -76,7 +78,7 @@ func (c *Config) warnFiles(warn warner) {
 			missing(f.path, err)
 		case fi.Mode().Perm()&0o002 != 0:
 			warn(f.path, "everybody on this machine can change it, and with it whom the gateway believes; try: chmod 600 %s", f.name)
-		case users && fi.Mode().Perm()&0o044 != 0:
+		case users && fi.Mode().Perm()&0o044 != 0 && !secret.Private(fi):
 			warn(f.path, "password hashes can be read by others; try: chmod 600 %s", f.name)
 		case f.secret && fi.Mode().Perm()&0o004 != 0:
 			warn(f.path, "everybody on this machine can read it; try: chmod 600 %s", f.name)

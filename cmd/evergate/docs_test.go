@@ -90,6 +90,17 @@ func TestSystemdUnit(t *testing.T) {
 	if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	drop := unit + ".d"
+	if err := os.Mkdir(drop, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	credentials, err := os.ReadFile("../../deploy/systemd/credentials.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(drop, "credentials.conf"), credentials, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	verify := []string{"verify", unit}
 	for _, socket := range []string{"evergate.socket", "evergate-redirect.socket"} {
 		text, err := os.ReadFile("../../deploy/systemd/" + socket)
@@ -107,7 +118,9 @@ func TestSystemdUnit(t *testing.T) {
 		verify = append(verify, file)
 	}
 	for _, args := range [][]string{verify, {"security", "--offline=true", "--threshold=20", unit}} {
-		if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil {
+		out, err := exec.Command(analyze, args...).CombinedOutput()
+		// A key that it does not know is told, and no error. Other units of the machine are not ours to judge.
+		if err != nil || args[0] == "verify" && strings.Contains(string(out), filepath.Dir(unit)) {
 			t.Errorf("systemd-analyze %v: %v\n%s", args, err, out)
 		}
 	}

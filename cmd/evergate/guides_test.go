@@ -102,6 +102,9 @@ func TestGuides(t *testing.T) {
 	}
 	seen := 0
 	for _, file := range files {
+		if filepath.Base(file) == "kubernetes.md" {
+			continue // it has values of the chart, which deploy/check runs
+		}
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -106,13 +106,13 @@ func addKey(path string, key secret.Text) (err error) {
 	return nil
 }
 
-// private refuses a secret file that others may read.
+// private refuses a secret file that others may read; secret.Private says who they are.
 func private(path string) error {
 	fi, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("read a secret: %w", err)
 	}
-	if fi.Mode().Perm()&0o077 != 0 {
+	if !secret.Private(fi) {
 		return &hinted{fmt.Errorf("%s may be read by others (mode %04o)", path, fi.Mode().Perm()), "chmod 600 " + path}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/secret"
 )
 
 // files looks at who may read what. Only who may is asked, not what is in there.
@@ -96,7 +97,7 @@ func (p *Patient) lookAt(s config.SecretFile) (mend string, wrong error) {
 		return "run the doctor as the user that the gateway runs as", fmt.Errorf("cannot be looked at: %w", bareFile(err))
 	case !fi.Mode().IsRegular():
 		return "name a file in " + s.Key, errors.New("is no file")
-	case fi.Mode().Perm()&0o077 != 0:
+	case !secret.Private(fi):
 		return "chmod 600 " + s.Path, fmt.Errorf("%w (mode %04o)", errOpen, fi.Mode().Perm())
 	}
 	f, err := os.Open(s.Path)

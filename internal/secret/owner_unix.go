@@ -1,0 +1,19 @@
+//go:build unix
+
+package secret
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+func ownerOf(fi fs.FileInfo) (uid int, known bool) {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int(st.Uid), true
+}
+
+func self() int { return os.Geteuid() }
