@@ -128,7 +128,7 @@ it changes the Pods are replaced. Everything else is reloaded.
 {{- define "evergate.restart" -}}
 {{- $config := fromYaml (include "evergate.config" .) -}}
 {{- $values := list -}}
-{{- range $path := list "listen" "admin.listen" "tls.redirect_http" "public_url" "data_dir" "session.store" "session.redis" "session.cookie" "access_token.algorithm" "access_token.rotate_keys" "tls.acme" "proxy_protocol" "limits.header_bytes" "limits.header_timeout" "limits.idle_timeout" "limits.streams" "log.format" -}}
+{{- range $path := list "listen" "admin.listen" "tls.redirect_http" "forward_auth.listen" "public_url" "data_dir" "session.store" "session.redis" "session.cookie" "access_token.algorithm" "access_token.rotate_keys" "tls.acme" "proxy_protocol" "limits.header_bytes" "limits.header_timeout" "limits.idle_timeout" "limits.streams" "log.format" -}}
 {{- $value := $config -}}
 {{- range $key := splitList "." $path -}}
 {{- if kindIs "map" $value -}}{{- $value = get $value $key -}}{{- else -}}{{- $value = "" -}}{{- end -}}
