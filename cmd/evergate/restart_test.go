@@ -18,6 +18,8 @@ import (
 func TestKeysThatNeedARestart(t *testing.T) {
 	const base = `public_url: http://localhost:8080
 log: { level: error }
+trusted_proxies: [10.0.0.1]
+forward_auth: { listen: "127.0.0.1:9091", dialect: nginx }
 identity: [ { oidc: { issuer: https://login.example.com, client_id: evergate, client_secret: secret } } ]
 routes: [ { upstream: "http://127.0.0.1:9" } ]
 `
@@ -39,12 +41,13 @@ routes: [ { upstream: "http://127.0.0.1:9" } ]
 		"admin.listen":             "admin: { listen: 127.0.0.1:9181 }",
 		"public_url":               "public_url: http://localhost:8081",
 		"data_dir":                 "data_dir: elsewhere",
-		"session.store":            "session: { store: cookie }",
+		"forward_auth.listen":      "forward_auth: { listen: 127.0.0.1:9092, dialect: nginx }",
+		"session.store":            "session: { store: redis }\nkeys: { files: [key] }",
 		"session.redis":            "session: { redis: { db: 1 } }",
 		"session.cookie":           "session: { cookie: { name: other } }",
 		"access_token.algorithm":   "access_token: { algorithm: RS256 }",
 		"access_token.rotate_keys": "access_token: { rotate_keys: 100d }",
-		"proxy_protocol":           "trusted_proxies: [10.0.0.1]\nproxy_protocol: true",
+		"proxy_protocol":           "proxy_protocol: true",
 		"limits.header_bytes":      "limits: { header_bytes: 32KiB }",
 		"limits.header_timeout":    "limits: { header_timeout: 5s }",
 		"limits.idle_timeout":      "limits: { idle_timeout: 5s }",
