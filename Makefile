@@ -28,8 +28,9 @@ beside: deploy simulate
 deploy:
 	cd deploy/check && nice -n 19 $(GO) vet ./... && nice -n 19 $(GO) test -count=1 -timeout 10m ./...
 
+# Beside the end-to-end tests, which have their turn first.
 storm:
-	EVERGATE_RELOAD_FOR=60s $(GO) test -race -count=1 -run TestReloadStorm ./cmd/evergate
+	EVERGATE_RELOAD_FOR=60s nice -n 10 $(GO) test -race -count=1 -run TestReloadStorm ./cmd/evergate
 
 build:
 	$(GO) build -trimpath -o bin/evergate ./cmd/evergate
@@ -56,8 +57,9 @@ check:
 	$(GO) mod verify
 	$(GO) run $(STATICCHECK) ./...
 
+# Those that run beside others mostly wait, so that there may be more than cores.
 unit:
-	$(GO) test -race ./...
+	$(GO) test -race -parallel 4 ./...
 
 # 20,000 random histories of sessions, and each shortcut that must show in them.
 simulate:
@@ -67,8 +69,9 @@ simulate:
 soak:
 	EVERGATE_HISTORIES=1000000 EVERGATE_SEED=$$(date +%Y%m%d)0000000 $(GO) test -count=1 -timeout 0 -v -run 'TestSimulation$$' ./session
 
+# How many go on at once they settle among themselves: e2e/seats_test.go.
 e2e:
-	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 8 -timeout 24m ./...; fi
+	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 64 -timeout 24m ./...; fi
 
 # Each fuzz target for FUZZTIME; their corpora are in testdata/fuzz and in code.
 FUZZTIME ?= 60s

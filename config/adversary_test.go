@@ -128,11 +128,17 @@ func digest(t testing.TB, text string) {
 	}
 }
 
-// TestAdversaries loads a file of each kind as large as files may be. How long that takes
-// is shown by: go test ./config -run xxx -bench Adversaries
+// TestAdversaries loads a file of each kind, of a mebibyte. How long that takes is shown
+// by: go test ./config -run xxx -bench Adversaries
+//
+// Loading is done by one goroutine, and the race detector has it take ten times as long. With
+// it the files are smaller here, and TestWorkGrowsWithTheFile loads the large ones without it.
 func TestAdversaries(t *testing.T) {
 	t.Parallel()
 	one, size := os.Getenv("EVERGATE_ADVERSARY"), mebibyte
+	if raced {
+		size = mebibyte / 16
+	}
 	if s, err := strconv.Atoi(os.Getenv("EVERGATE_ADVERSARY_SIZE")); err == nil {
 		size = s
 	}

@@ -28,6 +28,16 @@ func TestWorkGrowsWithTheFile(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	t.Run("as large as can be", func(t *testing.T) {
+		cmd := exec.Command(binary, "-test.v", "-test.run", "^TestAdversaries$")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		if got := strings.Count(string(out), "--- PASS: TestAdversaries/"); got != len(adversaries) {
+			t.Errorf("%d files were loaded, want %d:\n%s", got, len(adversaries), out)
+		}
+	})
 	const small = 48 << 10
 	for name := range adversaries {
 		t.Run(name, func(t *testing.T) {

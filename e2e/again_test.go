@@ -59,7 +59,8 @@ func authTime(r *http.Request) time.Time {
 // TestStepUpByPassword: two minutes after signing in, what asks for a fresh sign-in gets
 // one, and a form that was being sent is kept over it.
 func TestStepUpByPassword(t *testing.T) {
-	t.Parallel() // it mostly waits: the name of the file has it begin before the others
+	t.Parallel()
+	long.take(t)
 	const password = "correct horse battery"
 	app, port := newBank(t), freePort(t)
 	dir := t.TempDir()

@@ -12,6 +12,8 @@ import (
 // TestPanvaStorm: 200 requests at once at every expiry, with refresh tokens that
 // are good once and whose reuse ends the grant, and a provider that takes its time.
 func TestPanvaStorm(t *testing.T) {
+	t.Parallel()
+	pressing.take(t)
 	for _, c := range []struct {
 		name  string
 		delay time.Duration

@@ -11,6 +11,8 @@ import (
 // TestReplicasAreKilled: every five seconds one of three gateways is killed and
 // started again, while people use the app.
 func TestReplicasAreKilled(t *testing.T) {
+	t.Parallel()
+	pressing.take(t)
 	f := newFleet(t, 6)
 	c := f.newCrowd(5, 20)
 	var kills []time.Time

@@ -159,6 +159,7 @@ func (p *tab) handle(url string) *network.Cookie {
 }
 
 func TestFormPostedAfterTheSessionEndedIsFoundAgain(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	d := startDemo(t)
 	p, other := b.tab(), b.tab()
@@ -237,6 +238,7 @@ func TestSignedOutIsOut(t *testing.T) {
 }
 
 func TestSigningInWorksWithoutScript(t *testing.T) {
+	t.Parallel()
 	p := newBrowser(t).tab()
 	d := startDemo(t)
 	if _, err := chromedp.Call(p.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {

@@ -47,6 +47,8 @@ var groups = []string{warm, cold, due}
 // TestRedisFaults shows what people see while Redis is hard to reach. With
 // EVERGATE_WRITE_DOCS set it writes the figures into docs/redis.md.
 func TestRedisFaults(t *testing.T) {
+	t.Parallel()
+	pressing.take(t)
 	need(t, "redis-server", "redis-server")
 	rows := make([]string, len(faults))
 	t.Run("all", func(t *testing.T) {

@@ -82,6 +82,7 @@ func startGRPC(t *testing.T, o ...grpc.ServerOption) (address string) {
 // TestGRPC has a real gRPC client talk to real servers through the gateway: over
 // TLS in front, and with h2c and TLS behind it.
 func TestGRPC(t *testing.T) {
+	t.Parallel()
 	certs := newCertificates(t)
 	plain := startGRPC(t)
 	second := startGRPC(t)

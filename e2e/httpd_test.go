@@ -149,6 +149,12 @@ func gracefully(t *testing.T, g *secureGateway, dir string) {
 	c.leave()
 	t.Log(count)
 	if n := count.others(served); n > 0 || count.total() < 100 {
-		t.Errorf("%d of %d requests were not served", n, count.total())
+		var why strings.Builder
+		for line := range strings.Lines(g.stderr.String()) {
+			if !strings.Contains(line, `"status":200`) {
+				why.WriteString(line)
+			}
+		}
+		t.Errorf("%d of %d requests were not served; the gateway's log of others than 200:\n%s", n, count.total(), why.String())
 	}
 }

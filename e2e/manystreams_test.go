@@ -160,6 +160,7 @@ func (c *crew) stop() {
 // 10 renewals of each (a tenth of all that unless the tests run full): none is dropped.
 // What a connection costs in memory is told.
 func TestThousandsOfStreams(t *testing.T) {
+	t.Parallel()
 	people, each, renewals := 20, 25, 3
 	if full() {
 		people, each, renewals = 100, 50, 10

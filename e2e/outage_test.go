@@ -11,6 +11,8 @@ import (
 
 // TestRedisHangs: Redis answers nobody for ten seconds, longer than a token lives.
 func TestRedisHangs(t *testing.T) {
+	t.Parallel()
+	pressing.take(t)
 	f := newFleet(t, 6)
 	f.survives(func() {
 		f.redis.CLI("client", "pause", "10000", "all")
@@ -20,6 +22,8 @@ func TestRedisHangs(t *testing.T) {
 
 // TestRedisIsKilled: Redis is killed and comes back with its append-only file.
 func TestRedisIsKilled(t *testing.T) {
+	t.Parallel()
+	pressing.take(t)
 	f := newFleet(t, 6)
 	f.survives(func() {
 		f.redis.Kill()
@@ -35,6 +39,8 @@ func TestRedisIsKilled(t *testing.T) {
 // TestRedisLosesItsLastSecond: the machine of Redis loses power, and with it what
 // was written to the append-only file since it was last synced.
 func TestRedisLosesItsLastSecond(t *testing.T) {
+	t.Parallel()
+	pressing.take(t)
 	f := newFleet(t, 6)
 	bob := f.signIn("bob")
 	cookies := bob.c.Jar.Cookies(f.address())
@@ -78,6 +84,8 @@ func TestRedisLosesItsLastSecond(t *testing.T) {
 
 // TestRedisLosesEverything: Redis comes back empty, and the gateways do not.
 func TestRedisLosesEverything(t *testing.T) {
+	t.Parallel()
+	pressing.take(t)
 	f := newFleet(t, 6)
 	f.survives(func() {
 		file := f.appendOnlyFile()

@@ -41,6 +41,7 @@ func startApart(t *testing.T, dir, program string, args ...string) *process {
 
 func startIn(t *testing.T, group *syscall.SysProcAttr, dir, program string, args ...string) *process {
 	t.Helper()
+	common.take(t)
 	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	p.cmd.SysProcAttr = group
 	p.cmd.Dir = dir
@@ -113,6 +114,7 @@ func (p *process) awaitHTTP(t *testing.T, url string) {
 // its stdout.
 func evergate(t *testing.T, dir, stdin string, args ...string) string {
 	t.Helper()
+	common.take(t)
 	cmd := exec.CommandContext(t.Context(), binary, args...)
 	cmd.Dir, cmd.Stdin = dir, strings.NewReader(stdin)
 	var stdout, stderr bytes.Buffer

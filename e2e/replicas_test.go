@@ -9,6 +9,8 @@ import (
 // TestThousandRequestsAtEachOfThirtyExpiries: three gateways, any of which gets any
 // request, and one grant for each expiry.
 func TestThousandRequestsAtEachOfThirtyExpiries(t *testing.T) {
+	t.Parallel()
+	long.take(t)
 	const parallel = 1000
 	expiries := 30
 	if testing.Short() {

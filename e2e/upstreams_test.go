@@ -47,6 +47,7 @@ func (s *webServer) serve() {
 
 // TestNginxBehindTheGateway by every way that there is to it.
 func TestNginxBehindTheGateway(t *testing.T) {
+	t.Parallel()
 	certs := newCertificates(t)
 	s := newWebServer(t, "one", certs)
 	g := newSecureGateway(t, certs, fmt.Sprintf(`
@@ -99,6 +100,7 @@ func await(t *testing.T, what string, true func() bool) {
 // TestServersDieUnderLoad: three nginx, one of which is killed and started again
 // while people use them, and nobody's request fails.
 func TestServersDieUnderLoad(t *testing.T) {
+	t.Parallel()
 	certs := newCertificates(t)
 	servers := []*webServer{newWebServer(t, "one", certs), newWebServer(t, "two", certs), newWebServer(t, "three", certs)}
 	g := newGateway(t, freePort(t), fmt.Sprintf(`identity: [ local: { users_file: users.yaml } ]

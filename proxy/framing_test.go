@@ -123,6 +123,7 @@ func serveWhole(t *testing.T, app http.HandlerFunc) *httptest.Server {
 
 // TestSlowUploadIsNotCut: what the app takes may take its time.
 func TestSlowUploadIsNotCut(t *testing.T) {
+	t.Parallel() // it waits
 	gw := serveWhole(t, func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		fmt.Fprint(w, n, err)

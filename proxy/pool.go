@@ -22,8 +22,7 @@ var errNoOther = errors.New("there is no other target")
 func (u *Upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := carriageOf(req)
 	if u.direct {
-		try := &attempt{}
-		res, err := u.targets[0].roundTrip(try.follow(req), c)
+		try, res, err := u.targets[0].ask(req, c)
 		u.judge(req.Context(), u.targets[0], c, try, res, err)
 		return res, err
 	}
@@ -42,8 +41,7 @@ func (u *Upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 		c.slot, c.note.Target = t, t.name
-		try := &attempt{}
-		res, err := t.roundTrip(try.follow(req), c)
+		try, res, err := t.ask(req, c)
 		u.judge(req.Context(), t, c, try, res, err)
 		if more := len(tried) < u.options.Retries && len(tried)+1 < len(u.targets); err == nil || !more || !try.mayGoOn(req, c, err) {
 			return res, err

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 )
 
@@ -45,6 +46,37 @@ func (a *attempt) follow(req *http.Request) *http.Request {
 		},
 		GotFirstResponseByte: func() { a.answered.Store(true) },
 	}))
+}
+
+// goodbyes is how often a request is sent again to a server that closes its connections in
+// order: it may be restarted twice in a row, and must not be asked for ever.
+const goodbyes = 3
+
+// ask sends req to t, and again where t closed its connection as it had said that it would.
+// Over HTTP/1.1 net/http does so by itself where a connection that was used before turns
+// out to be closed. Over HTTP/2 it does where the server named the last request that it
+// takes; one that restarts may have named the highest there can be, and close before it
+// names another (RFC 9113 section 6.8).
+func (t *target) ask(req *http.Request, c *carriage) (*attempt, *http.Response, error) {
+	for sent := 0; ; sent++ {
+		try := &attempt{}
+		res, err := t.roundTrip(try.follow(req), c)
+		if err == nil || sent == goodbyes || !isGoodbye(err) || !isIdempotent(req.Method) || !try.mayGoOn(req, c, err) {
+			return try, res, err
+		}
+		next := again(req)
+		if next == nil {
+			return try, res, err
+		}
+		req = next
+	}
+}
+
+// isGoodbye reports whether an HTTP/2 server ended a connection in order, and what was on
+// its way with it. net/http keeps the type of that error to itself.
+func isGoodbye(err error) bool {
+	said := err.Error()
+	return strings.Contains(said, "http2: server sent GOAWAY and closed the connection") && strings.Contains(said, "ErrCode=NO_ERROR")
 }
 
 // mayGoOn reports whether a request that ended in err may go to another target,

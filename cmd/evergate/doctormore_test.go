@@ -93,6 +93,7 @@ func TestDoctorOfACookieStore(t *testing.T) {
 
 // TestDoctorOnATerminal: colours are for people, unless they do not want any.
 func TestDoctorOnATerminal(t *testing.T) {
+	t.Parallel()
 	script, err := exec.LookPath("script")
 	if err != nil {
 		t.Skip("SKIPPED: script (util-linux), which makes a terminal, is not installed")

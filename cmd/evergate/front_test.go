@@ -257,6 +257,7 @@ func (m *manager) hears(want string) {
 // TestFront drives the real program: https from files that are replaced, HSTS, the
 // redirect, and what a service manager hears from start to end.
 func TestFront(t *testing.T) {
+	t.Parallel()
 	g := newFrontGate(t, evergateBinary(t))
 	m, env := newManager(t)
 	g.env = []string{env}

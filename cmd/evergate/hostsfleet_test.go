@@ -21,6 +21,7 @@ import (
 // TestHostsOverTwoGateways: two gateways share a Redis, and each request of a hand-over
 // goes to the other one. A code that both get at once opens once.
 func TestHostsOverTwoGateways(t *testing.T) {
+	t.Parallel()
 	server, keyFile, log := redistest.Start(t), newKeyFile(t), &lockedBuffer{}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s at %s%s", r.Header.Get("X-Forwarded-User"), r.Host, r.RequestURI)

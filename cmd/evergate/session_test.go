@@ -132,6 +132,7 @@ func (f *fleet) list(args ...string) (all []session.Info) {
 }
 
 func TestSessionsAreListedAndEnded(t *testing.T) {
+	t.Parallel()
 	for _, down := range []bool{false, true} {
 		t.Run(map[bool]string{false: "the gateway runs", true: "the gateway is down"}[down], func(t *testing.T) {
 			f := newFleet(t)

@@ -151,6 +151,7 @@ func signIn(t *testing.T, base string) *http.Client {
 // TestStorm sends 500 parallel requests at the moment of expiry, 50 times:
 // all are served, by one renewal and one rotation.
 func TestStorm(t *testing.T) {
+	t.Parallel()
 	rounds, parallel := 50, 500
 	if testing.Short() {
 		rounds = 3

@@ -24,6 +24,7 @@ func mostlyEmpty(t *testing.T, path string) {
 }
 
 func TestMostlyEmptyFileIsCompactedAtTheStart(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s.db")
 	mostlyEmpty(t, path)
 	before := sizeOf(t, path)
@@ -53,6 +54,7 @@ func TestMostlyEmptyFileIsCompactedAtTheStart(t *testing.T) {
 }
 
 func TestFullFileIsNotCompacted(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s.db")
 	s := open(t, path)
 	fill(t, s, 0, many)
@@ -66,6 +68,7 @@ func TestFullFileIsNotCompacted(t *testing.T) {
 }
 
 func TestNobodyGetsBetweenTheFiles(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s.db")
 	mostlyEmpty(t, path)
 	// One has been waiting for the lock of the old file since before it was replaced.
@@ -112,6 +115,7 @@ func TestRestOfACompactionIsRemoved(t *testing.T) {
 }
 
 func TestCompactionThatCannotIsDoneWithout(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s.db")
 	mostlyEmpty(t, path)
 	before := sizeOf(t, path)

@@ -45,6 +45,7 @@ func noise(n int) []byte {
 // of one that was closed in order and of one that was not. Whatever a store then
 // says, it does not panic, and what it gives is what was put.
 func TestDamagedPagesAreErrors(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s.db")
 	s := open(t, path)
 	const records = 40

@@ -50,6 +50,7 @@ func compactAndDie(path, at string) {
 }
 
 func TestCompactionThatIsKilledLosesNothing(t *testing.T) {
+	t.Parallel()
 	whole := filepath.Join(t.TempDir(), "s.db")
 	mostlyEmpty(t, whole)
 	for _, step := range bolt.Steps {
@@ -116,6 +117,7 @@ func putUntil(t *testing.T, s *bolt.Store, first int) (next int, err error) {
 }
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := smallDisk(t, 12<<20)
 	path, ballast := filepath.Join(dir, "s.db"), filepath.Join(dir, "ballast")
 	var log bytes.Buffer
@@ -191,6 +193,7 @@ func TestNewFileOnAFullDisk(t *testing.T) {
 }
 
 func TestCompactionOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := smallDisk(t, 48<<20)
 	path := filepath.Join(dir, "s.db")
 	mostlyEmpty(t, path)
@@ -242,6 +245,7 @@ func TestFileOfSomebodyElseIsSaid(t *testing.T) {
 // TestLimitOnFileSizes runs a store in a process whose files may not grow beyond
 // 4 MiB, which is refused by another error than a full disk.
 func TestLimitOnFileSizes(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s.db")
 	if out, err := child(t, "limit", path, ""); err != nil {
 		t.Fatalf("%v\n%s", err, out)
