@@ -8,20 +8,21 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # provider that nobody here wrote; one from elsewhere will do too. Redis keeps
 # sessions, HAProxy spreads requests over several gateways, nginx is an app behind them.
 # DokuWiki, Nagios and Jupyter Notebook are applications with sign-ins of their own.
-# prometheus has promtool, and is asked what deploy/ says of metrics.
+# prometheus has promtool, and is asked what deploy/ says of metrics; rpm installs the rpm.
 LEGACY := apache2 libapache2-mod-php dokuwiki nagios4-core nagios4-cgi python3-notebook
-PACKAGES := $(LEGACY) chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl prometheus $(shell command -v npm >/dev/null || echo nodejs npm)
+PACKAGES := $(LEGACY) chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl prometheus rpm $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
 
-.PHONY: test check unit simulate soak e2e deploy deps build fuzz bench-million
+.PHONY: test check unit simulate soak e2e deploy deps build fuzz bench-million release packaging packaging-full
 
-# The end-to-end tests mostly wait; the histories are played meanwhile, and then the
-# config is reloaded for a minute under load.
+# The end-to-end tests mostly wait. Meanwhile deploy/ is read and started, histories are
+# played, packages are made and installed, and the config is reloaded for a minute under load.
 test: deps check unit
 	@$(MAKE) --no-print-directory --output-sync=target -j2 beside e2e
 
 .PHONY: beside storm
 beside: deploy simulate
+	@$(MAKE) --no-print-directory packaging
 	@$(MAKE) --no-print-directory storm
 
 # What is in deploy/, read by the programs that it is for, and started.
@@ -34,6 +35,19 @@ storm:
 
 build:
 	$(GO) build -trimpath -o bin/evergate ./cmd/evergate
+
+# What people install, of the commit that is checked out, in dist/VERSION.
+release:
+	@if [ -z "$(VERSION)" ]; then echo "say which: make release VERSION=1.2.3" >&2; exit 2; fi
+	cd release && $(GO) run . -repo .. -version "$(VERSION)"
+
+# Makes a release and installs it in copies of this machine, which takes root.
+packaging:
+	cd release && $(GO) vet ./... && $(GO) test -count=1 -timeout 10m ./...
+
+# The same for every platform, and all of it built twice from nothing: some minutes.
+packaging-full:
+	cd release && EVERGATE_FULL=1 $(GO) test -count=1 -timeout 60m ./...
 
 # Installs what is missing where we are root on Debian, and says what is
 # missing elsewhere: the tests then skip those parts aloud.

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/evergate/evergate/internal/replace"
 )
 
 // User is an entry of the users file.
@@ -122,8 +122,8 @@ func badUserName(name string) string {
 
 const usersHeader = "# The users of Evergate. Change it by hand or with `evergate user`; a running\n# gateway reads it again by itself.\n"
 
-// SaveUsers writes a users file in one step, with mode 0600: a crash leaves
-// the old file or the new one. Comments at the head of the old one are kept.
+// SaveUsers writes a users file in one step, with mode 0600, and with the owner of the one
+// before: a crash leaves the old file or the new one. Comments at the head of the old one are kept.
 func SaveUsers(path string, users []User) error {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	for _, u := range users {
@@ -183,20 +183,9 @@ func (u User) node() *yaml.Node {
 
 func text(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }
 
-func writeFile(path string, data []byte) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", path, err)
-		}
-	}()
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".users-*") // mode 0600
-	if err != nil {
-		return err
+func writeFile(path string, data []byte) error {
+	if err := replace.File(path, data); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer os.Remove(tmp.Name())
-	_, werr := tmp.Write(data)
-	if err := errors.Join(werr, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
+	return nil
 }

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/evergate/evergate/internal/replace"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 )
@@ -91,16 +91,7 @@ func addKey(path string, key secret.Text) (err error) {
 	if err != nil {
 		return fmt.Errorf("add a key: %w", err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("add a key: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = fmt.Fprintf(tmp, "%s\n%s", key.Reveal(), old)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("add a key: %w", err)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
+	if err := replace.File(path, fmt.Appendf(nil, "%s\n%s", key.Reveal(), old)); err != nil {
 		return fmt.Errorf("add a key: %w", err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	_ "time/tzdata" // the zones that rules name, where the system has none: Windows, containers
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
