@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -42,6 +44,13 @@ var protectedFamilies = []string{
 	"secure-session-", "sec-secure-session-", "x-evergate-",
 	"x-goog-iap-", "x-goog-authenticated-user-", "x-amzn-oidc-", "x-consumer-", "x-ms-client-principal-", "x-ms-token-",
 	"x-authentik-", "x-vouch-", "x-pomerium-", "x-wonderwall-", "oidc-", "cf-access-", "tailscale-user-",
+}
+
+// ProtectedHeaders are the names that belong to the gateway and the beginnings of such
+// names, all folded: lower case, every byte that is not a letter or a digit read as "-".
+// A front proxy that carries requests itself has to take them from clients too.
+func ProtectedHeaders() (names, families []string) {
+	return slices.Sorted(maps.Keys(protectedNames)), slices.Clone(protectedFamilies)
 }
 
 // maxValue bounds a header value made of claims, in bytes.
