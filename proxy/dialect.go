@@ -27,6 +27,11 @@ const (
 // Dialects are all of them.
 var Dialects = []Dialect{Nginx, Traefik, Caddy, HAProxy, Envoy}
 
+// TellsCookies reports whether answers of 2xx say which cookies go up to the app, in a
+// Cookie header: such proxies replace a header whole, and cannot take the gateway's own
+// cookies out of it.
+func (d Dialect) TellsCookies() bool { return d == Traefik || d == Caddy || d == Envoy }
+
 // asksAt is the path at which front proxies ask.
 const asksAt = reserved + "/auth"
 

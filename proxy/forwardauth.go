@@ -186,6 +186,13 @@ func (f *ForwardAuth) identity(h http.Header, c *carriage, secret string) {
 	for _, name := range f.Gate.Router.Told() {
 		h[name] = []string{strings.Join(up[name], ", ")}
 	}
+	if f.Dialect.TellsCookies() {
+		cookies := http.Header{"Cookie": c.in.Header["Cookie"]}
+		if f.Gate.OwnCookie != nil {
+			stripCookies(cookies, f.Gate.OwnCookie)
+		}
+		h["Cookie"] = []string{strings.Join(cookies["Cookie"], "; ")}
+	}
 }
 
 // Told are the headers that a front proxy is told to put onto requests, whatever their
