@@ -20,6 +20,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	buildDir = dir
 	binary = filepath.Join(dir, "evergate")
 	build := exec.Command("go", "build", "-o", binary, "./cmd/evergate")
 	build.Dir = ".."

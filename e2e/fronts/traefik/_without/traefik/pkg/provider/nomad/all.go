@@ -1,0 +1,13 @@
+package nomad
+
+import (
+	"github.com/traefik/traefik/v3/pkg/provider"
+)
+
+const ProviderName = "nomad"
+
+type ProviderBuilder struct{}
+
+func (*ProviderBuilder) BuildProviders() []provider.Provider {
+	return []provider.Provider{provider.LeftOut{}}
+}
