@@ -252,7 +252,7 @@ routes:
 			if status == http.StatusOK || len(seen) > 0 {
 				t.Errorf("%s: got %d, and the app saw %+v", c.what, status, seen)
 			}
-		case status == http.StatusOK && len(seen) != 1:
+		case status == http.StatusOK && len(seen) != 1 && c.line != "OPTIONS *": // which net/http answers itself
 			t.Errorf("%s: got %d, and the app saw %d requests", c.what, status, len(seen))
 		}
 		t.Logf("%-50s %d, %d at the app", c.what, status, len(seen))
