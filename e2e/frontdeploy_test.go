@@ -24,6 +24,41 @@ func deployed(t *testing.T, dir, file string, replace ...string) string {
 	return strings.NewReplacer(replace...).Replace(string(text))
 }
 
+// TestDeployedNginx: nginx takes the example, inside of http.
+func TestDeployedNginx(t *testing.T) {
+	t.Parallel()
+	nginx, dir := need(t, "nginx", "nginx-light"), t.TempDir()
+	writeFile(t, dir, "evergate.conf", deployed(t, dir, "nginx/evergate.conf", `"443"`, "127.0.0.1:"+freePort(t), `"[::]:443"`, "127.0.0.1:"+freePort(t),
+		"listen 80;", "listen 127.0.0.1:"+freePort(t)+";", "listen [::]:80;", ""))
+	for conf, want := range map[string]bool{"": true, "proxy_set_headers X Y;": false} {
+		writeFile(t, dir, "nginx.conf", "pid nginx.pid; error_log stderr; events {} http { access_log off; "+conf+" include evergate.conf; }")
+		out, err := exec.Command(nginx, "-t", "-p", dir, "-c", "nginx.conf", "-e", "stderr").CombinedOutput()
+		if (err == nil) != want || want && strings.Contains(string(out), "[warn]") {
+			t.Errorf("nginx -t with %q: %v\n%s", conf, err, out)
+		}
+	}
+}
+
+// TestDeployedHAProxy: HAProxy takes the example and its script, and warns of nothing.
+func TestDeployedHAProxy(t *testing.T) {
+	t.Parallel()
+	haproxy, dir := need(t, "haproxy", "haproxy"), t.TempDir()
+	lua := deployed(t, dir, "haproxy/evergate.lua")
+	writeFile(t, dir, "haproxy.cfg", deployed(t, dir, "haproxy/haproxy.cfg"))
+	if err := os.Rename(filepath.Join(dir, "key.pem"), filepath.Join(dir, "cert.pem.key")); err != nil { // where HAProxy looks for it
+		t.Fatal(err)
+	}
+	for script, want := range map[string]bool{lua: true, "core.register_action(": false} {
+		writeFile(t, dir, "evergate.lua", script)
+		cmd := exec.Command(haproxy, "-c", "-f", "haproxy.cfg")
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != want || want && strings.Contains(string(out), "WARNING") {
+			t.Errorf("haproxy -c: %v\n%s", err, out)
+		}
+	}
+}
+
 // TestDeployedCaddyfile: Caddy reads the example, would start with it, and finds it written
 // as Caddy writes.
 func TestDeployedCaddyfile(t *testing.T) {

@@ -18,6 +18,9 @@ func TestDeployedFrontProxies(t *testing.T) {
 		dialect, file string
 		flags         []string
 	}{
+		{"nginx", "nginx/evergate.conf", nil},
+		{"haproxy", "haproxy/haproxy.cfg", nil},
+		{"haproxy", "haproxy/evergate.lua", []string{"--lua"}},
 		{"caddy", "caddy/Caddyfile", nil},
 		{"traefik", "traefik/evergate.yaml", nil},
 		{"traefik", "traefik/traefik.yaml", []string{"--static"}},
@@ -31,7 +34,11 @@ func TestDeployedFrontProxies(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		args := append([]string{"snippet", tt.dialect, "--config", file, "--cert", "/etc/ssl/apps.pem", "--key", "/etc/ssl/apps.key"}, tt.flags...)
+		key := "/etc/ssl/apps.key"
+		if tt.dialect == "haproxy" { // which takes it from there alone
+			key = "/etc/ssl/apps.pem.key"
+		}
+		args := append([]string{"snippet", tt.dialect, "--config", file, "--cert", "/etc/ssl/apps.pem", "--key", key}, tt.flags...)
 		var out, said strings.Builder
 		if code := run(args, nil, &out, &said); code != exitOK {
 			t.Errorf("%s: got exit code %d, %s", tt.file, code, said.String())
