@@ -25,6 +25,7 @@ func (p *program) snippetCmd() *cobra.Command {
 		Args: func(cmd *cobra.Command, args []string) error { return p.unknown(cmd, args) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	cmd.FParseErrWhitelist.UnknownFlags = true // it is the dialect that is wrong then
 	for _, name := range snippet.Dialects() {
 		cmd.AddCommand(p.snippetOf(name))
 	}

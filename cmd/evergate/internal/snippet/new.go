@@ -144,6 +144,10 @@ func (f *Front) listen(at string) error {
 // isHost is stricter than the config: what it lets through means the same to each dialect.
 var isHost = regexp.MustCompile(`^(?:(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])$`)
 
+// delimiter is an escape of a character that may stand in a path as it is. The gateway's
+// router tells the two apart.
+var delimiter = regexp.MustCompile(`(?i)%(?:2[1456789ABC]|3[ABD]|40|5[BD])`)
+
 // lay puts every host and path in its place.
 func (f *Front) lay(cfg *config.Config, o *Options) error {
 	routes := make([]placed, len(cfg.Routes))
@@ -160,6 +164,10 @@ func (f *Front) lay(cfg *config.Config, o *Options) error {
 		if strings.Contains(strings.ToLower(routes[i].pattern), "%2f") {
 			return &Missing{fmt.Sprintf("routes[%d].match.path %q holds an encoded slash, which a front proxy takes for a slash", i, r.Match.Path),
 				"match the path above it, which ends in a slash"}
+		}
+		if escape := delimiter.FindString(routes[i].pattern); escape != "" {
+			return &Missing{fmt.Sprintf("routes[%d].match.path %q holds %s, and a front proxy sees no difference between that and the character itself", i, r.Match.Path, escape),
+				"write the character itself, or match the path above it, which ends in a slash"}
 		}
 	}
 	for _, host := range hosts(cfg, routes) {
