@@ -222,7 +222,6 @@ func TestRestartForgetsNoGuesses(t *testing.T) {
 // TestReplicasOnRedis: the same over two clients of a real server, each with copies of
 // its own at hand.
 func TestReplicasOnRedis(t *testing.T) {
-	t.Parallel()
 	server, keyFile, alice := redistest.Start(t), newKeyFile(t), withAlice(t)
 	var both []*gateway
 	for range 2 {
