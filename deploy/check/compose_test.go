@@ -146,7 +146,11 @@ func TestComposeRuns(t *testing.T) {
 		alice.seesTheApp(at, at.url.String())
 	}
 	// The store knows nobody without a password, and nobody's password is in its files.
-	out, err := output(exec.Command(strings.TrimSuffix(redis, "server")+"cli", "-h", store, "keys", "*"))
+	cli := strings.TrimSuffix(redis, "server") + "cli"
+	if out, err := output(exec.Command(cli, "-h", store, "ping")); err != nil || out != "PONG\n" {
+		t.Errorf("the health check of the store: got %q, %v", out, err)
+	}
+	out, err := output(exec.Command(cli, "-h", store, "keys", "*"))
 	if err != nil || !strings.HasPrefix(out, "NOPERM") {
 		t.Errorf("a stranger in the store: got %q, %v, want NOPERM", out, err)
 	}

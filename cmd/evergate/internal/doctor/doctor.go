@@ -80,7 +80,7 @@ type Probe struct{ Name, Asks string }
 var Probes = []Probe{
 	{"config", "is the config sound"},
 	{"files.data_dir", "is `data_dir` for its owner alone, and writable"},
-	{"files.secrets", "is every file with a secret (key ring, users, client secrets, TLS keys, `admin.token`) there and for its owner alone"},
+	{"files.secrets", "is every file with a secret (key ring, users, client secrets, TLS keys, `admin.token`) there and for its owner alone, or of root and for the gateway's group"},
 	{"gateway.admin", "does a gateway answer on the admin listener, and is it ready"},
 	{"gateway.config", "does it run with this file, and is what the file says in force"},
 	{"gateway.public_url", "does `public_url` lead to the gateway that runs, through whatever stands in front of it"},
