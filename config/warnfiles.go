@@ -76,6 +76,7 @@ func (c *Config) warnFiles(warn warner) {
 		case err != nil && users: // made by the first user
 		case err != nil:
 			missing(f.path, err)
+		case !secret.HasModes:
 		case fi.Mode().Perm()&0o002 != 0:
 			warn(f.path, "everybody on this machine can change it, and with it whom the gateway believes; try: chmod 600 %s", f.name)
 		case users && fi.Mode().Perm()&0o044 != 0 && !secret.Private(fi):

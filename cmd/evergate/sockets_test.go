@@ -94,7 +94,8 @@ func TestSocketsThatAreNotMeant(t *testing.T) {
 	}{
 		{"an unknown name", "public:metrics", 2, `handed over a socket called "metrics"`},
 		{"two of one name", "public:public", 2, `two sockets called "public"`},
-		{"too many", "", 4, "want FileDescriptorName=public, admin, redirect"},
+		{"too many", "", 5, "want FileDescriptorName=public, admin, redirect, forward-auth"},
+		{"a forward_auth that is not set", "public:admin:forward-auth", 3, "a socket for forward_auth.listen, which is not set"},
 		{"a redirect that is not set", "public:admin:redirect", 3, "a socket for tls.redirect_http, which is not set"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// HasModes says that the mode of a file tells who may read it.
+const HasModes = true
+
 func ownerOf(fi fs.FileInfo) (uid int, known bool) {
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -28,7 +28,7 @@ func (p *Patient) dataDir() []Finding {
 		f.Status, f.Text, f.Mend = Fail, fmt.Sprintf("%s cannot be looked at: %v", dir, bareFile(err)), "run the doctor as the user that the gateway runs as"
 	case !fi.IsDir():
 		f.Status, f.Text, f.Mend = Fail, dir+" is no directory", "remove it, or name another one in data_dir"
-	case fi.Mode().Perm()&0o077 != 0:
+	case secret.HasModes && fi.Mode().Perm()&0o077 != 0:
 		f.Status, f.Text, f.Mend = Fail, fmt.Sprintf("others may look into %s (mode %04o)", dir, fi.Mode().Perm()), "chmod 700 "+dir
 	default:
 		f.Text = dir + " is for its owner alone (mode 0700)"
