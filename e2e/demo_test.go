@@ -28,6 +28,7 @@ var printed = regexp.MustCompile(`(?m)^(url|user|password):\s+(\S+)$`)
 func startDemo(t *testing.T) *demo {
 	t.Helper()
 	d := &demo{dir: t.TempDir()}
+	common.take(t) // waiting for a seat is no time of the demo's
 	began := time.Now()
 	d.process = start(t, d.dir, binary, "demo", "--listen", "localhost:"+freePort(t))
 	for d.password == "" {
