@@ -47,8 +47,8 @@ func newBox(t *testing.T, script string, args ...string) *box {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // and with it the first process in there, and so all of them
-		_, _ = io.Copy(&log, out)
+		_ = cmd.Process.Kill()          // and with it the first process in there, and so all of them
+		_, _ = io.Copy(io.Discard, out) // it says no more; log has another writer until Wait
 		_ = cmd.Wait()
 		if t.Failed() {
 			t.Logf("the box of its own said:\n%s", log.String())
