@@ -40,7 +40,6 @@ func stormTime(t *testing.T) time.Duration {
 // that are kept and on fresh ones. No request fails; an event stream, a WebSocket and an
 // upload go on throughout; what was replaced is gone afterwards.
 func TestReloadStorm(t *testing.T) {
-	t.Parallel()
 	most := stormTime(t)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
