@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/inject"
@@ -31,6 +33,21 @@ type ForwardAuth struct {
 	Trusted []netip.Prefix
 	// PublicURL is where browsers reach the gateway. It is required.
 	PublicURL *url.URL
+	// Heard is told of each question, and of why it is not answered, if so. Nil means nobody.
+	Heard func(refused error)
+
+	complained atomic.Int64 // when it last did, in Unix seconds
+}
+
+// complain warns of a question that is not answered, once a minute: no page shows it where
+// nginx asks, and a proxy that is set up wrong goes on asking.
+func (f *ForwardAuth) complain(r *http.Request, err error) {
+	now, last := time.Now().Unix(), f.complained.Load()
+	if now-last < 60 || !f.complained.CompareAndSwap(last, now) {
+		return
+	}
+	orDiscard(f.Gate.Log).Warn("a proxy in front asked, and is not answered", "event", "forward_auth.refused", "peer", r.RemoteAddr,
+		"dialect", string(f.Dialect), "request_id", web.NoteOf(r.Context()).ID, "err", err.Error())
 }
 
 // IdentityHeaders are what each answer of 2xx tells of who is signed in, empty where there
@@ -67,9 +84,13 @@ func (f *ForwardAuth) Handler(around func(http.Handler) http.Handler) http.Handl
 func (f *ForwardAuth) answer(w http.ResponseWriter, r *http.Request) {
 	q, _ := r.Context().Value(inquiryKey{}).(inquiry)
 	out := &forwarded{ResponseWriter: w, nginx: f.Dialect == Nginx}
+	if f.Heard != nil {
+		f.Heard(q.refused)
+	}
 	out.Header()["Cache-Control"], out.Header()["Vary"] = []string{"no-store"}, []string{"Cookie"}
 	if q.refused != nil {
 		web.NoteOf(r.Context()).Decision = Refused
+		f.complain(r, q.refused)
 		web.RespondProblem(out, r, q.refused)
 		return
 	}

@@ -48,7 +48,7 @@ func newAsked(t testing.TB, dialect proxy.Dialect, g *proxy.Gate, trusted ...str
 	}
 	a := &asked{gateway: &gateway{log: &logs{}}, gate: g}
 	g.Log = slog.New(slog.NewTextHandler(a.log, nil))
-	f := proxy.ForwardAuth{Gate: g, Dialect: dialect, PublicURL: &url.URL{Scheme: "https", Host: "gw.test:8443"}}
+	f := &proxy.ForwardAuth{Gate: g, Dialect: dialect, PublicURL: &url.URL{Scheme: "https", Host: "gw.test:8443"}}
 	var prefixes []netip.Prefix
 	for _, s := range trusted {
 		prefixes = append(prefixes, netip.MustParsePrefix(s))
@@ -262,6 +262,12 @@ func TestForwardAuthGuessesNothing(t *testing.T) {
 // proxy.
 func TestForwardAuthAnswersTrustedProxiesAlone(t *testing.T) {
 	a := newAsked(t, proxy.Traefik, &proxy.Gate{Auth: alice(newSession()), Challenge: challenged}, "192.0.2.0/24")
+	defer func() {
+		if a.Close(); strings.Count(a.log.String(), "level=WARN") != 1 || !strings.Contains(a.log.String(), "asked by a peer outside of trusted_proxies") {
+			t.Errorf("want one warning for two questions:\n%s", a.log)
+		}
+	}()
+	_ = a.send(t, ask("GET", "/x"))
 	if res := a.send(t, ask("GET", "/public/", aliceCookie)); res.StatusCode != 403 || res.Header["X-Forwarded-User"] != nil || !strings.Contains(res.body, "trusted_proxies") {
 		t.Errorf("got %d %s, want 403 that names trusted_proxies", res.StatusCode, res.body)
 	}
@@ -385,7 +391,7 @@ func FuzzForwardAuth(f *testing.F) {
 	gate := &proxy.Gate{Auth: alice(newSession()), Router: newRouter(f, deciding()...), Challenge: challenged, PublicHost: "gw.test"}
 	var decided *proxy.Decision
 	gate.Decided = func(_ http.Header, _ *http.Request, d *proxy.Decision) { decided = d }
-	ask := proxy.ForwardAuth{Gate: gate, Dialect: proxy.Caddy, Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, PublicURL: &url.URL{Scheme: "https", Host: "gw.test"}}
+	ask := &proxy.ForwardAuth{Gate: gate, Dialect: proxy.Caddy, Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, PublicURL: &url.URL{Scheme: "https", Host: "gw.test"}}
 	h := ask.Handler(func(next http.Handler) http.Handler { return web.Serve(next, web.Options{}) })
 	f.Fuzz(func(t *testing.T, method, host, uri, scheme string) {
 		r := httptest.NewRequest(http.MethodGet, "/.evergate/auth", nil)

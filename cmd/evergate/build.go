@@ -56,8 +56,10 @@ type gateway struct {
 	decisions *decisions.Log
 
 	leaving atomic.Bool // connections are not kept any more
-	current atomic.Pointer[edition]
-	ringAt  *follow.Files // follows the files of the ring; nil where it has none
+	// Questions of a proxy in front.
+	asked, unanswered atomic.Int64
+	current           atomic.Pointer[edition]
+	ringAt            *follow.Files // follows the files of the ring; nil where it has none
 
 	changing sync.Mutex      // held while a config is put in force
 	mu       sync.Mutex      // guards the uses of parts
@@ -177,6 +179,15 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		return strings.Trim(host, "[]") == cfg.Hosts()[0] || g.current.Load().router.KnowsHost(host)
 	}
 	return g, g.buildAdmin(cfg)
+}
+
+// heard counts the questions of a proxy in front.
+func (g *gateway) heard(refused error) {
+	if refused != nil {
+		g.unanswered.Add(1)
+		return
+	}
+	g.asked.Add(1)
 }
 
 // buildAdmin makes the operator's side.

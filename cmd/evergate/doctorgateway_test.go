@@ -239,11 +239,11 @@ func TestDoctorLooksWhetherTheFrontAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := &url.URL{Scheme: "http", Host: "127.0.0.1:" + c.port}
-	var asks atomic.Bool
+	var asks, everything atomic.Bool
 	asks.Store(true)
 	public := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host }}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/.evergate/") {
+		if strings.HasPrefix(r.URL.Path, "/.evergate/") || everything.Load() {
 			public.ServeHTTP(w, r)
 			return
 		}
@@ -268,6 +268,9 @@ func TestDoctorLooksWhetherTheFrontAsks(t *testing.T) {
 	asks.Store(false)
 	c.says(1, "FAIL gateway.forward_auth caddy /evergate-doctor answered 200 to somebody who is not signed in: the proxy in front does not ask\n mend: give it what evergate snippet caddy prints\n")
 	asks.Store(true)
+	everything.Store(true)
+	c.says(1, "FAIL gateway.forward_auth caddy the gateway itself answers at "+front.URL+", and was not asked before: everything is sent to 127.0.0.1:"+c.port)
+	everything.Store(false)
 	change := func(from, to string) {
 		t.Helper()
 		c.edit(from, to)

@@ -201,7 +201,7 @@ func (g *gateway) wire(e *edition) error {
 	if cfg.ForwardAuth != nil {
 		e.gate.Turned, e.gate.Turn = pages.Turned, pages.Turn
 		o.Forwarded = false // a proxy that asks says X-Forwarded-For, whatever it writes elsewhere
-		ask := proxy.ForwardAuth{Gate: e.gate, Dialect: proxy.Dialect(cfg.ForwardAuth.Dialect), Trusted: cfg.TrustedProxies, PublicURL: cfg.PublicURL}
+		ask := &proxy.ForwardAuth{Gate: e.gate, Dialect: proxy.Dialect(cfg.ForwardAuth.Dialect), Trusted: cfg.TrustedProxies, PublicURL: cfg.PublicURL, Heard: g.heard}
 		e.forward = ask.Handler(func(next http.Handler) http.Handler { return web.Serve(web.LimitHeaders(next, cfg.Limits.Headers), o) })
 	}
 	return nil

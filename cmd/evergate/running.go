@@ -12,7 +12,7 @@ import (
 func (r *reloader) running() admin.Running {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := admin.Running{File: r.file}
+	out := admin.Running{File: r.file, Asked: r.g.asked.Load(), Unanswered: r.g.unanswered.Load()}
 	if abs, err := filepath.Abs(r.file); err == nil {
 		out.File = abs
 	}

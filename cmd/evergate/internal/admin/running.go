@@ -10,6 +10,10 @@ type Running struct {
 	Changed []string `json:"changed,omitempty"`
 	// Error says why the file as it is now cannot be used.
 	Error string `json:"error,omitempty"`
+	// Asked is how many questions of a proxy in front were answered since the start, and
+	// Unanswered how many came from a stranger or were not clear.
+	Asked      int64 `json:"asked,omitempty"`
+	Unanswered int64 `json:"unanswered,omitempty"`
 }
 
 func (a *API) running(w http.ResponseWriter) {

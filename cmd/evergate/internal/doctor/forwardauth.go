@@ -11,6 +11,9 @@ import (
 	"github.com/evergate/evergate/config"
 )
 
+// asksAt is where proxies ask.
+const asksAt = "/.evergate/auth"
+
 // asked looks whether the proxy in front asks about requests: it comes in by public_url, to a
 // page that is not open, as a script of nobody's.
 func (p *Patient) asked(ctx context.Context) []Finding {
@@ -28,11 +31,21 @@ func (p *Patient) asked(ctx context.Context) []Finding {
 		f.Text = "no route guards a page of " + c.PublicURL.Hostname() + ", by which it would show"
 		return []Finding{f}
 	}
+	before, unknown := p.Running(ctx)
 	status, code, err := p.knock(ctx, c.PublicURL.String()+path)
+	after, _ := p.Running(ctx)
 	switch {
 	case err != nil:
 		f.Text = fmt.Sprintf("it cannot be told: %v", bare(err))
-	case code == "login_required" || code == "not_allowed":
+	case code == "login_required" && unknown != nil:
+		f.Text = fmt.Sprintf("the gateway answers, and whether it was asked cannot be told: %v", unknown)
+	case code == "login_required" && before.Unanswered < after.Unanswered:
+		f.Status, f.Text = Fail, "the proxy in front asks, and the gateway does not answer it: its log says why (forward_auth.refused)"
+		f.Mend = "list its address in trusted_proxies, and give it what evergate snippet " + c.ForwardAuth.Dialect + " prints"
+	case code == "login_required" && before.Asked == after.Asked:
+		f.Status, f.Text = Fail, "the gateway itself answers at "+c.PublicURL.String()+", and was not asked before: everything is sent to "+c.Listen
+		f.Mend = "give the proxy in front what evergate snippet " + c.ForwardAuth.Dialect + " prints; if there is none, remove forward_auth"
+	case code == "login_required":
 		f.Status, f.Text = OK, "the proxy in front asks, and hands the answer on"
 	case code == "untrusted_proxy":
 		f.Status, f.Text, f.Mend = Fail, "the gateway does not answer the proxy in front", "list its address in trusted_proxies"
@@ -43,7 +56,7 @@ func (p *Patient) asked(ctx context.Context) []Finding {
 		f.Status, f.Text = Fail, fmt.Sprintf("%s answered %d to somebody who is not signed in: the proxy in front does not ask", path, status)
 		f.Mend = "give it what evergate snippet " + c.ForwardAuth.Dialect + " prints"
 	default:
-		f.Status, f.Text, f.Mend = Warn, fmt.Sprintf("%s answered %d, and not by the gateway's word", path, status), "look into the log of the proxy in front: it may not reach "+c.ForwardAuth.Listen
+		f.Status, f.Text, f.Mend = Warn, fmt.Sprintf("%s answered %d, and not by the gateway's word", path, status), "look into the gateway's log for "+asksAt+", and into that of the proxy in front: it may ask in another way than "+c.ForwardAuth.Dialect+" does, or not reach "+c.ForwardAuth.Listen
 	}
 	return []Finding{f}
 }

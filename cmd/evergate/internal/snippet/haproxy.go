@@ -16,7 +16,7 @@ func init() {
 		funcs: template.FuncMap{"quote": quoteHAProxy, "regex": quoteHAProxy, "protected": haproxyProtected, "bind": haproxyBind, "crt": haproxyCrt,
 			"luaquote": quoteLua, "fold": inject.Fold, "hostACL": haproxyHost, "address": haproxyAddress, "redirects": redirectsHTTP, "buffer": haproxyBuffer},
 		parts: []Part{{"lua", "print the script that the configuration loads, in place of the configuration"}},
-		after: `Put it at /etc/haproxy/haproxy.cfg, and the script that it loads beside it:
+		after: `It takes the place of the haproxy.cfg that you have, with all that global says there. Put it at /etc/haproxy/haproxy.cfg, and the script that it loads beside it:
   evergate snippet haproxy --lua --config FILE > /etc/haproxy/evergate.lua
   haproxy -c -f /etc/haproxy/haproxy.cfg && systemctl reload haproxy`,
 	}

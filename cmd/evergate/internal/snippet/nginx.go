@@ -19,8 +19,9 @@ func init() {
 			"told": nginxTold, "cleared": nginxCleared, "listen": nginxListen, "redirects": redirectsHTTP, "kilobytes": kilobytes},
 		after: `Put it at /etc/nginx/conf.d/evergate.conf, which nginx reads inside http { }. Then
   nginx -t && systemctl reload nginx
-A site that is the default for the same port (such as Debian's sites-enabled/default on port
-80) has to go, or nginx -t says so.`,
+Remove the server blocks that you have for these hosts: of two for one name nginx takes the
+first, and only warns. Locations of your own go into /etc/nginx/evergate.d/*.conf. Then see
+whether it asks:  evergate doctor`,
 	}
 }
 
