@@ -32,7 +32,7 @@ func (c *Config) checkForwardAuth() {
 		c.wrong("add:  dialect: nginx, or one of the others", "forward_auth", "dialect is missing: want %s", listed(Dialects))
 	}
 	if len(c.TrustedProxies) == 0 {
-		c.wrong("list the address of that proxy there", "forward_auth", "only trusted_proxies may ask, and none is listed")
+		c.wrong("add a line with its address:  trusted_proxies: [127.0.0.1]", "forward_auth", "only trusted_proxies may ask, and none is listed")
 	}
 	if c.Session.Store == "cookie" {
 		c.wrong("use bolt or redis", "session.store", "behind forward_auth the answers are another proxy's, so the cookie could not be renewed")

@@ -61,9 +61,10 @@ var versions = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	if err != nil {
-		if err != flag.ErrHelp {
-			fmt.Fprintf(stderr, "release: %v\n", err)
+		if err == flag.ErrHelp {
+			return 0
 		}
+		fmt.Fprintf(stderr, "release: %v\n", err)
 		return 2
 	}
 	if err := release(ctx, o, stdout, stderr); err != nil {
@@ -107,6 +108,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	}
 	if o.repo, err = filepath.Abs(o.repo); err != nil {
 		return o, fmt.Errorf("find the clone: %w", err)
+	}
+	if top, err := git(context.Background(), o.repo, "rev-parse", "--show-toplevel"); err == nil {
+		o.repo = strings.TrimSpace(top) // it may have been named by a folder in it, such as this one
 	}
 	if o.out == "" {
 		o.out = filepath.Join(o.repo, "dist", o.version)

@@ -99,7 +99,13 @@ func (r *rehearsal) explain(s scene, got outcome) *explanation {
 		if i := d.Route.Index(); r.cfg.Routes[i].UpstreamAuth != nil {
 			e.Upstream.Note = "and the gateway signs them in at the app: see upstream_auth"
 		} else if r.cfg.Decides(&r.cfg.Routes[i]) {
+			e.Browser.Header = nil // the proxy in front hands on what the app says
+			e.Upstream.URL = u.RequestURI()
 			e.Upstream.Note = "by the proxy in front, which asks and puts the identity onto the request"
+			if host := s.URL.Hostname(); !r.router.NamesHost(host) && !strings.EqualFold(host, r.cfg.PublicURL.Hostname()) {
+				e.Decision, e.Reason, e.Upstream = proxy.Refused, "behind a proxy that asks only hosts are known that routes name (match.host), and that of public_url", nil
+				e.Browser = message{Status: http.StatusForbidden}
+			}
 		}
 	}
 	return e

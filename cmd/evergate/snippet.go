@@ -20,7 +20,7 @@ func (p *program) snippetCmd() *cobra.Command {
 		Long: "Print the configuration with which a front proxy asks this gateway about every request\n" +
 			"(forward_auth in the config): whole, for the hosts, paths and upstreams of this very\n" +
 			"config. Print it anew when those change.",
-		Example: "  evergate snippet nginx --config evergate.yaml --cert apps.pem --key apps.key > evergate.conf\n" +
+		Example: "  evergate snippet nginx --config evergate.yaml --cert /etc/ssl/apps.pem --key /etc/ssl/apps.key > evergate.conf\n" +
 			"  evergate snippet haproxy --config evergate.yaml --app http://127.0.0.1:3000",
 		Args: func(cmd *cobra.Command, args []string) error { return p.unknown(cmd, args) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -43,7 +43,7 @@ func (p *program) snippetOf(dialect string) *cobra.Command {
 	f := snippetFlags{parts: map[string]*bool{}}
 	cmd := &cobra.Command{
 		Use: dialect, Short: "Print the configuration of " + snippet.Title(dialect),
-		Example: "  evergate snippet " + dialect + " --config evergate.yaml --cert apps.pem --key apps.key",
+		Example: "  evergate snippet " + dialect + " --config evergate.yaml --cert /etc/ssl/apps.pem --key /etc/ssl/apps.key",
 		Args:    exactly(0, ""),
 		RunE:    func(*cobra.Command, []string) error { return p.snippet(dialect, &f) },
 	}

@@ -1,7 +1,7 @@
 package oauth2proxy
 
 const (
-	askedHow    = "Evergate does that too: set forward_auth, leave out the upstream, and take the front proxy's configuration from evergate snippet; see docs/forward-auth.md."
+	askedHow    = "Evergate does that too: set forward_auth, and take the front proxy's configuration from evergate snippet; see docs/forward-auth.md."
 	forwardAuth = "It is said to a front proxy that asks about each request (auth_request, ForwardAuth). " + askedHow
 	ownLog      = "Evergate writes one log, to standard error, as text or JSON, a line for each request: log: { level, format }. Rotating it is the service manager's."
 	ownPages    = "The pages are Evergate's own. Errors can be yours: pages: { templates: FOLDER }, see docs/responses.md."
@@ -19,7 +19,7 @@ var headerOptions = []option{
 	part("pass-access-token", boolean, "routes.token", "The access token goes up in Authorization: Bearer, always fresh, and not in X-Forwarded-Access-Token.").in("routes").like("false"),
 	yes("pass-authorization-header", boolean, "routes.token.type: id").like("false"),
 	yes("prefer-email-to-user", boolean, "identity.oidc.claims.user: email").like("false"),
-	no("set-xauthrequest", boolean, "routes", forwardAuth).like("false"),
+	no("set-xauthrequest", boolean, "routes", forwardAuth+" An app that reads X-Auth-Request-User gets it by a line of its route: request_headers: { set: { X-Auth-Request-User: \"{user}\" } }.").like("false"),
 	no("set-authorization-header", boolean, "routes", forwardAuth).like("false"),
 	no("set-basic-auth", boolean, "routes", forwardAuth).like("false"),
 	no("skip-auth-strip-headers", boolean, "routes", "What a client sends under the names of the gateway's headers is always removed, on public routes too.").like("true"),

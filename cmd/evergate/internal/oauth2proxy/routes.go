@@ -31,6 +31,7 @@ type route struct {
 	notes   []string
 	lines   []string // what it does with requests
 	from    []*setting
+	asked   bool // a front proxy asks about its requests, perhaps, and carries them
 }
 
 // routes makes a route of each upstream, and public ones for paths that need no sign-in.
@@ -52,12 +53,30 @@ func (x *importer) routes() {
 		x.todo = append(x.todo, "name your app as upstream of a route")
 		all = append(all, &route{path: "/", notes: []string{"There is no upstream. Where a front proxy asks about each request (auth_request, ForwardAuth): " + askedHow + " As it stands this answers as oauth2-proxy does."}, lines: []string{"respond: { status: 404 }"}})
 	}
+	if len(all) == 1 && all[0].asked {
+		x.forwardAuth(all[0])
+	}
 	if len(notes) > 0 && slices.ContainsFunc(all, (*route).toApp) {
 		top.add(-1, comment(strings.Join(notes, " "))...)
 	}
 	all = x.publicRoutes(top, all)
 	for _, r := range all {
 		x.writeRoute(top, r)
+	}
+}
+
+// forwardAuth has a front proxy ask, which is what an upstream that says yes to everything
+// stands for.
+func (x *importer) forwardAuth(r *route) {
+	r.lines = []string{"name: apps behind the front proxy"}
+	r.notes = []string{"oauth2-proxy is asked about each request here (auth_request, ForwardAuth), and so is Evergate: see forward_auth below. Add a route for each further host, with match: { host: NAME }, " +
+		"and allow: to those that are not for everybody."}
+	x.todo = append(x.todo, "say in forward_auth which proxy asks, and give that one what this prints: evergate snippet nginx --config FILE --app URL-OF-THE-APP --cert FILE --key FILE (docs/forward-auth.md)")
+	x.root.add(r.order, append(comment("Where the front proxy asks. dialect is nginx, haproxy, traefik, caddy or envoy; nobody else may reach this address. "+
+		"The configuration of that proxy changes too: evergate snippet prints it."), `forward_auth: { listen: "127.0.0.1:9091", dialect: nginx }`)...)
+	if x.get("reverse-proxy") == nil && x.get("trusted-proxy-ip") == nil {
+		x.todo = append(x.todo, "name your front proxy in trusted_proxies")
+		x.root.add(r.order, append(comment("Only these may ask: name your front proxy."), `trusted_proxies: ["127.0.0.1"]`)...)
 	}
 }
 
@@ -219,9 +238,7 @@ func (x *importer) routeOf(top *outline, u upstream, common []string) *route {
 			line = `respond: { status: 200, body: "Authenticated\n" }`
 		}
 		r.lines = append(r.lines, line)
-		if r.path == "/" {
-			r.notes = append(r.notes, "Where a front proxy asks this about each request (auth_request, ForwardAuth): "+askedHow)
-		}
+		r.asked = r.path == "/" && code < 300
 	default:
 		x.say(top, u, "Want http, https, unix, file or static; it is left out.")
 		return nil
