@@ -188,3 +188,28 @@ func mustUnescape(t *testing.T, p string) string {
 	}
 	return s
 }
+
+// TestExplainBehindAFront: what the app gets comes by the proxy in front, and only for hosts
+// that somebody has named.
+func TestExplainBehindAFront(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "evergate.yaml")
+	text := strings.Replace(asking, "upstream: http://127.0.0.1:3000", "name: all", 1)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		url  string
+		says []string
+	}{
+		{"https://apps.example.com/x?y", []string{"Decision  allowed\n", "App       GET /x?y\n", "X-Forwarded-User: alice\n", "by the proxy in front, which asks"}},
+		{"https://other.example.com/x", []string{"Decision  refused", "match.host", "Browser   403 Forbidden\n", "App       nothing\n"}},
+	} {
+		var out, said bytes.Buffer
+		run([]string{"explain", "--config", file, "--user", "alice", "GET", tt.url}, nil, &out, &said)
+		for _, want := range tt.says {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: want %q in\n%s%s", tt.url, want, out.String(), said.String())
+			}
+		}
+	}
+}
