@@ -193,9 +193,17 @@ func (b *simBrowser) answer(login *auth.Login, how simSend, crashes int) {
 	if len(header) == 0 {
 		return
 	}
+	if b.receive(header, crashes) {
+		w.note("%s has a new handle", b.who)
+	}
+}
+
+// receive takes the cookies of an answer to the jar, unless they are lost on the way.
+func (b *simBrowser) receive(header http.Header, crashes int) bool {
+	w := b.w
 	if w.plan.losesCookies && w.chance(6) {
 		w.note("%s: a Set-Cookie is lost", b.who)
-		return
+		return false
 	}
 	delay := w.random(60 * time.Millisecond)
 	if w.plan.losesCookies && w.chance(8) {
@@ -203,7 +211,7 @@ func (b *simBrowser) answer(login *auth.Login, how simSend, crashes int) {
 	}
 	time.Sleep(delay)
 	b.apply((&http.Response{Header: header}).Cookies(), crashes)
-	w.note("%s has a new handle", b.who)
+	return true
 }
 
 // simUse is what somebody does at the browser until end.

@@ -31,16 +31,9 @@ func (b *simBrowser) goRound() {
 		b.apply(detour.Cookies, crashes)
 		return
 	}
-	if w.plan.losesCookies && w.chance(6) {
-		w.note("%s: the cookie of a way round is lost", b.who)
+	if !b.receive(header, crashes) {
 		return
 	}
-	delay := w.random(60 * time.Millisecond)
-	if w.plan.losesCookies && w.chance(8) {
-		delay = w.random(20 * time.Second)
-	}
-	time.Sleep(delay)
-	b.apply((&http.Response{Header: header}).Cookies(), crashes)
 	b.mu.Lock()
 	b.turned = time.Now().Add(time.Minute)
 	b.mu.Unlock()

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -78,36 +77,21 @@ func envoyDomain(s Site) (string, error) { return quoteJSON(s.Host) }
 // envoyRegexp is an expression for the whole path as it is sent, with no escapes of
 // unreserved bytes in it.
 func envoyRegexp(p Path) (string, error) {
-	var b strings.Builder
-	for i, segment := range strings.Split(p.Pattern, "/") {
-		if i > 0 {
-			b.WriteByte('/')
+	expr := p.eachByte(func(b *strings.Builder, c byte) {
+		escape := fmt.Sprintf("%%(?i:%02X)", c)
+		switch {
+		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0:
+			b.WriteString(regexp.QuoteMeta(string(rune(c))))
+		case ' ' < c && c < 0x80 && c != '%':
+			b.WriteString("(?:" + regexp.QuoteMeta(string(rune(c))) + "|" + escape + ")")
+		default:
+			b.WriteString(escape)
 		}
-		if segment == "*" {
-			b.WriteString("[^/]+")
-			continue
-		}
-		plain, err := url.PathUnescape(segment)
-		if err != nil {
-			plain = segment // config has refused it
-		}
-		for j := range len(plain) {
-			c := plain[j]
-			escape := fmt.Sprintf("%%(?i:%02X)", c)
-			switch {
-			case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0:
-				b.WriteString(regexp.QuoteMeta(string(rune(c))))
-			case ' ' < c && c < 0x80 && c != '%':
-				b.WriteString("(?:" + regexp.QuoteMeta(string(rune(c))) + "|" + escape + ")")
-			default:
-				b.WriteString(escape)
-			}
-		}
-	}
+	})
 	if strings.HasSuffix(p.Pattern, "/") {
-		b.WriteString(".*")
+		expr += ".*"
 	}
-	return quoteJSON(b.String())
+	return quoteJSON(expr)
 }
 
 // envoyRemoved are matchers of the names of a client's headers that go no further.

@@ -81,6 +81,25 @@ func (p Path) Regexp() string {
 	return all + `\z`
 }
 
+// eachByte is an expression for the segments of a path, of what write makes of each decoded
+// byte of those that are no *.
+func (p Path) eachByte(write func(b *strings.Builder, c byte)) string {
+	var b strings.Builder
+	for i, segment := range strings.Split(p.Pattern, "/") {
+		if i > 0 {
+			b.WriteByte('/')
+		}
+		if segment == "*" {
+			b.WriteString("[^/]+")
+			continue
+		}
+		for _, c := range []byte(decoded(segment)) {
+			write(&b, c)
+		}
+	}
+	return b.String()
+}
+
 // App is an upstream of one route or more.
 type App struct {
 	// Name is app1, app2, …

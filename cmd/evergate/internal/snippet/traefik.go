@@ -3,7 +3,6 @@ package snippet
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"regexp"
 	"strings"
 	"text/template"
@@ -104,37 +103,22 @@ const reserved = ":/?#[]@!$&'()*+,;="
 // traefik is an expression for the path as Traefik's rules see it: decoded but for reserved
 // bytes, which stand there as they were sent.
 func (p Path) traefik() string {
-	var b strings.Builder
-	b.WriteByte('^')
-	for i, segment := range strings.Split(p.Pattern, "/") {
-		if i > 0 {
-			b.WriteByte('/')
+	expr := "^" + p.eachByte(func(b *strings.Builder, c byte) {
+		switch {
+		case c == '%':
+			b.WriteString("%25")
+		case strings.IndexByte(reserved, c) >= 0:
+			fmt.Fprintf(b, "(?:%s|%%%02X)", regexp.QuoteMeta(string(c)), c)
+		case c < 0x80:
+			b.WriteString(regexp.QuoteMeta(string(c)))
+		default:
+			b.WriteByte(c)
 		}
-		if segment == "*" {
-			b.WriteString("[^/]+")
-			continue
-		}
-		plain, err := url.PathUnescape(segment)
-		if err != nil {
-			plain = segment // config has refused it
-		}
-		for j := range len(plain) {
-			switch c := plain[j]; {
-			case c == '%':
-				b.WriteString("%25")
-			case strings.IndexByte(reserved, c) >= 0:
-				fmt.Fprintf(&b, "(?:%s|%%%02X)", regexp.QuoteMeta(string(c)), c)
-			case c < 0x80:
-				b.WriteString(regexp.QuoteMeta(string(c)))
-			default:
-				b.WriteByte(c)
-			}
-		}
-	}
+	})
 	if !strings.HasSuffix(p.Pattern, "/") {
-		b.WriteString(`\z`)
+		expr += `\z`
 	}
-	return b.String()
+	return expr
 }
 
 // traefikPriority orders the routers: the higher one is tried first, and sites with a
