@@ -64,7 +64,8 @@ type (
 			Status int
 			Body   struct{ InlineString string }
 		}
-		TypedPerFilterConfig map[string]struct{ Disabled bool }
+		TypedPerFilterConfig    map[string]struct{ Disabled bool }
+		ResponseHeadersToRemove []string
 	}
 	envoyRegex   struct{ Regex string }
 	envoyMatcher struct {
@@ -195,7 +196,13 @@ func (e *envoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, d.Body.InlineString)
 		return
 	}
-	(&httputil.ReverseProxy{ErrorLog: log.New(io.Discard, "", 0), FlushInterval: -1, Transport: e.client.Transport, Rewrite: func(p *httputil.ProxyRequest) {
+	without := func(res *http.Response) error {
+		for _, name := range route.ResponseHeadersToRemove {
+			res.Header.Del(name)
+		}
+		return nil
+	}
+	(&httputil.ReverseProxy{ErrorLog: log.New(io.Discard, "", 0), FlushInterval: -1, Transport: e.client.Transport, ModifyResponse: without, Rewrite: func(p *httputil.ProxyRequest) {
 		p.Out.URL.Scheme, p.Out.URL.Host = "http", e.clusters[route.Route.Cluster].Host
 		p.Out.Host = r.Host
 		if to := route.Route.HostRewriteLiteral; to != "" {

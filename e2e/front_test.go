@@ -99,6 +99,14 @@ func newFrontApp(t *testing.T) *frontApp {
 			h := sha256.New()
 			n, err := io.Copy(h, r.Body)
 			fmt.Fprintf(w, "%d %x %v", n, h.Sum(nil), err)
+		case "/public/says":
+			w.Header().Set("X-Accel-Redirect", r.URL.RawQuery)
+			w.Header().Set("X-Sendfile", r.URL.RawQuery)
+			w.Header().Set("Clear-Site-Data", `"cookies"`)
+			_, port, _ := net.SplitHostPort(r.Host)
+			w.Header().Add("Set-Cookie", "evergate-"+port+"=FIXED; Path=/")
+			w.Header().Add("Set-Cookie", "mine=1; Path=/")
+			_, _ = io.WriteString(w, "said")
 		case "/cookie":
 			w.Header().Add("Set-Cookie", "mine=1; Path=/")
 			_, _ = io.WriteString(w, r.Header.Get("Cookie"))

@@ -53,6 +53,9 @@ func frontSpoofing(t *testing.T, front frontProxy) {
 	public := "http://apps.localhost:" + port
 	s := newFrontSetup(t, front, public, port, fmt.Sprintf(`identity: [ local: { users_file: users.yaml } ]
 routes:
+  - { match: { host: "*.wild.localhost" }, allow: [ groups: [nobody] ], upstream: %[2]q }
+  - { match: { host: "*.deep.wild.localhost" }, public: true, upstream: %[1]q }
+  - { match: { host: open.wild.localhost }, public: true, upstream: %[1]q }
   - { match: { path: /public/ }, public: true, upstream: %[1]q }
   - { match: { path: /odd/ }, public: true, path_chars: [encoded_slash, double_slash, semicolon], upstream: %[1]q }
   - { match: { path: /admin/ }, allow: [ groups: [nobody] ], upstream: %[2]q }
@@ -134,6 +137,26 @@ routes:
 					}
 				}
 			}
+			for name, values := range r.header {
+				switch name {
+				case "Te": // "trailers" is all that one hop may say to the next by it
+					if len(values) != 1 || values[0] != "trailers" {
+						t.Errorf("%s: the app gets TE: %q", what, values)
+					}
+				case "Trailer", "Http2-Settings", "Proxy-Authorization":
+					t.Errorf("%s: the app gets %s: %q", what, name, values)
+				case "Upgrade":
+					if len(values) != 1 || !strings.EqualFold(values[0], "websocket") {
+						t.Errorf("%s: the app is asked to change to %q", what, values)
+					}
+				case "Connection":
+					for _, v := range values {
+						if !strings.EqualFold(v, "close") && !strings.EqualFold(v, "upgrade") && !strings.EqualFold(v, "keep-alive") {
+							t.Errorf("%s: the app gets Connection: %s", what, v)
+						}
+					}
+				}
+			}
 			if got := r.header.Get("X-Forwarded-For"); got != "127.0.0.1" {
 				t.Errorf("%s: X-Forwarded-For is %q", what, got)
 			}
@@ -193,6 +216,48 @@ routes:
 		t.Fatalf("a plain request: got %d, and the app saw %+v", status, seen)
 	}
 	pass := []string{hostLine, "Cookie: " + session}
+	// The most specific host counts, whatever the order in the file.
+	for host, want := range map[string]int{"open.wild.localhost": 1, "x.deep.wild.localhost": 1, "x.wild.localhost": 0} {
+		c, err := net.Dial("tcp", s.listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(c, "GET /page HTTP/1.1\r\nHost: %s:%s\r\nConnection: close\r\n\r\n", host, port)
+		_, _ = io.Copy(io.Discard, c)
+		c.Close()
+		if seen, wrong := app.taken(), other.taken(); len(seen) != want || len(wrong) > 0 {
+			t.Errorf("%s: its app saw %d requests, want %d, and another one %d", host, len(seen), want, len(wrong))
+		}
+	}
+	// An app sends the proxy nowhere, and signs nobody out of the gateway.
+	for _, at := range []string{"/admin/x", "/.evergate/auth", "/page"} {
+		c, err := net.Dial("tcp", s.listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(c, "GET /public/says?%s HTTP/1.1\r\n%s\r\nConnection: close\r\n\r\n", at, strings.Join(pass, "\r\n"))
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		c.Close()
+		if seen, wrong := app.taken(), other.taken(); len(seen) != 1 || len(wrong) > 0 || !strings.HasPrefix(string(body), "said") {
+			t.Errorf("an app that names %s: %d and %d requests, and the browser got %.100q", at, len(seen), len(wrong), body)
+		}
+		if res.Header.Get("Authorization") != "" || res.Header.Get("X-Forwarded-User") != "" || res.Header.Get("Clear-Site-Data") != "" {
+			t.Errorf("an app that names %s: the browser got %v", at, res.Header)
+		}
+		if d := front.dialect(); d == "haproxy" || d == "caddy" {
+			for _, c := range res.Cookies() {
+				if strings.HasPrefix(c.Name, "evergate-") {
+					t.Errorf("the app set %s", c.Name)
+				}
+			}
+		}
+	}
 	for _, c := range []struct {
 		what, line string
 		headers    []string
@@ -237,6 +302,11 @@ routes:
 		{"a method in small letters", "get /public/x", pass},
 		{"another method by header", "POST /admin/x", append(pass, "X-HTTP-Method-Override: GET", "Content-Length: 0")},
 		{"an upgrade to something else", "GET /public/x", append(pass, "Upgrade: h2c", "HTTP2-Settings: "+evil)},
+		{"two upgrades", "GET /public/x", append(pass, "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABk", "Upgrade: websocket", "Upgrade: h2c", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")},
+		{"two upgrades, the other way round", "GET /public/x", append(pass, "Connection: Upgrade", "Upgrade: h2c", "Upgrade: websocket")},
+		{"trailers", "POST /public/x", append(pass, "Trailer: X-Forwarded-User, Authorization", "TE: trailers", "Content-Length: 0")},
+		{"a password for a proxy", "GET /public/x", append(pass, "Proxy-Authorization: Basic "+evil, "Keep-Alive: timeout=5")},
+		{"a cookie's name with a long tail of blanks", "GET /public/x", append(pass, "Cookie: a"+strings.Repeat(" ", 40000)+"b=1; evergate-"+port+strings.Repeat(" ", 10000)+"=1")},
 		{"the question itself, from a browser", "GET /.evergate/auth", append(pass, "X-Forwarded-Uri: /public/x", "X-Original-Url: "+public+"/public/x")},
 		{"the question, encoded", "GET /.evergate/%61uth", append(pass, "X-Forwarded-Uri: /public/x", "X-Original-Url: "+public+"/public/x")},
 		{"below the question", "GET /.evergate/auth/public/x", append(pass, "X-Forwarded-Uri: /public/x")},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,15 +157,10 @@ func TestSnippetLeadsWhereTheRouterLeads(t *testing.T) {
 // gateway.
 func leadsTo(t *testing.T, f *snippet.Front, host, path string) string {
 	t.Helper()
-	best := -1
-	for i, s := range f.Sites {
+	best := slices.IndexFunc(f.Sites, func(s snippet.Site) bool {
 		above, wild := strings.CutPrefix(s.Host, "*")
-		if s.Host == host || wild && strings.HasSuffix(host, above) && (best < 0 || len(s.Host) > len(f.Sites[best].Host)) {
-			if best = i; !wild {
-				break
-			}
-		}
-	}
+		return s.Host == host || wild && strings.HasSuffix(host, above)
+	})
 	if best < 0 {
 		return ""
 	}

@@ -27,10 +27,15 @@ local function lines(values)
 end
 
 -- is_own reports whether a piece of a cookie header is the gateway's, by what any reader
--- could take for its name.
+-- could take for its name. It looks at each byte once: whoever sends it chooses its length.
 local function is_own(piece)
-    local name = piece:gsub("^[= \t]+", ""):match("^[^=]*"):gsub("^[ \t\"]+", ""):gsub("[ \t\"]+$", ""):lower()
-    return name == cookie or name:sub(1, #cookie + 1) == cookie .. "-"
+    local name = piece:match("^[= \t]*([^=]*)")
+    local from = name:find("[^ \t\"]")
+    if from == nil or name:sub(from, from + #cookie - 1):lower() ~= cookie then
+        return false
+    end
+    from = from + #cookie
+    return name:sub(from, from) == "-" or name:find("[^ \t\"]", from) == nil
 end
 
 -- keep is a cookie header without the gateway's cookies.
@@ -126,6 +131,9 @@ core.register_action("evergate", { "http-req" }, function(txn)
     for name, values in pairs(res.headers or {}) do
         answered[name:lower()] = lines(values)
     end
+    if res.status > 200 and res.status < 300 then -- the gateway has no other yes
+        return silent(txn)
+    end
     if res.status ~= 200 then
         local out = {}
         for name, values in pairs(answered) do
@@ -156,10 +164,12 @@ core.register_action("evergate", { "http-req" }, function(txn)
             txn.http:req_set_header("cookie", kept)
         end
     end
+    txn:set_var("txn.evergate_yes", "yes") -- without it nothing passes, whatever went wrong above
 end, 0)
 
--- An app sets no cookie of the gateway's.
+-- An app sets no cookie of the gateway's, and clears none.
 core.register_action("evergate_cookies", { "http-res" }, function(txn)
+    txn.http:res_del_header("clear-site-data")
     local set = lines(txn.http:res_get_headers()["set-cookie"])
     local kept = {}
     for _, line in ipairs(set) do

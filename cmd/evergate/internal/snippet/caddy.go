@@ -14,7 +14,7 @@ func init() {
 		funcs: template.FuncMap{
 			"quote": quoteCaddy, "address": caddyAddress, "bind": listenHost, "host": caddyHost, "name": caddyName,
 			"removed": removedGlobs, "own": func() string { return ownRegexp },
-			"target": caddyTarget, "weights": weights, "redirects": redirectsHTTP,
+			"cookie": caddyCookie, "target": caddyTarget, "weights": weights, "redirects": redirectsHTTP,
 		},
 		after: `Write it to /etc/caddy/Caddyfile, check it and have Caddy read it:
   caddy validate --config /etc/caddy/Caddyfile
@@ -119,4 +119,10 @@ func weights(a *App) string {
 func plainListen(f *Front) (string, error) {
 	host, err := listenHost(f)
 	return net.JoinHostPort(host, "80"), err
+}
+
+// caddyCookie is an expression for lines of Set-Cookie that any browser could take for one
+// of the gateway's.
+func caddyCookie(f *Front) (string, error) {
+	return quoteCaddy(`(?is)^[\s="]*` + regexp.QuoteMeta(f.Cookie) + `(?:-[^=;]*)?[\s"]*(?:[=;].*)?$`)
 }

@@ -31,7 +31,8 @@ type Front struct {
 	Names, Families []string
 	// HeaderBytes bounds the header of a request, BodyBytes its body; zero is no limit.
 	HeaderBytes, BodyBytes int64
-	// Sites are the hosts that are served, public_url's first. All others are answered 421.
+	// Sites are the hosts that are served, public_url's first. Of several that match the
+	// first counts. All others are answered 421.
 	Sites []Site
 	// Apps are where the sites' paths lead to, each once.
 	Apps []*App

@@ -14,13 +14,17 @@ func init() {
 	dialects["haproxy"] = dialect{
 		title: "HAProxy",
 		funcs: template.FuncMap{"quote": quoteHAProxy, "regex": quoteHAProxy, "protected": haproxyProtected, "bind": haproxyBind, "crt": haproxyCrt,
-			"luaquote": quoteLua, "fold": inject.Fold, "hostACL": haproxyHost, "address": haproxyAddress, "redirects": redirectsHTTP, "buffer": haproxyBuffer},
+			"luaquote": quoteLua, "fold": inject.Fold, "hostACL": haproxyHost, "address": haproxyAddress, "redirects": redirectsHTTP, "buffer": haproxyBuffer,
+			"connection": func() []string { return connection }},
 		parts: []Part{{"lua", "print the script that the configuration loads, in place of the configuration"}},
 		after: `It takes the place of the haproxy.cfg that you have, with all that global says there. Put it at /etc/haproxy/haproxy.cfg, and the script that it loads beside it:
   evergate snippet haproxy --lua --config FILE > /etc/haproxy/evergate.lua
   haproxy -c -f /etc/haproxy/haproxy.cfg && systemctl reload haproxy`,
 	}
 }
+
+// connection are headers of one connection, which no next one is to see.
+var connection = []string{"connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "upgrade", "http2-settings"}
 
 // quoteHAProxy writes a value as one word of the configuration, in single quotes, in which
 // neither variables nor escapes are read.

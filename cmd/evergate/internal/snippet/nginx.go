@@ -124,7 +124,7 @@ func nginxCleared(f *Front) []string {
 		set[inject.Fold(name)] = true
 	}
 	var all []string
-	for _, name := range slices.Concat(f.Names, known) {
+	for _, name := range slices.Concat(f.Names, known, []string{"Proxy-Authorization", "Trailer", "TE", "Keep-Alive"}) {
 		if folded := inject.Fold(name); !set[folded] {
 			set[folded] = true
 			all = append(all, textproto.CanonicalMIMEHeaderKey(name))

@@ -15,7 +15,8 @@ type placed struct {
 	app           *App
 }
 
-// hosts are those that are served, public_url's first.
+// hosts are those that are served: those that are named, public_url's first, and then the
+// wildcards, the longest first. So the first that matches is the most specific one.
 func hosts(cfg *config.Config, routes []placed) []string {
 	all := cfg.Hosts()[:1]
 	if strings.Contains(all[0], ":") {
@@ -26,6 +27,18 @@ func hosts(cfg *config.Config, routes []placed) []string {
 			all = append(all, r.host)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b string) int {
+		wildA, wildB := strings.HasPrefix(a, "*."), strings.HasPrefix(b, "*.")
+		switch {
+		case wildA && wildB:
+			return len(b) - len(a)
+		case wildA:
+			return 1
+		case wildB:
+			return -1
+		}
+		return 0
+	})
 	return all
 }
 
