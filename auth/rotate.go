@@ -10,8 +10,8 @@ import (
 )
 
 // turnKind is the helper cookie of a browser that was just sent round: whatever came of
-// it, it is not sent round again for turnTTL, so nothing goes round for ever where cookies
-// are lost or a store does not write.
+// it, it is not sent round again for turnTTL, so nothing goes round for ever where a store
+// does not write. One that keeps no cookie is remembered by whoever sends it round.
 const (
 	turnKind = "-turned"
 	turnTTL  = time.Minute

@@ -126,6 +126,9 @@ func (d Dialect) request(r *http.Request, public *url.URL) (*http.Request, error
 	// The body, if any, stays with the front proxy.
 	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer = http.NoBody, 0, nil, nil
 	h := out.Header
+	if len(h["Upgrade"]) > 1 {
+		return nil, errors.New("it asks to change the protocol in two ways")
+	}
 	socket := isSocket(h)
 	for name := range h {
 		switch folded := inject.Fold(name); {

@@ -229,6 +229,8 @@ func TestForwardAuthGuessesNothing(t *testing.T) {
 		{"a space", proxy.Traefik, strings.Replace(whole, "Uri: /x", "Uri: /x y", 1), 400},
 		{"a fragment", proxy.Traefik, strings.Replace(whole, "Uri: /x", "Uri: /x#/public/", 1), 400},
 		{"two slashes", proxy.Traefik, strings.Replace(whole, "Uri: /x", "Uri: //evil.test/public/", 1), 400},
+		{"two protocols to change to", proxy.Traefik, with(with(whole, "Upgrade: websocket"), "Upgrade: h2c"), 403},
+		{"an empty label", proxy.Traefik, strings.Replace(whole, "Host: gw.test:8443", "Host: .wiki.test", 1), 403},
 		{"a list of hosts", proxy.Traefik, strings.Replace(whole, "Host: gw.test:8443", "Host: gw.test, evil.test", 1), 403},
 		{"a user in the host", proxy.Traefik, strings.Replace(whole, "Host: gw.test:8443", "Host: x@gw.test", 1), 403},
 		{"a scheme of nothing", proxy.Traefik, strings.Replace(whole, "Proto: https", "Proto: wss", 1), 403},
@@ -414,4 +416,22 @@ func FuzzForwardAuth(f *testing.F) {
 			t.Fatalf("%q passes, and alice is no admin", uri)
 		}
 	})
+}
+
+// TestNobodyGoesRoundForEver: a browser that keeps no cookie is sent round once in a while,
+// and gets its page in between.
+func TestNobodyGoesRoundForEver(t *testing.T) {
+	s := newSession()
+	s.due = fresh
+	never := func(*http.Request) bool { return false }
+	a := newAsked(t, proxy.Caddy, &proxy.Gate{Auth: alice(s), Challenge: challenged, Turned: never})
+	gw := newGateway(t, &proxy.Gate{Auth: alice(s), Challenge: challenged, Turned: never, Turn: func(http.Header) {}, Router: newRouter(t, deciding()...)})
+	var asked, carried []int
+	for range 3 {
+		asked = append(asked, a.send(t, ask("GET", "/x", aliceCookie, "Accept: text/html")).StatusCode)
+		carried = append(carried, gw.send(t, get("/x", "Accept: text/html")).StatusCode)
+	}
+	if got := fmt.Sprint(asked, carried); got != "[303 200 200] [307 503 503]" {
+		t.Errorf("got %s, want one redirect each, and then an answer", got)
+	}
 }

@@ -71,6 +71,8 @@ type Gate struct {
 	Now func() time.Time
 	// Log hears of what upstreams try. Nil means nobody.
 	Log *slog.Logger
+
+	round, again turns // by forward auth, and by the gateway's own listener
 }
 
 // ServeHTTP implements http.Handler.

@@ -33,6 +33,7 @@ var protectedNames = map[string]bool{
 	"x-preferred-username": true, "x-userinfo": true, "x-access-token": true, "x-id-token": true, "x-role": true,
 	"x-authenticated": true, "auth-user": true, "x-jwt-assertion": true, "x-credential-identifier": true,
 	"x-scheme": true, "x-url-scheme": true, "front-end-https": true, "x-host": true, "x-http-host-override": true, "client-ip": true,
+	"x-sendfile-type": true, "x-accel-mapping": true, // they make an app say which file a proxy is to send
 	"proxy": true, "http2-settings": true, // httpoxy; an upgrade that is not carried
 }
 

@@ -32,7 +32,7 @@ func cleanHost(host string) (name, port string, ok bool) {
 			return "", "", false
 		}
 	}
-	if strings.Contains(name, "..") {
+	if strings.Contains(name, "..") || strings.HasPrefix(name, ".") {
 		return "", "", false
 	}
 	bracket := strings.HasPrefix(name, "[")

@@ -11,6 +11,9 @@ import (
 func scrub(h http.Header, own func(name string) bool) (dropped []string) {
 	dropped = stripSetCookies(h, own)
 	delete(h, ShownHeader)
+	for _, name := range [...]string{"X-Accel-Redirect", "X-Sendfile", "X-Lighttpd-Send-File", "X-Reproxy-Url"} {
+		delete(h, name) // a proxy in front would answer with what it reaches there, whoever asks
+	}
 	for name := range h {
 		if strings.HasPrefix(name, "Secure-Session-") || strings.HasPrefix(name, "Sec-Secure-Session-") {
 			delete(h, name) // they would bind the gateway's cookies to a key of the upstream's choice

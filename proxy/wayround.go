@@ -18,7 +18,11 @@ func (g *Gate) wayRound(r *http.Request, d *Decision) string {
 	if g.Turned == nil || g.Turned(r) {
 		return ""
 	}
-	return auth.RotateURL(d.Target.URI())
+	to := auth.RotateURL(d.Target.URI())
+	if to == "" || !g.round.take(r, d, time.Now()) {
+		return ""
+	}
+	return to
 }
 
 // notCarried answers a request that may pass and that a proxy in front should have
@@ -26,7 +30,7 @@ func (g *Gate) wayRound(r *http.Request, d *Decision) string {
 // this answer, or things have changed in between. So the browser asks once more.
 func (g *Gate) notCarried(w http.ResponseWriter, r *http.Request, d *Decision) error {
 	addCookies(w.Header(), deliver(auth.WithFetch(r.Context()), d.Login))
-	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && !web.IsUpgrade(r) && g.Turned != nil && !g.Turned(r) {
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && !web.IsUpgrade(r) && g.Turned != nil && !g.Turned(r) && g.again.take(r, d, time.Now()) {
 		g.Turn(w.Header())
 		keepNowhere(w.Header())
 		w.Header()["Location"] = []string{d.Target.URI()}
