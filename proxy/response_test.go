@@ -57,6 +57,8 @@ func TestWhatTheBrowserReceives(t *testing.T) {
 		{"M-30 NTLM alone", fresh, "/", "HTTP/1.1 401 No\nContent-Length: 0\nWWW-Authenticate: NTLM\nWWW-Authenticate: Negotiate abc==\n\n",
 			map[string]string{"Www-Authenticate": "", ":status": "502", "Set-Cookie": fresh}},
 		{"a request id of the upstream's", "", "/", ok + "X-Request-Id: theirs\n\n", map[string]string{"X-Request-Id": "REQUEST-ID"}},
+		{"files that a proxy in front would send", "", "/", ok + "X-Accel-Redirect: /admin/\nX-Sendfile: /etc/passwd\nX-Lighttpd-Send-File: /x\nX-Reproxy-URL: http://127.0.0.1/\n\n",
+			map[string]string{"X-Accel-Redirect": "", "X-Sendfile": "", "X-Lighttpd-Send-File": "", "X-Reproxy-Url": ""}},
 		{"nginx's own headers", "", "/", ok + "X-Accel-Buffering: no\n\n", map[string]string{"X-Accel-Buffering": "no"}},
 		{"M-26 an upgrade nobody asked for", fresh, "/", "HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: h2c\n\n",
 			map[string]string{":status": "502", "Set-Cookie": fresh, "Upgrade": ""}},
