@@ -16,6 +16,7 @@ mkdir -p "$here/secrets"
 chmod 0755 "$here/secrets"
 cd "$here/secrets"
 
+trap 'rm -f evergate.key.new' EXIT
 if [ ! -s evergate.key ]; then
 	$evergate key new >evergate.key.new
 	mv evergate.key.new evergate.key
