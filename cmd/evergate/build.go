@@ -109,9 +109,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	}()
 	inMemory := in.Users != nil
 	secure := cfg.PublicURL.Scheme == "https"
-	if g.cookie = cfg.Session.Cookie.Name; g.cookie == "" {
-		g.cookie = session.CookieName(secure, port(cfg.PublicURL))
-	}
+	g.cookie = cookieName(cfg)
 	if err := check(cfg); err != nil { // before anything is made on disk
 		return nil, err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/evergate/evergate/cmd/evergate/internal/doctor"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/proxy"
-	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/session/redis"
 )
 
@@ -112,12 +111,8 @@ func signInProvider(cfg *config.Config, name string) (*config.OIDC, error) {
 // patientOf is a config with the ways in which the gateway makes its parts of it.
 func patientOf(cfg *config.Config, file string) *doctor.Patient {
 	client := adminOf(cfg)
-	cookie := cfg.Session.Cookie.Name
-	if cookie == "" {
-		cookie = session.CookieName(cfg.PublicURL.Scheme == "https", port(cfg.PublicURL))
-	}
 	return &doctor.Patient{
-		Config: cfg, File: file, Warnings: len(cfg.Warnings()), Cookie: cookie,
+		Config: cfg, File: file, Warnings: len(cfg.Warnings()), Cookie: cookieName(cfg),
 		Provider: func(o *config.OIDC) (oidc.Config, error) {
 			c, err := providerConfig(cfg, o)
 			c.Log = slog.New(slog.DiscardHandler)

@@ -118,7 +118,7 @@ func disagreement(e *explanation, rec *httptest.ResponseRecorder, up http.Header
 		if u, err := url.Parse(e.Upstream.URL); err != nil || u.RequestURI() != upPath {
 			return fmt.Sprintf("explain sends %s up, the gateway %s", e.Upstream.URL, upPath)
 		}
-		for _, name := range []string{"X-Forwarded-User", "X-Forwarded-Groups", "X-Forwarded-Email", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		for _, name := range []string{"X-Forwarded-User", "X-Forwarded-Groups", "X-Forwarded-Email", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Cookie"} {
 			if got, want := e.Upstream.Header.Get(name), up.Get(name); got != want {
 				return fmt.Sprintf("explain sends %s %q up, the gateway %q", name, got, want)
 			}
@@ -200,6 +200,9 @@ func (d dice) rules(key string, most int) string {
 
 func (d dice) config(app string) string {
 	var b strings.Builder
+	if d.IntN(2) == 0 {
+		b.WriteString("session: { cookie: { name: __Host-door } }\n")
+	}
 	b.WriteString("public_url: https://apps.example.com\ntrusted_proxies: [10.9.9.9]\nidentity:\n" +
 		"  - local: { users_file: users.yaml }\n  - oidc: { name: corp, issuer: \"http://127.0.0.1:1\", client_id: e, client_secret: s }\nrules:\n")
 	fmt.Fprintf(&b, "  one:\n    allow:\n      - %s\n%s", d.rule(true), d.rules("deny", 1))
@@ -229,7 +232,8 @@ func (d dice) config(app string) string {
 func (d dice) scene() scene {
 	at, _ := url.Parse("https://" + d.of("apps.example.com", "x.example.com", "y.x.example.com", "other.test") +
 		d.of("/", "/a/", "/a/b", "/a/x", "/q/c", "/open/x", "/open", "/a//b", "/a/%2e%2e/b") + d.of("", "?x=1"))
-	s := scene{Method: d.of("GET", "GET", "POST", "DELETE", "HEAD", "OPTIONS"), URL: at, Header: http.Header{},
+	s := scene{Method: d.of("GET", "GET", "POST", "DELETE", "HEAD", "OPTIONS"), URL: at,
+		Header:  http.Header{"Cookie": {"theme=dark; __Host-evergate-left=1; __Host-door-left=1"}},
 		Address: netip.MustParseAddr(d.of("10.1.2.3", "192.0.2.1", "2001:db8::7", "10.9.9.9"))}
 	if d.IntN(2) == 0 {
 		s.Header.Set("Accept", "text/html")

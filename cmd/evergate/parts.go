@@ -119,6 +119,14 @@ func buildRing(cfg *config.Config, inMemory bool) (*session.Ring, error) {
 	return loadRing(cfg.Keys.Files, cfg.DataDir)
 }
 
+// cookieName is what the session cookie is called.
+func cookieName(cfg *config.Config) string {
+	if cfg.Session.Cookie.Name != "" {
+		return cfg.Session.Cookie.Name
+	}
+	return session.CookieName(cfg.PublicURL.Scheme == "https", port(cfg.PublicURL))
+}
+
 // port is the port of a URL, named or not.
 func port(u *url.URL) string {
 	switch {

@@ -104,7 +104,7 @@ func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := session.CookieName(cfg.PublicURL.Scheme == "https", port(cfg.PublicURL))
+	name := cookieName(cfg)
 	pages, err := auth.NewHandler(auth.HandlerConfig{Sessions: r.who, Sealer: ring, PublicURL: cfg.PublicURL, CookiePrefix: name,
 		Secure: cfg.PublicURL.Scheme == "https", Now: r.clock})
 	if err != nil {

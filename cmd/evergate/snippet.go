@@ -11,7 +11,6 @@ import (
 
 	"github.com/evergate/evergate/cmd/evergate/internal/snippet"
 	"github.com/evergate/evergate/config"
-	"github.com/evergate/evergate/session"
 )
 
 func (p *program) snippetCmd() *cobra.Command {
@@ -120,10 +119,6 @@ func frontOf(cfg *config.Config, f *snippetFlags) (*snippet.Front, error) {
 			return nil, err
 		}
 	}
-	cookie := cfg.Session.Cookie.Name
-	if cookie == "" {
-		cookie = session.CookieName(cfg.PublicURL.Scheme == "https", port(cfg.PublicURL))
-	}
-	return snippet.New(cfg, snippet.Options{Dialect: cfg.ForwardAuth.Dialect, Cookie: cookie, Told: router.Told(), Gateway: f.gateway, Listen: f.listen,
+	return snippet.New(cfg, snippet.Options{Dialect: cfg.ForwardAuth.Dialect, Cookie: cookieName(cfg), Told: router.Told(), Gateway: f.gateway, Listen: f.listen,
 		CertFile: f.cert, KeyFile: f.key, Apps: apps})
 }
