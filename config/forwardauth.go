@@ -17,6 +17,14 @@ type ForwardAuth struct {
 // Dialects are how front proxies ask.
 var Dialects = []string{"nginx", "traefik", "caddy", "haproxy", "envoy"}
 
+// ForwardListen is where a proxy in front asks; "" where none does.
+func (c *Config) ForwardListen() string {
+	if c.ForwardAuth == nil {
+		return ""
+	}
+	return c.ForwardAuth.Listen
+}
+
 // checkForwardAuth looks at what a front proxy is told.
 func (c *Config) checkForwardAuth() {
 	f := c.ForwardAuth

@@ -112,13 +112,9 @@ func openListeners(cfg *config.Config, before *predecessor) (_ *listeners, err e
 			ls.Close()
 		}
 	}()
-	forward := ""
-	if cfg.ForwardAuth != nil {
-		forward = cfg.ForwardAuth.Listen
-	}
 	for _, want := range []struct{ name, key, address string }{
 		{door.Public, "listen", cfg.Listen}, {door.Admin, "admin.listen", cfg.Admin.Listen},
-		{door.Redirect, "tls.redirect_http", cfg.TLS.RedirectHTTP}, {door.Forward, "forward_auth.listen", forward},
+		{door.Redirect, "tls.redirect_http", cfg.TLS.RedirectHTTP}, {door.Forward, "forward_auth.listen", cfg.ForwardListen()},
 	} {
 		l := sockets.Take(want.name)
 		if l != nil && own[want.name] && !listensAt(l, want.address) { // the config has changed meanwhile

@@ -165,12 +165,8 @@ func (p *Patient) front(ctx context.Context) Finding {
 // listening looks whether each address can be had, or who has it.
 func (p *Patient) listening(ctx context.Context) (all []Finding) {
 	c := p.Config
-	forward := ""
-	if c.ForwardAuth != nil {
-		forward = c.ForwardAuth.Listen
-	}
 	for _, l := range []struct{ key, address string }{{"listen", c.Listen}, {"admin.listen", c.Admin.Listen},
-		{"tls.redirect_http", c.TLS.RedirectHTTP}, {"forward_auth.listen", forward}} {
+		{"tls.redirect_http", c.TLS.RedirectHTTP}, {"forward_auth.listen", c.ForwardListen()}} {
 		if l.address != "" {
 			all = append(all, p.listen(ctx, l.key, l.address))
 		}
