@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,8 +138,8 @@ func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 	}
 	setConnection(h, c.note, c.scheme, c.host, c.route.Rewrite.StripPrefix)
 	if !c.note.Client.IsValid() {
-		if peer, err := netip.ParseAddrPort(c.in.RemoteAddr); err == nil {
-			h["X-Forwarded-For"] = []string{peer.Addr().Unmap().WithZone("").String()}
+		if peer := web.PeerOf(c.in); peer.IsValid() {
+			h["X-Forwarded-For"] = []string{peer.String()}
 		}
 	}
 	c.route.up.apply(h, c)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -157,10 +156,4 @@ func isSocket(h http.Header) bool {
 		}
 	}
 	return hasToken(h, "Upgrade", "websocket")
-}
-
-// trusts reports whether the peer of r is one of prefixes.
-func trusts(prefixes []netip.Prefix, r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap().WithZone("")) })
 }

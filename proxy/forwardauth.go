@@ -105,7 +105,7 @@ func (f *ForwardAuth) read(r *http.Request) (*http.Request, error) {
 	if path != asksAt && !(f.Dialect == Envoy && strings.HasPrefix(path, asksAt+"/")) {
 		return nil, &web.Error{Status: http.StatusNotFound, Code: "not_found", Detail: "The proxy in front asks at " + asksAt + " here, and nothing else is served."}
 	}
-	if !trusts(f.Trusted, r) {
+	if !web.IsTrusted(f.Trusted, web.PeerOf(r)) {
 		return nil, &web.Error{Status: http.StatusForbidden, Code: "untrusted_proxy", Title: "Nobody is answered here",
 			Detail: "Only proxies in trusted_proxies may ask. Whoever runs the gateway can list this one there.", Err: errors.New("asked by a peer outside of trusted_proxies")}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -18,11 +19,8 @@ func origin(r *http.Request, trusted []netip.Prefix, rfc7239 bool) (client netip
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	var peer netip.Addr // none on a unix socket
-	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		peer = ap.Addr().Unmap().WithZone("")
-	}
-	if !contains(trusted, peer) || isProxysOwn(r.Context()) {
+	peer := PeerOf(r)
+	if !IsTrusted(trusted, peer) || isProxysOwn(r.Context()) {
 		return peer, scheme, nil
 	}
 	if rfc7239 {
@@ -74,7 +72,7 @@ func forwardedFor(h http.Header, peer netip.Addr, trusted []netip.Prefix) (netip
 		if client, ok = plainNode(strings.TrimSpace(element)); !ok {
 			return peer, unreadable(element)
 		}
-		if !contains(trusted, client) {
+		if !IsTrusted(trusted, client) {
 			return client, nil
 		}
 	}
@@ -105,11 +103,18 @@ func Network(a netip.Addr) netip.Prefix {
 	return p
 }
 
-func contains(prefixes []netip.Prefix, a netip.Addr) bool {
-	for _, p := range prefixes {
-		if p.Contains(a) {
-			return true
-		}
+// PeerOf is the address at the other end of r's connection, whoever that speaks for. It is
+// the zero Addr on a unix socket.
+func PeerOf(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
 	}
-	return false
+	return peer.Addr().Unmap().WithZone("")
+}
+
+// IsTrusted reports whether one of trusted covers a, which is as PeerOf gives it. Nothing
+// covers the zero Addr.
+func IsTrusted(trusted []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 }

@@ -29,7 +29,7 @@ func forwarded(h http.Header, peer netip.Addr, scheme string, trusted []netip.Pr
 		if proto = scheme; by != "" {
 			proto = by
 		}
-		if !contains(trusted, client) {
+		if !IsTrusted(trusted, client) {
 			return client, proto, nil
 		}
 	}

@@ -61,13 +61,15 @@ func newLimiter(most int, trusted []netip.Prefix, log *slog.Logger) *limiter {
 	return l
 }
 
-func (l *limiter) isTrusted(addr net.Addr) bool { return isTrusted(l.rules.Load().trusted, ipOf(addr)) }
+func (l *limiter) isTrusted(addr net.Addr) bool {
+	return web.IsTrusted(l.rules.Load().trusted, ipOf(addr))
+}
 
 // admit counts a connection of addr until release, which is nil where nothing is
 // counted. It reports false where addr has as many as it may.
 func (l *limiter) admit(addr net.Addr) (release func(), ok bool) {
 	ip, rules := ipOf(addr), l.rules.Load()
-	if rules.most == 0 || !ip.IsValid() || isTrusted(rules.trusted, ip) {
+	if rules.most == 0 || !ip.IsValid() || web.IsTrusted(rules.trusted, ip) {
 		return nil, true
 	}
 	who := web.Network(ip)
@@ -96,15 +98,6 @@ func ipOf(addr net.Addr) netip.Addr {
 		return netip.Addr{}
 	}
 	return tcp.AddrPort().Addr().Unmap().WithZone("")
-}
-
-func isTrusted(all []netip.Prefix, ip netip.Addr) bool {
-	for _, p := range all {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
 }
 
 // limited closes connections over the limit before a byte of them is read.
