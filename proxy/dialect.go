@@ -55,7 +55,8 @@ func (d Dialect) read(r *http.Request) (o original, err error) {
 	values := map[string]string{}
 	names := d.told()
 	for name, lines := range r.Header {
-		i := slices.IndexFunc(names, func(want string) bool { return inject.Fold(want) == inject.Fold(name) })
+		folded := inject.Fold(name)
+		i := slices.IndexFunc(names, func(want string) bool { return strings.EqualFold(want, folded) })
 		if i < 0 {
 			continue
 		}
