@@ -16,8 +16,8 @@ type keyFault struct {
 	err error
 }
 
-// buildAnswer makes a route that answers by itself, or leaves that to a proxy in front. A nil log is for checking
-// alone: the files that it names need not be there.
+// buildAnswer makes a route that answers by itself, or leaves that to a proxy in front. A
+// nil log is for checking alone: the files that it names need not be there.
 func buildAnswer(r *config.Route, access auth.Policy, log *slog.Logger) (*proxy.Route, *keyFault) {
 	out := buildRoute(r, access, nil)
 	switch {

@@ -72,25 +72,25 @@ func caddyName(f *Front, s Site) (string, error) {
 // with other bytes than letters, digits and hyphens is told from none by the apps that
 // make variables of it, so that none of those goes up.
 func removedGlobs(f *Front) ([]string, error) {
-	var globs []string
-	for _, c := range "!#$%&'*+.^_|~" {
-		globs = append(globs, "`-*"+string(c)+"*`")
-	}
-	globs = append(globs, "\"-*`*\"")
+	var named []string
 	for _, family := range f.Families {
-		globs = append(globs, "-"+family+"*")
+		named = append(named, "-"+family+"*")
 	}
 	for _, name := range f.Names {
 		if name != "authorization" {
-			globs = append(globs, "-"+name)
+			named = append(named, "-"+name)
 		}
 	}
-	for _, g := range globs[14:] {
+	for _, g := range named {
 		if strings.ContainsFunc(g, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '*' }) {
 			return nil, fmt.Errorf("%q is not the beginning of a folded header name", g)
 		}
 	}
-	return globs, nil
+	var globs []string
+	for _, c := range "!#$%&'*+.^_|~" {
+		globs = append(globs, "`-*"+string(c)+"*`")
+	}
+	return append(append(globs, "\"-*`*\""), named...), nil
 }
 
 // caddyTarget is where an app's server is.
