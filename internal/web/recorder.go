@@ -111,7 +111,7 @@ func (w *recorder) complete() bool {
 		return true // net/http ends the context of a body that is too late as if the client had gone
 	case !w.wrote || w.late:
 		return false
-	case strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream"):
+	case w.isEventStream():
 		return true
 	case w.failed || w.aborted:
 		return false
@@ -121,3 +121,10 @@ func (w *recorder) complete() bool {
 	length, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64)
 	return err != nil || length == w.bytes
 }
+
+func (w *recorder) isEventStream() bool {
+	return strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream")
+}
+
+// isStream reports whether the answer has no end of its own.
+func (w *recorder) isStream() bool { return w.hijacked || w.isEventStream() }

@@ -49,6 +49,8 @@ type Note struct {
 	// Err is why an answer is an error.
 	Err error
 
+	// asked is the request as it came, or nil.
+	asked *http.Request
 	// pages are the operator's own, or nil.
 	pages *ErrorPages
 	// body is the body of an HTTP/1 request that has one.
@@ -62,11 +64,28 @@ type noteKey struct{}
 
 // NoteOf returns the Note of a request. Outside of Serve it returns a fresh one.
 func NoteOf(ctx context.Context) *Note {
-	if n, ok := ctx.Value(noteKey{}).(*Note); ok {
+	if n := NoteIn(ctx); n != nil {
 		return n
 	}
 	return &Note{ID: newID()}
 }
+
+// NoteIn returns the Note of a request, or nil outside of one.
+func NoteIn(ctx context.Context) *Note {
+	n, _ := ctx.Value(noteKey{}).(*Note)
+	return n
+}
+
+// Asked returns the Host and User-Agent headers of the request as it came, cut to what a
+// log bears.
+func (n *Note) Asked() (host, agent string) {
+	if n.asked == nil {
+		return "", ""
+	}
+	return clip(n.asked.Host, 255), clip(n.asked.UserAgent(), maxAgent)
+}
+
+const maxAgent = 256
 
 // WithNote returns a context that carries n.
 func WithNote(ctx context.Context, n *Note) context.Context {

@@ -40,8 +40,26 @@ type Options struct {
 	// its client so (in HTTP/2 by GOAWAY), which then sends the next request elsewhere
 	// and loses none to a connection that closes under it.
 	Closing func() bool
+	// Done hears of each request when it is over, if set. It returns at once, and keeps no
+	// pointer to what it is given.
+	Done func(d *Done)
 	// Now is the clock of durations; nil means time.Now.
 	Now func() time.Time
+}
+
+// Done is what became of a request.
+type Done struct {
+	// Route, Decision and Target are those of its Note.
+	Route, Decision, Target string
+	// Status is what its client got, or StatusClientGone.
+	Status int
+	// Bytes is how long the body of the answer was, as far as it is known.
+	Bytes int64
+	// Took is from the header of the request to the end of the answer, Upstream the wait for
+	// the upstream's header; zero is a request that went to none.
+	Took, Upstream time.Duration
+	// Stream says that it was upgraded or an event stream: Took is how long somebody stayed.
+	Stream bool
 }
 
 // Serve is the outermost handler: it gives each request its Note, answers with
@@ -87,7 +105,7 @@ func (s *server) clientUnknown(x *exchange, r *http.Request, err error) {
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{
-		start: s.Now(), note: &Note{ID: newID(), pages: s.ErrorPages}, ctx: r.Context(),
+		start: s.Now(), note: &Note{ID: newID(), asked: r, pages: s.ErrorPages}, ctx: r.Context(),
 		method: clip(r.Method, 32), host: clip(r.Host, 255), path: clip(r.URL.EscapedPath(), 1024),
 	}
 	var err error
@@ -158,6 +176,11 @@ func (s *server) recovered(x *exchange, r *http.Request, v any) bool {
 func (s *server) line(x *exchange) {
 	n := x.note
 	status, gone := x.rec.outcome()
+	took := s.Now().Sub(x.start)
+	if s.Done != nil {
+		s.Done(&Done{Route: n.Route, Decision: n.Decision, Target: n.Target, Status: status, Bytes: x.rec.bytes,
+			Took: took, Upstream: n.Upstream, Stream: x.rec.isStream()})
+	}
 	level := slog.LevelInfo
 	if !gone && (status >= 500 || x.rec.aborted && !n.Ended.Load() && !n.Down.Load()) {
 		level = slog.LevelWarn
@@ -179,7 +202,7 @@ func (s *server) line(x *exchange) {
 			attrs = append(attrs, slog.String(a.key, a.value))
 		}
 	}
-	attrs = append(attrs, slog.Int("status", status), slog.Int64("bytes", x.rec.bytes), slog.Float64("dur_ms", millis(s.Now().Sub(x.start))))
+	attrs = append(attrs, slog.Int("status", status), slog.Int64("bytes", x.rec.bytes), slog.Float64("dur_ms", millis(took)))
 	if n.Upstream > 0 {
 		attrs = append(attrs, slog.Float64("upstream_ms", millis(n.Upstream)))
 	}

@@ -1,0 +1,160 @@
+package event
+
+// Name is what happened. Names are stable: rules of monitoring are made of them.
+type Name string
+
+// The events.
+const (
+	SessionStarted       Name = "session.started"
+	SessionEnded         Name = "session.ended"
+	SessionRevoked       Name = "session.revoked"
+	SessionWithdrawn     Name = "session.withdrawn"
+	SessionHandedOver    Name = "session.handed_over"
+	SessionRenewed       Name = "session.renewed"
+	SessionRenewalFailed Name = "session.renewal_failed"
+	SessionRotated       Name = "session.rotated"
+	ReuseSuspected       Name = "session.reuse_suspected"
+	ReuseDetected        Name = "session.reuse_detected"
+	RevocationFailed     Name = "session.revoke_failed"
+	StoreFailed          Name = "session.store_failed"
+	LoginFailed          Name = "login.failed"
+	PasswordChanged      Name = "password.changed"
+	ConfigReloaded       Name = "config.reloaded"
+	ConfigBad            Name = "config.bad"
+	KeysReloaded         Name = "keys.reloaded"
+	KeysBad              Name = "keys.bad"
+	UsersReloaded        Name = "users.reloaded"
+	AdminSignedIn        Name = "admin.signed_in"
+	AdminRefused         Name = "admin.refused"
+	AdminRevoked         Name = "admin.revoked"
+	AdminReloaded        Name = "admin.reload"
+	AdminUpgraded        Name = "admin.upgrade"
+	AdminShown           Name = "admin.decisions_shown"
+	ProviderAway         Name = "provider.away"
+	ProviderBack         Name = "provider.back"
+	ProviderRefusesUs    Name = "provider.client_refused"
+	UpstreamAway         Name = "upstream.away"
+	UpstreamBack         Name = "upstream.back"
+	StoreAway            Name = "store.away"
+	StoreBack            Name = "store.back"
+	GatewayStarted       Name = "gateway.started"
+	GatewayStopped       Name = "gateway.stopped"
+	AuditLost            Name = "audit.lost"
+)
+
+// Kind is what the catalogue says of a Name.
+type Kind struct {
+	Name Name
+	// Audit has it in the audit log.
+	Audit bool
+	// Own shows it to the person that it is about, on their account page.
+	Own bool
+	// Says is what it means, in a sentence.
+	Says string
+	// Fields are those of its line that are there besides the common ones; a field with
+	// nothing to say is left out of a line.
+	Fields []string
+	// Reasons are the words of its field "reason", where it has one.
+	Reasons []string
+}
+
+// Fields of the audit log.
+const (
+	fUser, fProvider, fSubject, fSession = "user", "provider", "subject", "session"
+	fReason, fResource, fPart, fActor    = "reason", "resource", "part", "actor"
+	fChanged, fCount, fTook, fDetail     = "changed", "count", "took_ms", "detail"
+)
+
+var who = []string{fUser, fProvider, fSubject, fSession}
+
+func with(fields ...string) []string { return append(append([]string{}, who...), fields...) }
+
+// Why somebody was not signed in: reasons of LoginFailed.
+const (
+	BadCredentials  = "credentials"   // no such user, a wrong password, or disabled
+	TooMany         = "throttled"     // too many attempts failed lately
+	ProviderRefused = "refused"       // the provider said no
+	NotAllowed      = "not_allowed"   // the provider's `allow` does not let them in
+	Insufficient    = "insufficient"  // it was not the sign-in that the page demands
+	Unavailable     = "unavailable"   // a provider or a store was out of order
+	CookieLost      = "cookie_lost"   // the browser did not bring the cookie back
+	BadCallback     = "bad_callback"  // the callback was malformed, foreign or over
+	SubjectChanged  = "other_subject" // a renewal answered for somebody else
+)
+
+// How a session ended: reasons of SessionEnded and SessionRevoked.
+const (
+	SignedOut     = "signed_out"     // the person did it here
+	ByProvider    = "by_provider"    // back-channel or front-channel logout
+	ByOperator    = "by_operator"    // the admin listener, or `evergate session revoke`
+	ByPerson      = "by_person"      // on their account page, from another device
+	Replaced      = "replaced"       // somebody else signed in in the same browser
+	IdleTooLong   = "idle"           // idle_timeout
+	LifetimeOver  = "lifetime"       // max_lifetime, or there was nothing to renew with
+	NewPassword   = "password"       // it was changed
+	GrantRefused  = "grant_refused"  // the provider said a clear no to a renewal
+	UserWithdrawn = "user_withdrawn" // gone from the users file, or disabled
+	ProviderGone  = "provider_gone"  // its provider is not configured any more
+)
+
+// Why a renewal did not work: reasons of SessionRenewalFailed.
+const (
+	RenewalUnavailable = "unavailable" // the provider or the store is out of order
+	RenewalUnclear     = "unclear"     // an answer that is neither a yes nor a clear no
+)
+
+// Kinds is the catalogue, in the order of the reference. Nobody edits it.
+var Kinds = []Kind{
+	{Name: SessionStarted, Audit: true, Own: true, Says: "Somebody signed in.", Fields: with()},
+	{Name: LoginFailed, Audit: true, Own: true, Says: "Somebody was not signed in. The user is named where there is such a user.",
+		Fields:  []string{fUser, fProvider, fSubject, fReason, fDetail},
+		Reasons: []string{BadCredentials, TooMany, ProviderRefused, NotAllowed, Insufficient, Unavailable, CookieLost, BadCallback}},
+	{Name: SessionHandedOver, Audit: true, Says: "A sign-in was handed to the host of an app.", Fields: with()},
+	{Name: SessionEnded, Audit: true, Own: true, Says: "A session ended: its person signed out, or its time was over when it was used next.",
+		Fields: with(fReason), Reasons: []string{SignedOut, Replaced, IdleTooLong, LifetimeOver}},
+	{Name: SessionRevoked, Audit: true, Own: true, Says: "Somebody else, or the same person elsewhere, ended a session.",
+		Fields: with(fReason, fActor), Reasons: []string{ByProvider, ByOperator, ByPerson, NewPassword}},
+	{Name: SessionWithdrawn, Audit: true, Own: true, Says: "A session was ended since its grant or its user is not good any more.",
+		Fields: with(fReason, fDetail), Reasons: []string{GrantRefused, SubjectChanged, UserWithdrawn, NewPassword, ProviderGone}},
+	{Name: SessionRenewed, Says: "An access token was renewed.", Fields: with(fResource, fTook)},
+	{Name: SessionRenewalFailed, Audit: true, Says: "A renewal did not work, and the session is kept.",
+		Fields: with(fReason, fResource, fTook, fDetail), Reasons: []string{RenewalUnavailable, RenewalUnclear}},
+	{Name: SessionRotated, Says: "A handle rotated.", Fields: with()},
+	{Name: ReuseSuspected, Audit: true, Says: "A spent handle came: a late request, or the first sign of a theft.", Fields: with()},
+	{Name: ReuseDetected, Audit: true, Own: true, Says: "A spent handle is in a cookie jar still: it was stolen, and the session is revoked.", Fields: with()},
+	{Name: RevocationFailed, Audit: true, Says: "The tokens of an ended session could not be revoked at the provider.", Fields: with(fDetail)},
+	{Name: StoreFailed, Says: "What changed of a session could not be stored; it is kept in memory until it can.", Fields: with(fDetail)},
+	{Name: PasswordChanged, Audit: true, Own: true, Says: "A password was changed on the account page.", Fields: with()},
+	{Name: ConfigReloaded, Audit: true, Says: "Another config is in force: the policy may have changed.", Fields: []string{fChanged, fReason}},
+	{Name: ConfigBad, Audit: true, Says: "A config could not be used; the one of before stays in force.", Fields: []string{fReason, fDetail}},
+	{Name: UsersReloaded, Audit: true, Says: "The users file was read again.", Fields: []string{fCount}},
+	{Name: KeysReloaded, Audit: true, Says: "The key ring was read again.", Fields: []string{fCount}},
+	{Name: KeysBad, Audit: true, Says: "The key ring changed and cannot be used; the keys of before stay in force.", Fields: []string{fDetail}},
+	{Name: AdminSignedIn, Audit: true, Says: "Somebody opened the dashboard with the operator's token.", Fields: []string{fActor}},
+	{Name: AdminRefused, Audit: true, Says: "Somebody came to the admin listener without the operator's token.", Fields: []string{fReason}},
+	{Name: AdminRevoked, Audit: true, Says: "The operator ended sessions.", Fields: []string{fActor, fUser, fSession, fCount}},
+	{Name: AdminReloaded, Audit: true, Says: "The operator had the config read again.", Fields: []string{fActor}},
+	{Name: AdminUpgraded, Audit: true, Says: "The operator had another process take over.", Fields: []string{fActor}},
+	{Name: AdminShown, Audit: true, Says: "The operator had decisions shown in the answers to somebody, or ended that.", Fields: []string{fActor, fUser, fDetail}},
+	{Name: ProviderAway, Audit: true, Says: "A provider does not answer: renewals wait, sessions are kept.", Fields: []string{fProvider, fDetail}},
+	{Name: ProviderBack, Audit: true, Says: "A provider answers again.", Fields: []string{fProvider}},
+	{Name: ProviderRefusesUs, Audit: true, Says: "A provider refused the gateway itself: its client secret or its registration.", Fields: []string{fProvider, fDetail}},
+	{Name: UpstreamAway, Says: "A target of an upstream fails its health check, or was set aside for its errors.", Fields: []string{fPart, fDetail}},
+	{Name: UpstreamBack, Says: "A target of an upstream is well again.", Fields: []string{fPart}},
+	{Name: StoreAway, Audit: true, Says: "The session store is out of order.", Fields: []string{fPart, fDetail}},
+	{Name: StoreBack, Audit: true, Says: "The session store is back.", Fields: []string{fPart}},
+	{Name: GatewayStarted, Audit: true, Says: "The gateway is up.", Fields: []string{fDetail}},
+	{Name: GatewayStopped, Audit: true, Says: "The gateway goes down.", Fields: []string{fDetail}},
+	{Name: AuditLost, Audit: true, Says: "Events were lost between the last line and this one: what takes them was too slow.", Fields: []string{fCount}},
+}
+
+var byName = func() map[Name]*Kind {
+	m := make(map[Name]*Kind, len(Kinds))
+	for i := range Kinds {
+		m[Kinds[i].Name] = &Kinds[i]
+	}
+	return m
+}()
+
+// KindOf returns what the catalogue says of a name, or nil.
+func KindOf(n Name) *Kind { return byName[n] }
