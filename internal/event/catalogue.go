@@ -113,7 +113,7 @@ var Kinds = []Kind{
 	{Name: SessionEnded, Audit: true, Own: true, Says: "A session ended: its person signed out, or its time was over when it was used next.",
 		Fields: with(fReason), Reasons: []string{SignedOut, Replaced, IdleTooLong, LifetimeOver}},
 	{Name: SessionRevoked, Audit: true, Own: true, Says: "Somebody else, or the same person elsewhere, ended a session.",
-		Fields: with(fReason, fActor), Reasons: []string{ByProvider, ByOperator, ByPerson, NewPassword}},
+		Fields: with(fReason), Reasons: []string{ByProvider, ByOperator, ByPerson, NewPassword}},
 	{Name: SessionWithdrawn, Audit: true, Own: true, Says: "A session was ended since its grant or its user is not good any more.",
 		Fields: with(fReason, fDetail), Reasons: []string{GrantRefused, SubjectChanged, UserWithdrawn, NewPassword, ProviderGone}},
 	{Name: SessionRenewed, Says: "An access token was renewed.", Fields: with(fResource, fTook)},
