@@ -271,6 +271,13 @@ func (m *Manager) entry(key Key) *entry {
 	return e
 }
 
+// Len is how many sessions this process has in memory: those used within the last hour or so.
+func (m *Manager) Len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
+}
+
 func (m *Manager) snapshot() []*entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()

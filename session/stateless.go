@@ -209,6 +209,13 @@ func (s *Stateless) session(key Key) *kept {
 	return k
 }
 
+// Len is how many sessions this process knows.
+func (s *Stateless) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
 func (s *Stateless) snapshot() []*kept {
 	s.mu.Lock()
 	defer s.mu.Unlock()
