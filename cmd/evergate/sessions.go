@@ -77,7 +77,7 @@ const storeWrites = "store writes"
 
 // buildAdmin makes the operator's listener.
 func buildAdmin(cfg *config.Config, inMemory bool, store session.Store, all sessions) (*admin.Handler, error) {
-	h := &admin.Handler{Checks: map[string]admin.Check{}, Beside: map[string]admin.Check{}}
+	h := &admin.Handler{Version: version, Checks: map[string]admin.Check{}, Beside: map[string]admin.Check{}}
 	if store != nil {
 		h.Checks["store"] = func(ctx context.Context) error { return readable(ctx, store) }
 	}
