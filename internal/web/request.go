@@ -49,8 +49,6 @@ type Note struct {
 	// Err is why an answer is an error.
 	Err error
 
-	// pages are the operator's own, or nil.
-	pages *ErrorPages
 	// look is how pages look; nil is the gateway's own.
 	look *Look
 	// body is the body of an HTTP/1 request that has one.
