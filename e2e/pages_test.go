@@ -57,6 +57,9 @@ func TestPagesInABrowser(t *testing.T) {
 			p.shot("pages-password-" + lang.tag)
 			p.click("[type=submit]")
 			p.until("denied", patience, "document.title.length && location.pathname == '/finance/'")
+			if got := eval[float64](p, `Math.abs(document.querySelector("main").getBoundingClientRect().left + document.querySelector("main").getBoundingClientRect().right - document.documentElement.clientWidth)`); got > 2 {
+				t.Errorf("the page is %v px out of the middle", got/2)
+			}
 			p.everyLook("pages-denied-" + lang.tag)
 			if href := eval[string](p, `document.querySelector("main a[href^='mailto:']").href`); !strings.Contains(href, eval[string](p, `document.querySelector("footer code").textContent`)) {
 				t.Errorf("got %q, want the number of the request in it", href)
