@@ -66,5 +66,3 @@ func Params(d *Demand) (acr, amr, maxAge string) {
 
 // LoginAddress is the sign-in page as d demands it.
 func LoginAddress(d *Demand) string { return own("login", d.params()...) }
-
-var ParsePages = parsePages
