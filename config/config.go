@@ -56,7 +56,7 @@ type Admin struct {
 	Decisions int `yaml:"decisions"`
 }
 
-// Pages are the operator's own.
+// Pages are how the pages look that people see of the gateway.
 type Pages struct {
 	// Name is who runs the gateway: it is on every page and in the title of the window. ""
 	// shows nobody's.
