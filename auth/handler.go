@@ -62,6 +62,9 @@ type HandlerConfig struct {
 	// Extra are further handlers, by path below /.evergate/: "jwks.json". They
 	// answer for their own methods and headers.
 	Extra map[string]http.Handler
+	// Assets are what the pages are made with besides, by path below /.evergate/: a logo.
+	// They are served on every host.
+	Assets map[string]http.Handler
 	// Log hears of kept forms; nil discards them.
 	Log *slog.Logger
 	// Heard hears of sign-ins that came to nothing; nil is nobody.
@@ -112,7 +115,7 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		h.cfg.Forms, h.ownForms = NewForms(cfg.Now), true
 	}
 	var err error
-	if h.pages, err = parsePages(); err != nil {
+	if h.pages, err = ParsePages(); err != nil {
 		return nil, err
 	}
 	h.endpoints = map[string]endpoint{
@@ -137,6 +140,9 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 			return nil, errors.New("auth: extra handler " + path + ": its path is taken or it is nil")
 		}
 		h.endpoints[path] = endpoint{all: extra}
+	}
+	for path, asset := range cfg.Assets {
+		h.endpoints[strings.TrimPrefix(path, ownFolder+"/")] = endpoint{all: asset, everywhere: true}
 	}
 	return h, nil
 }
@@ -203,7 +209,7 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, ep endpo
 		return ep.post(w, r)
 	}
 	return &web.Error{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Title: "That is not how this page is used",
-		Detail: "It answers " + ep.allow() + ".", Header: http.Header{"Allow": {ep.allow()}}}
+		Detail: "It answers {methods}.", Args: web.Args{"methods": ep.allow()}, Header: http.Header{"Allow": {ep.allow()}}}
 }
 
 func (e endpoint) allow() string {
@@ -234,19 +240,20 @@ func (h *Handler) explain(w http.ResponseWriter, r *http.Request, err error) err
 	}
 	if u, ok := errors.AsType[*Unavailable](err); ok {
 		if _, ready := errors.AsType[*web.Error](err); !ready {
-			return unavailable(u, "Nothing has changed: if you were signed in, you still are.")
+			return unavailable(u, "{what} is out of order for the moment. Nothing has changed: if you were signed in, you still are. Try again shortly.")
 		}
 	}
 	return err
 }
 
-func unavailable(u *Unavailable, consequence string) *web.Error {
+// unavailable is the answer while something is out of order. Detail says so of {what}.
+func unavailable(u *Unavailable, detail web.Message) *web.Error {
 	after := u.RetryAfter
 	if after <= 0 {
 		after = 5 * time.Second
 	}
 	return &web.Error{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "This does not work right now",
-		Detail: capital(u.What) + " is out of order for the moment. " + consequence + " Try again shortly.", RetryAfter: after, Err: u}
+		Detail: detail, Args: web.Args{"what": web.Capital{Of: u.What}}, RetryAfter: after, Err: u}
 }
 
 // who says who is signed in, and has the cookies ready that the answer is to
@@ -361,13 +368,6 @@ func own(page string, params ...string) string {
 func hostOf(r *http.Request) string {
 	u := url.URL{Host: r.Host}
 	return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-}
-
-func capital(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func ping(w http.ResponseWriter, _ *http.Request) error {
