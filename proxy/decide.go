@@ -146,7 +146,7 @@ func (g *Gate) find(r *http.Request) Decision {
 	}
 	d.host = name
 	if isReserved(target.Path) {
-		if !g.Router.KnowsHost(name) && !g.isPublicHost(name) {
+		if !g.Router.KnowsHost(name) && !g.isPublicHost(name) && !dressesPages(target.Path) {
 			return refuse(d, routeError(ErrNoHost))
 		}
 		if !strings.HasPrefix(target.Path, reserved+"/") || !target.spelled || target.Chars != 0 {
@@ -239,6 +239,12 @@ func checkMethod(method string) *web.Error {
 		return methodError(&MethodError{Allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
 	}
 	return &web.Error{Status: http.StatusNotImplemented, Code: "unknown_method", Detail: "The gateway does not carry this method. Methods are upper case."}
+}
+
+// dressesPages reports whether path is what the gateway's pages look like. It is the same on
+// every host, known or not: one that is not has a page too, which says so.
+func dressesPages(path string) bool {
+	return path == reserved+"/style.css" || path == reserved+"/icon.svg" || path == web.StylesheetPath
 }
 
 // routeError is the answer where Match finds nothing.
