@@ -18,7 +18,7 @@ try {
       port: chrome.port, output: 'json', logLevel: 'silent',
       onlyCategories: ['accessibility', 'best-practices'],
       ignoreStatusCode: true, // the pages of errors are pages
-      throttlingMethod: 'provided',
+      throttlingMethod: 'simulate', // with any other the waits below are 5 s at least
       // Nothing moves on these pages once they are there.
       pauseAfterFcpMs: 0, pauseAfterLoadMs: 0, networkQuietThresholdMs: 0, cpuQuietThresholdMs: 0,
       disableFullPageScreenshot: true,
