@@ -31,23 +31,29 @@ type look struct {
 	name     string
 	phone    bool // 320 px, which is 1280 px at 400 %
 	features []*emulation.MediaFeature
+	axe      axeRules
 }
 
-// forced reports whether the colours are the person's own.
-func (l *look) forced() bool {
-	return slices.ContainsFunc(l.features, func(f *emulation.MediaFeature) bool { return f.Name == "forced-colors" })
-}
+// axeRules are those that axe-core applies. Most are about the document, and find the same
+// in every look of it.
+type axeRules int
+
+const (
+	allRules axeRules = iota
+	colorRules
+	noRules
+)
 
 var (
 	light  = look{name: "light", features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "light"}}}
-	dark   = look{name: "dark", features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}, {Name: "prefers-reduced-motion", Value: "reduce"}}}
-	forced = look{name: "forced-colors", features: []*emulation.MediaFeature{{Name: "forced-colors", Value: "active"}}}
+	dark   = look{name: "dark", features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}, {Name: "prefers-reduced-motion", Value: "reduce"}}, axe: colorRules}
+	forced = look{name: "forced-colors", features: []*emulation.MediaFeature{{Name: "forced-colors", Value: "active"}}, axe: noRules}
 	phone  = look{name: "phone", phone: true, features: light.features}
 
 	ways = []way{
 		{name: "", language: "en", looks: []look{light, dark, forced, phone}},
 		{name: "no-script", language: "en", noScript: true, looks: []look{light}},
-		{name: "rtl", language: "ar", looks: []look{light, phone}},
+		{name: "rtl", language: "ar", looks: []look{light, {name: "phone", phone: true, features: light.features, axe: noRules}}},
 	}
 )
 
