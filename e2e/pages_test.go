@@ -38,12 +38,11 @@ const remembersEnds = false
 const loginForm = `form[action="/.evergate/login"] input[name=password]`
 
 func gatewayPages() []*gatewayPage {
-	began := time.Now()
 	idle, limit := "nothing happened", "lifetime"
 	if !remembersEnds {
 		idle, limit = "You are signed out", "You are signed out"
 	}
-	ripe := func(*pagesWorld) { time.Sleep(time.Until(began.Add(63 * time.Second))) }
+	ripe := func(w *pagesWorld) { time.Sleep(time.Until(w.ready.Add(68 * time.Second))) }
 	return []*gatewayPage{
 		{name: "sign in", status: 200, path: "/.evergate/login", has: loginForm, says: "User name",
 			open: func(v *visitor) { v.visit("plain", "/page?a=b") }},
@@ -223,9 +222,15 @@ func TestPages(t *testing.T) {
 		}
 	}
 
+	w.ready = time.Now()
+
 	var mu sync.Mutex // guards documents
 	var documents []pagesDocument
-	turns := make(chan struct{}, 4) // there are two cores, and every page has its waits
+	const most = 4                       // at a time: there are two cores, and every page has its waits
+	crews := make(chan []*visitor, most) // a visitor for each way, who has time
+	for range most {
+		crews <- make([]*visitor, len(ways))
+	}
 	t.Run("each", func(t *testing.T) {
 		for _, p := range pages {
 			t.Run(p.name, func(t *testing.T) {
@@ -233,21 +238,28 @@ func TestPages(t *testing.T) {
 				if p.then != nil {
 					p.then(w)
 				}
-				turns <- struct{}{}
-				defer func() { <-turns }()
+				crew := <-crews
+				defer func() { crews <- crew }()
 				for i, how := range ways {
 					t.Run(how.name, func(t *testing.T) {
-						var v *visitor
-						if p.before == nil {
-							v = w.newVisitor(t, b, how)
-						} else {
+						v := crew[i]
+						crew[i] = nil // whoever gets stuck does not come back
+						switch {
+						case p.before != nil:
 							v = prepared[p][i]
 							v.t = t
+						case v == nil:
+							v = w.newVisitor(b.t, b, how)
+							v.t = t
+						default:
+							v.t = t
+							v.beginAnew()
 						}
 						html, policy := v.lookAt(p)
 						mu.Lock()
 						documents = append(documents, pagesDocument{t.Name(), html, policy})
 						mu.Unlock()
+						crew[i] = v
 					})
 				}
 			})

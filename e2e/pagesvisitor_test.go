@@ -101,6 +101,18 @@ func (w *pagesWorld) newVisitor(t *testing.T, b *browser, how way) *visitor {
 	return v
 }
 
+// beginAnew makes somebody of the visitor who was never here.
+func (v *visitor) beginAnew() {
+	v.t.Helper()
+	call(v, fetch.Disable, cdp.Empty{})
+	v.scripts(!v.way.noScript)
+	v.forget()
+	v.mu.Lock()
+	clear(v.documents)
+	v.mu.Unlock()
+	v.frame, v.context = "", 0
+}
+
 // call has the browser do something of its protocol.
 func call[P, R any](v *visitor, cmd cdp.Command[P, R], params P) R {
 	v.t.Helper()

@@ -29,6 +29,7 @@ type pagesWorld struct {
 
 	fickle *oidctest.Provider // goes away while people are signed in
 	config map[string]string  // files, by gateway
+	ready  time.Time          // since when those are signed in who will be signed out
 }
 
 // pagesPassword is that of the local users of these gateways.
