@@ -237,12 +237,7 @@ func (v *visitor) picture(p *gatewayPage, l look) {
 	if dir == "" {
 		return
 	}
-	name := p.name
-	for _, part := range []string{v.way.name, l.name} {
-		if part != "" {
-			name += "-" + part
-		}
-	}
+	name := p.name + "-" + v.way.name + "-" + l.name
 	shot := call(v, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{Format: cdppage.CaptureScreenshotFormatPng})
 	err := os.MkdirAll(dir, 0o755)
 	if err == nil {

@@ -51,7 +51,7 @@ var (
 	phone  = look{name: "phone", phone: true, features: light.features}
 
 	ways = []way{
-		{name: "", language: "en", looks: []look{light, dark, forced, phone}},
+		{name: "en", language: "en", looks: []look{light, dark, forced, phone}},
 		{name: "no-script", language: "en", noScript: true, looks: []look{light}},
 		{name: "rtl", language: "ar", looks: []look{light, {name: "phone", phone: true, features: light.features, axe: noRules}}},
 	}
