@@ -1,88 +1,292 @@
 package e2e
 
 import (
-	"net/http"
-	"net/http/httptest"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
-
-	"github.com/chromedp/chromedp"
+	"time"
 )
 
-const scriptedLogo = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 220 48" width="220" height="48"><script>document.documentElement.setAttribute("data-ran", "1")</script>` +
-	`<rect width="48" height="48" rx="10" fill="#3d74b8" onclick="document.documentElement.setAttribute('data-ran', '1')"/><text x="60" y="33" font-family="sans-serif" font-size="26" fill="#808080">Example Ltd</text></svg>`
+// gatewayPage is a page of the gateway's own: how people come to see it, and by what it is
+// known. To have a page looked at is to add one to gatewayPages.
+type gatewayPage struct {
+	name   string
+	status int
+	path   string // where the browser is then
+	has    string // a selector that finds something on it
+	says   string // a part of its text, in English
 
-const ownPages = `identity:
-  - local: { users_file: users.yaml }
-pages:
-  name: Example Ltd
-  logo_file: logo.svg
-  colors: { accent: "#1f4f8f", accent_dark: "#9cc3ff", ground: "#f2f4f7", ground_dark: "#14171c" }
-  help: mailto:help@example.com?subject=Request%20{request}
-  links: [{ text: Status, url: https://status.example.com }, { text: { en: Imprint, de: Impressum, ar: الناشر }, url: https://www.example.com/imprint }]
-routes:
-  - upstream: APP
-  - { match: { path: /finance/ }, upstream: APP, allow: [ { groups: [finance, board] } ] }
-  - { match: { path: /down/ }, upstream: "http://127.0.0.1:1" }
-`
+	// before is done by each visitor, then happens once, then open by each visitor. Only
+	// open has to be there. Where there is before, it is done when the test begins.
+	before func(v *visitor)
+	then   func(w *pagesWorld)
+	open   func(v *visitor)
 
-// TestPagesInABrowser: an operator's look in each language, as people see it. The script of
-// the sign-in page works under the policy of the pages, and a logo runs none.
-func TestPagesInABrowser(t *testing.T) {
-	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte("<!doctype html><title>App</title><h1>App</h1>"))
-	}))
-	defer app.Close()
-	g := newGateway(t, freePort(t), strings.ReplaceAll(ownPages, "APP", app.URL), map[string]string{"users.yaml": "users: {}\n", "logo.svg": scriptedLogo})
-	evergate(t, g.dir, "correct horse battery\n", "user", "add", "--config", g.config, "--password-stdin", "alice")
-	evergate(t, g.dir, "", "check", g.config)
-	for _, lang := range []struct{ tag, dir, signIn string }{{"en", "ltr", "Sign in"}, {"de", "ltr", "Anmelden"}, {"ar", "rtl", "تسجيل الدخول"}} {
-		t.Run(lang.tag, func(t *testing.T) {
-			p := newBrowser(t, chromedp.Flag("accept-lang", lang.tag)).tab()
-			p.open(g.url + "/.evergate/login?why=idle&rd=/finance/")
-			if got := p.text("h1"); got != lang.signIn {
-				t.Errorf("got the heading %q, want %q", got, lang.signIn)
-			}
-			if got := eval[string](p, "getComputedStyle(document.documentElement).direction + document.documentElement.lang"); got != lang.dir+lang.tag {
-				t.Errorf("the page is written %s, want %s", got, lang.dir+lang.tag)
-			}
-			p.everyLook("pages-sign-in-" + lang.tag)
-			p.fill("#username", "alice")
-			p.fill("#password", "correct horse battery")
-			p.click("[data-show]")
-			if got := eval[string](p, `password.type + document.querySelector("[data-show]").getAttribute("aria-pressed") + document.querySelector("[role=status]").textContent`); !strings.HasPrefix(got, "texttrue") || len(got) < 20 {
-				t.Errorf("got %q, want the password to be shown, and that to be said", got)
-			}
-			p.shot("pages-password-" + lang.tag)
-			p.click("[type=submit]")
-			p.until("denied", patience, "document.title.length && location.pathname == '/finance/'")
-			if got := eval[float64](p, `Math.abs(document.querySelector("main").getBoundingClientRect().left + document.querySelector("main").getBoundingClientRect().right - document.documentElement.clientWidth)`); got > 2 {
-				t.Errorf("the page is %v px out of the middle", got/2)
-			}
-			p.everyLook("pages-denied-" + lang.tag)
-			if href := eval[string](p, `document.querySelector("main a[href^='mailto:']").href`); !strings.Contains(href, eval[string](p, `document.querySelector("footer code").textContent`)) {
-				t.Errorf("got %q, want the number of the request in it", href)
-			}
-			p.open(g.url + "/down/")
-			p.everyLook("pages-down-" + lang.tag)
-			p.open(g.url + "/.evergate/logout")
-			p.shot("pages-sign-out-" + lang.tag)
-			p.click("[type=submit]")
-			p.until("signed out", patience, "document.querySelector('[data-evergate-ended]')")
-			p.everyLook("pages-signed-out-" + lang.tag)
-			p.faultless("403", "502", "404")
-		})
+	framed        bool // open shows it in a frame
+	sendsAnywhere bool // its form goes to the app, which may lead on to anywhere
+}
+
+// remembersEnds says that a session's end is known for a while after it. As long as it is not,
+// the store forgets a session as it ends, and with it why.
+const remembersEnds = false
+
+// loginForm finds the form for local users.
+const loginForm = `form[action="/.evergate/login"] input[name=password]`
+
+func gatewayPages() []*gatewayPage {
+	idle, limit := "nothing happened", "lifetime"
+	if !remembersEnds {
+		idle, limit = "You are signed out", "You are signed out"
 	}
-	p := newBrowser(t).tab()
-	p.open(g.url + "/.evergate/login")
-	logo := eval[string](p, `document.querySelector("header img").currentSrc`)
-	if wide := eval[int](p, `document.querySelector("header img").naturalWidth`); wide != 220 {
-		t.Errorf("the logo is %d wide, want it to be shown", wide)
+	ripe := func(w *pagesWorld) { time.Sleep(time.Until(w.ready.Add(68 * time.Second))) }
+	return []*gatewayPage{
+		{name: "sign in", status: 200, path: "/.evergate/login", has: loginForm, says: "User name",
+			open: func(v *visitor) { v.visit("plain", "/page?a=b") }},
+		{name: "sign in refused", status: 401, path: "/.evergate/login", has: `[role=alert]`, says: "do not match",
+			open: func(v *visitor) {
+				v.visit("plain", "/page")
+				v.signIn("alice", "not-the-password")
+				v.until("a refusal", patience, `document.querySelector("[role=alert]")`)
+			}},
+		{name: "sign in throttled", status: 429, path: "/.evergate/login", has: `[role=alert]`, says: "Too many attempts",
+			open: func(v *visitor) {
+				for range 30 { // ten failures are free; each further one lengthens the wait
+					v.visit("plain", "/page")
+					v.signIn("mallory", "guess")
+					v.until("a refusal", patience, `document.querySelector("[role=alert]")`)
+					if res, _ := v.document(); res.Status == 429 {
+						return
+					}
+				}
+			}},
+		{name: "sign in where there are providers", status: 200, path: "/.evergate/login", has: `a[href*="/login/corp"]`, says: "The corp provider",
+			open: func(v *visitor) { v.visit("apps", "/page?a=b") }},
+		{name: "straight on", status: 200, path: "/.evergate/login", has: `a[data-go]`, says: "The works provider",
+			open: func(v *visitor) {
+				v.hold("*/.evergate/login/works*")
+				v.visit("one", "/page")
+			}},
+		{name: "provider unreachable", status: 503, path: "/.evergate/login/gone", has: `a[href*="try="]`, says: "The gone provider",
+			open: func(v *visitor) {
+				v.hold("*&try=*")
+				v.visit("apps", "/page")
+				v.click(`a[href*="/login/gone"]`)
+				v.until("the page that says so", patience, `document.querySelector("a[href*='try=']")`)
+			}},
+		{name: "provider unreachable at expiry", status: 503, path: "/page", has: `a[href="/page"]`, says: "is kept",
+			before: func(v *visitor) { v.enterBy("apps", "fickle"); v.until("the app", patience, atTheApp) },
+			then:   func(w *pagesWorld) { w.fickle.Stop(); time.Sleep(3 * time.Second) },
+			open:   func(v *visitor) { v.visit("apps", "/page") }},
+		{name: "provider said no", status: 403, path: "/.evergate/callback/strict", has: `a[href*="select_account"]`, says: "The strict provider",
+			open: func(v *visitor) { v.visit("apps", "/.evergate/login/strict?rd=/page") }},
+		{name: "account not allowed", status: 403, path: "/.evergate/callback/closed", has: `a[href*="select_account"]`, says: "alice@example.com",
+			open: func(v *visitor) {
+				v.enterBy("apps", "closed")
+				v.until("back", patience, `location.pathname == "/.evergate/callback/closed"`)
+			}},
+		{name: "bad callback", status: 400, path: "/.evergate/callback/corp", has: `a[href="/.evergate/login"]`, says: "not begun here",
+			open: func(v *visitor) { v.visit("apps", "/.evergate/callback/corp?code=x&state=made-up") }},
+		// What a browser asks for after signing in that keeps no cookie.
+		{name: "sign in did not stick", status: 400, path: "/.evergate/landed", has: `main li`, says: "cookies",
+			open: func(v *visitor) { v.visit("plain", "/.evergate/landed?rd=/page") }},
+		{name: "session ended elsewhere", status: 200, path: "/.evergate/login", has: loginForm, says: "another device",
+			open: func(v *visitor) {
+				v.enter("plain", "/page", "carol")
+				v.w.revoke("plain", "carol")
+				v.visit("plain", "/page")
+			}},
+		{name: "session ended for safety", status: 200, path: "/.evergate/login", has: `a[data-rd]`, says: "copy of its cookie",
+			open: func(v *visitor) {
+				v.visit("one", "/page")
+				v.atProvider()
+				v.until("the app", patience, atTheApp)
+				old, seen := v.sessionCookie("one"), map[string]time.Time{}
+				await(v.t, "the cookie of the sign-in is spent", func() bool {
+					v.visit("one", "/page")
+					now := v.sessionCookie("one").Value
+					if now == old.Value {
+						return false
+					}
+					if seen[now].IsZero() {
+						seen[now] = time.Now()
+					}
+					return time.Since(seen[now]) > 1500*time.Millisecond
+				})
+				v.putBack("one", old)
+				v.visit("one", "/page")
+			}},
+		{name: "sign out asked", status: 200, path: "/.evergate/logout", has: `form[action="/.evergate/logout"] button`, says: "alice",
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/.evergate/logout")
+			}},
+		{name: "signed out", status: 200, path: "/.evergate/logout", has: `[data-evergate-ended]`, says: "signed out",
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.signOutAt("apps")
+			}},
+		{name: "signed out but not at the provider", status: 200, path: "/.evergate/logout", has: `[data-evergate-ended]`, says: "The works provider",
+			open: func(v *visitor) {
+				v.visit("one", "/page")
+				v.atProvider()
+				v.until("the app", patience, atTheApp)
+				v.signOutAt("one")
+			}},
+		{name: "denied", status: 403, path: "/finance/books", has: `a[href*="/.evergate/logout"]`, says: "finance",
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/finance/books")
+			}},
+		{name: "from another site", status: 403, path: "/.evergate/logout", has: `a[href="/"]`, says: "Another site",
+			open: func(v *visitor) {
+				v.visit("little", "/public/foreign?to="+v.w.at("apps")+"/.evergate/logout")
+				v.click("button")
+				v.until("a refusal", patience, `location.pathname == "/.evergate/logout"`)
+			}},
+		{name: "app unreachable", status: 502, path: "/down/page", has: `a[href="/down/page"]`, says: "app",
+			open: func(v *visitor) { v.visit("apps", "/down/page") }},
+		{name: "app too slow", status: 504, path: "/slow/page", has: `a[href="/slow/page"]`, says: "app",
+			open: func(v *visitor) { v.visit("apps", "/slow/page") }},
+		{name: "sign in to send a form", status: 200, path: "/.evergate/login", has: loginForm, says: "is kept",
+			open: func(v *visitor) { v.sendFormTooLate() }},
+		{name: "send the form", status: 200, path: "/.evergate/resend", has: `input[name=evergate_form]`, says: "alice", sendsAnywhere: true,
+			open: func(v *visitor) {
+				v.sendFormTooLate()
+				v.signIn("alice", pagesPassword)
+				v.until("the offer to send it", patience, `location.pathname == "/.evergate/resend"`)
+			}},
+		{name: "form gone", status: 410, path: "/.evergate/resend", has: `a[href="/form"]`, says: "not kept any more",
+			open: func(v *visitor) {
+				v.sendFormTooLate()
+				v.signIn("alice", pagesPassword)
+				v.until("the offer to send it", patience, `location.pathname == "/.evergate/resend"`)
+				offer := eval[string](v.tab, "location.href")
+				v.signOutAt("apps") // which forgets the form
+				v.enter("apps", "/page", "alice")
+				v.open(offer)
+			}},
+		{name: "inside a frame", status: 401, path: "/inside", has: `a[target=_top]`, says: "frame", framed: true,
+			open: func(v *visitor) { v.visit("apps", "/public/frame") }},
+		{name: "no such page of the gateway", status: 404, path: "/.evergate/nothing", has: "h1", says: "no such page",
+			open: func(v *visitor) { v.visit("apps", "/.evergate/nothing") }},
+		{name: "nothing at this address", status: 404, path: "/elsewhere", has: "h1", says: "Nothing is served",
+			open: func(v *visitor) { v.visit("little", "/elsewhere") }},
+		{name: "unknown host", status: 421, path: "/page", has: "h1", says: "not served here",
+			open: func(v *visitor) { v.visit("stranger", "/page") }},
+		{name: "bad address", status: 400, path: "/a%2Fb", has: "h1", says: "cannot be served",
+			open: func(v *visitor) { v.visit("apps", "/a%2Fb") }},
+		{name: "too many requests", status: 429, path: "/busy/page", has: `a[href="/busy/page"]`, says: "Too many requests",
+			open: func(v *visitor) {
+				v.visit("apps", "/busy/page")
+				v.visit("apps", "/busy/page")
+			}},
+		{name: "body too large", status: 413, path: "/public/upload", has: "h1", says: "64 KiB",
+			open: func(v *visitor) {
+				v.visit("apps", "/public/upload")
+				v.click("button")
+				v.until("a refusal", patience, `document.title != "app"`)
+			}},
+		{name: "session ended idle", status: 200, path: "/.evergate/login", has: loginForm, says: idle,
+			before: func(v *visitor) { v.enter("idle", "/page", "alice") },
+			then:   ripe,
+			open:   func(v *visitor) { v.visit("idle", "/page") }},
+		{name: "session ended at its limit", status: 200, path: "/.evergate/login", has: loginForm, says: limit,
+			before: func(v *visitor) { v.enter("limit", "/page", "alice") },
+			then:   ripe,
+			open:   func(v *visitor) { v.visit("limit", "/page") }},
 	}
-	p.open(logo)
-	p.do("click where the logo says what to run", chromedp.MouseClickXY(24, 24))
-	if eval[bool](p, `document.documentElement.hasAttribute("data-ran")`) {
-		t.Error("a script of the logo ran")
+}
+
+// TestPages has people come to every page of the gateway through the real thing, and looks
+// at each as different people see it: light, dark, with colours of their own, at 320 px, without
+// scripts, from right to left. axe-core finds nothing, everything is reached and pressed, nothing
+// sticks out, no policy is violated, and the HTML is HTML.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	needPagesTools(t)
+	w := newPagesWorld(t)
+	b := w.browser()
+	pages := gatewayPages()
+	prepared := map[*gatewayPage][]*visitor{}
+	for _, p := range pages {
+		if p.before != nil {
+			for _, how := range ways {
+				v := w.newVisitor(t, b, how)
+				p.before(v)
+				prepared[p] = append(prepared[p], v)
+			}
+		}
 	}
+
+	w.ready = time.Now()
+
+	var mu sync.Mutex // guards documents
+	var documents []pagesDocument
+	const most = 4                       // at a time: there are two cores, and every page has its waits
+	crews := make(chan []*visitor, most) // a visitor for each way, who has time
+	for range most {
+		crews <- make([]*visitor, len(ways))
+	}
+	t.Run("each", func(t *testing.T) {
+		for _, p := range pages {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				if p.then != nil {
+					p.then(w)
+				}
+				crew := <-crews
+				defer func() { crews <- crew }()
+				for i, how := range ways {
+					t.Run(how.name, func(t *testing.T) {
+						v := crew[i]
+						crew[i] = nil // whoever gets stuck does not come back
+						switch {
+						case p.before != nil:
+							v = prepared[p][i]
+							v.t = t
+						case v == nil:
+							v = w.newVisitor(b.t, b, how)
+							v.t = t
+						default:
+							v.t = t
+							v.beginAnew()
+						}
+						html, policy := v.lookAt(p)
+						mu.Lock()
+						documents = append(documents, pagesDocument{t.Name(), html, policy})
+						mu.Unlock()
+						crew[i] = v
+					})
+				}
+			})
+		}
+	})
+	judgePages(t, documents)
+}
+
+// lookAt opens a page and looks at it.
+func (v *visitor) lookAt(p *gatewayPage) (html, policy string) {
+	v.t.Helper()
+	v.tab.mu.Lock()
+	mark := len(v.faults)
+	v.tab.mu.Unlock()
+	p.open(v)
+	if p.framed {
+		v.lookInside()
+	}
+	if at := see[string](v, "location.pathname"); at != p.path {
+		v.stuck(fmt.Sprintf("got a page at %s, want it at %s", at, p.path))
+	}
+	if see[bool](v, fmt.Sprintf("document.querySelector(%q) == null", p.has)) {
+		v.stuck("the page lacks " + p.has)
+	}
+	if text := see[string](v, "document.body.innerText"); see[string](v, "document.documentElement.lang") == "en" && !strings.Contains(text, p.says) {
+		v.stuck(fmt.Sprintf("the page does not say %q", p.says))
+	}
+	html, policy = v.check(p)
+	for _, fault := range v.complaints(mark) {
+		v.t.Errorf("the browser complains: %s", fault)
+	}
+	return html, policy
 }
