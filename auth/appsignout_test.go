@@ -47,7 +47,7 @@ func TestSignOutByAnApp(t *testing.T) {
 	h.sessions.set(func() { h.sessions.fault = &auth.Unavailable{What: "the session store"} })
 	header, _, err = b.signOut()
 	h.sessions.set(func() { h.sessions.fault = nil })
-	if e, ok := errors.AsType[*web.Error](err); !ok || e.Status != 503 || !strings.Contains(e.Title, "still signed in") || len(header) != 0 {
+	if e, ok := errors.AsType[*web.Error](err); !ok || e.Status != 503 || !strings.Contains(string(e.Title), "still signed in") || len(header) != 0 {
 		t.Errorf("in an outage: got %v, %v", err, header)
 	}
 	b.get("/app").want(t, 200, "the app")

@@ -32,7 +32,7 @@ func (h *Handler) backchannel(w http.ResponseWriter, r *http.Request, p *Provide
 	n.Err = err
 	if u, ok := errors.AsType[*Unavailable](err); ok {
 		// The specification knows 400 alone for a logout that failed (section 2.8).
-		return h.notLoggedOut(w, "temporarily_unavailable", errors.New(u.What+" is out of order for the moment"))
+		return h.notLoggedOut(w, "temporarily_unavailable", errors.New(string(u.What)+" is out of order for the moment"))
 	}
 	return h.notLoggedOut(w, "invalid_request", errors.New("the logout token is not valid; the gateway's log says why"))
 }
@@ -72,7 +72,7 @@ func (h *Handler) frontchannel(w http.ResponseWriter, r *http.Request, p *Provid
 	if sid == "" || one(query, "iss") != p.Issuer {
 		web.NoteOf(r.Context()).Decision = "refused"
 		return &web.Error{Status: http.StatusBadRequest, Code: "bad_logout", Title: "Nobody was signed out",
-			Detail: "This address is for " + p.label() + ", which names itself and the session that is over."}
+			Detail: "This address is for {provider}, which names itself and the session that is over.", Args: web.Args{"provider": p.label()}}
 	}
 	if err := h.endAll(r, p, "session.frontchannel_logout", "", sid); err != nil {
 		return err

@@ -3,7 +3,6 @@ package auth
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -66,7 +65,7 @@ func (h *Handler) notCompleted(r *http.Request, p *Provider, t trip, login *Logi
 		return h.deniedHere(r, p, t, login, denied)
 	}
 	if refused, ok := errors.AsType[*Refused](err); ok && (refused.Code == "temporarily_unavailable" || refused.Code == "server_error") {
-		err = &Unavailable{What: p.label(), Err: refused}
+		err = &Unavailable{What: web.Verbatim(p.label()), Err: refused}
 	}
 	return h.notBegun(r, p, t, err)
 }
@@ -83,19 +82,22 @@ func (h *Handler) stale(w http.ResponseWriter, r *http.Request, p *Provider, t t
 		return h.begin(w, r, p, t)
 	}
 	web.NoteOf(r.Context()).Decision = "lost-flow"
-	detail := "It has to be finished within 10 minutes, in the browser it was begun in. If you were fast, your browser does not keep cookies for this site: they are blocked in its settings, by an extension, or in a private window."
-	if h.cfg.Now().Sub(t.Started) >= flowTTL {
-		detail = "It has to be finished within 10 minutes, and it was begun " + ago(h.cfg.Now().Sub(t.Started)) + " ago."
+	e := &web.Error{Status: http.StatusBadRequest, Code: "sign_in_over", Title: "Signing in took too long",
+		Detail: "It has to be finished within 10 minutes, in the browser it was begun in. If you were fast, your browser does not keep cookies for this site: they are blocked in its settings, by an extension, or in a private window. Nothing was lost by it.",
+		Links:  []web.Link{{Text: "Sign in again", URL: v.at("login")}}, Err: errors.New("a callback without its flow")}
+	if ago := h.cfg.Now().Sub(t.Started); ago >= flowTTL {
+		e.Detail = "It has to be finished within 10 minutes, and it was begun {ago} ago. Nothing was lost by it."
+		e.Args = web.Args{"ago": roughly(ago)}
 	}
-	return &web.Error{Status: http.StatusBadRequest, Code: "sign_in_over", Title: "Signing in took too long", Detail: detail + " Nothing was lost by it.",
-		Links: []web.Link{{Text: "Sign in again", URL: v.at("login")}}, Err: errors.New("a callback without its flow")}
+	return e
 }
 
-func ago(d time.Duration) string {
+// roughly is a time in words that goes by for a person.
+func roughly(d time.Duration) web.Text {
 	if d < 2*time.Hour {
-		return fmt.Sprintf("%d minutes", int(d.Minutes()))
+		return web.T("{count} minutes", "count", int(d.Minutes()))
 	}
-	return fmt.Sprintf("%d hours", int(d.Hours()))
+	return web.T("{count} hours", "count", int(d.Hours()))
 }
 
 func notOurs(err error) error {

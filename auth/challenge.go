@@ -146,7 +146,7 @@ func why(absent *Absent) string {
 }
 
 // endings say how a session ended, in words for its owner.
-var endings = map[string]string{
+var endings = map[string]web.Message{
 	Ended:     "You are signed out.",
 	Idle:      "You were signed out because nothing happened for a long time.",
 	Over:      "Your sign-in has reached the end of its lifetime.",

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // ClaimRule is a condition about one claim. Of a claim that is a list, one element that
@@ -104,15 +106,15 @@ func Glob(pattern, s string) bool {
 
 // wantsClaims names claims, in the order of the file, without what they should be: that
 // may say more of other people than this one should know.
-func wantsClaims(rules []ClaimRule) string {
+func wantsClaims(rules []ClaimRule) web.Text {
 	if len(rules) == 0 {
-		return "a claim of an empty list"
+		return web.T("a claim of an empty list")
 	}
-	names := make([]string, len(rules))
+	all := make([]web.Text, len(rules))
 	for i := range rules {
-		names[i] = rules[i].Path
+		all[i] = web.T("the right {claim}", "claim", rules[i].Path)
 	}
-	return "the right " + strings.Join(names, " and the right ")
+	return web.Join("{a} and {b}", all...)
 }
 
 // String is the condition in short, for explanations to the operator.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // clockSkew is how far the clocks of a provider and of this gateway may be apart without
@@ -28,8 +30,9 @@ type Demand struct {
 // stronger sign-in.
 type StepUp struct {
 	Demand
-	// Missing says what is missing, as in Denied.
+	// Missing says what is missing, and Needs says it in words, as in Denied.
 	Missing string
+	Needs   web.Text
 }
 
 func (s *StepUp) Error() string { return "a further sign-in is needed: " + s.Missing }
@@ -170,18 +173,21 @@ func (d *Demand) params() []string {
 
 // inWords says what d demands, to the person who is asked for it. It names no classes: the
 // address of a page says them, which anybody can write, and they would read like ours.
-func (d *Demand) inWords() string {
-	kind := "a sign-in"
-	if len(d.ACR) > 0 || len(d.AMR) > 0 {
-		kind = "a stronger sign-in"
-	}
-	switch {
-	case d.Fresh && d.MaxAge < time.Second:
-		return kind + " that was made just now"
+func (d *Demand) inWords() web.Text {
+	stronger := len(d.ACR) > 0 || len(d.AMR) > 0
+	switch justNow := d.Fresh && d.MaxAge < time.Second; {
+	case stronger && justNow:
+		return web.T("a stronger sign-in that was made just now")
+	case stronger && d.Fresh:
+		return web.T("a stronger sign-in within the last {period}", "period", period(d.MaxAge))
+	case stronger:
+		return web.T("a stronger sign-in")
+	case justNow:
+		return web.T("a sign-in that was made just now")
 	case d.Fresh:
-		return kind + " within the last " + period(d.MaxAge)
+		return web.T("a sign-in within the last {period}", "period", period(d.MaxAge))
 	}
-	return kind
+	return web.T("a sign-in")
 }
 
 // quoted is d for a log where an address says it: anybody writes one, and what they name
@@ -204,15 +210,15 @@ func quotedEach(names []string) []string {
 func (d *Demand) String() string {
 	var all []string
 	if len(d.ACR) > 0 {
-		all = append(all, wants("a sign-in of class", d.ACR))
+		all = append(all, "a sign-in of class "+strings.Join(d.ACR, " or "))
 	}
 	if len(d.AMR) > 0 {
-		all = append(all, wants("a sign-in by", d.AMR))
+		all = append(all, "a sign-in by "+strings.Join(d.AMR, " or "))
 	}
 	if d.Fresh && d.MaxAge < time.Second {
 		all = append(all, "a sign-in that was made just now")
 	} else if d.Fresh {
-		all = append(all, "a sign-in within the last "+period(d.MaxAge))
+		all = append(all, web.T("a sign-in within the last {period}", "period", period(d.MaxAge)).String())
 	}
 	return strings.Join(all, " and ")
 }

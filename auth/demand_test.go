@@ -31,7 +31,7 @@ func TestStepUpOnlyWhereNothingElseFallsShort(t *testing.T) {
 		{"nor where an expression does not hold", auth.Policy{Allow: rules{{When: "false", ACR: []string{"platinum"}}}}, "",
 			"sign-in of class platinum and what a condition of this address asks"},
 		{"nor at the wrong provider", auth.Policy{Providers: []string{"local"}, Allow: rules{{ACR: []string{"platinum"}}}}, "", "sign-in at local"},
-		{"nor where no class would do", auth.Policy{Allow: rules{{ACR: []string{}}}}, "", "a sign-in of class of an empty list"},
+		{"nor where no class would do", auth.Policy{Allow: rules{{ACR: []string{}}}}, "", "a sign-in of a class of an empty list"},
 		{"one alternative that it would help is enough", auth.Policy{Allow: rules{{Groups: []string{"admin"}}, {MaxAuthAge: 5 * time.Minute}}},
 			`acr="" amr="" age=5m0s`, "sign-in within the last 5 minutes"},
 		{"of two the first is demanded", auth.Policy{Allow: rules{{ACR: []string{"platinum"}}, {MaxAuthAge: 5 * time.Minute}}}, `acr="platinum" amr="" age=`, "sign-in of class platinum"},

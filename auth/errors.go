@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // ErrAnonymous reports that a request has no live session. See [Absent].
@@ -59,8 +61,9 @@ func (a *Absent) Is(target error) bool { return target == ErrAnonymous }
 // Unavailable says that something needed is out of order for now: a store, a
 // provider, a renewal. Nothing is lost by it, and it never means "signed out".
 type Unavailable struct {
-	// What is out of order, in words fit for a page, such as "the session store".
-	What string
+	// What is out of order, in words fit for a page, such as "the session store", or a
+	// name (web.Verbatim).
+	What web.Message
 	// RetryAfter is when to come again. Zero means soon, unknown when.
 	RetryAfter time.Duration
 	Err        error
@@ -68,9 +71,9 @@ type Unavailable struct {
 
 func (u *Unavailable) Error() string {
 	if u.Err == nil {
-		return u.What + " is unavailable"
+		return string(u.What) + " is unavailable"
 	}
-	return u.What + " is unavailable: " + u.Err.Error()
+	return string(u.What) + " is unavailable: " + u.Err.Error()
 }
 func (u *Unavailable) Unwrap() error { return u.Err }
 

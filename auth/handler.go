@@ -200,7 +200,7 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, ep endpo
 		return ep.post(w, r)
 	}
 	return &web.Error{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Title: "That is not how this page is used",
-		Detail: "It answers " + ep.allow() + ".", Header: http.Header{"Allow": {ep.allow()}}}
+		Detail: "It answers {methods}.", Args: web.Args{"methods": ep.allow()}, Header: http.Header{"Allow": {ep.allow()}}}
 }
 
 func (e endpoint) allow() string {
@@ -231,19 +231,20 @@ func (h *Handler) explain(w http.ResponseWriter, r *http.Request, err error) err
 	}
 	if u, ok := errors.AsType[*Unavailable](err); ok {
 		if _, ready := errors.AsType[*web.Error](err); !ready {
-			return unavailable(u, "Nothing has changed: if you were signed in, you still are.")
+			return unavailable(u, "{what} is out of order for the moment. Nothing has changed: if you were signed in, you still are. Try again shortly.")
 		}
 	}
 	return err
 }
 
-func unavailable(u *Unavailable, consequence string) *web.Error {
+// unavailable is the answer while something is out of order. Detail says so of {what}.
+func unavailable(u *Unavailable, detail web.Message) *web.Error {
 	after := u.RetryAfter
 	if after <= 0 {
 		after = 5 * time.Second
 	}
 	return &web.Error{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "This does not work right now",
-		Detail: capital(u.What) + " is out of order for the moment. " + consequence + " Try again shortly.", RetryAfter: after, Err: u}
+		Detail: detail, Args: web.Args{"what": web.Capital{Of: u.What}}, RetryAfter: after, Err: u}
 }
 
 // who says who is signed in, and has the cookies ready that the answer is to
@@ -358,13 +359,6 @@ func own(page string, params ...string) string {
 func hostOf(r *http.Request) string {
 	u := url.URL{Host: r.Host}
 	return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-}
-
-func capital(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func ping(w http.ResponseWriter, _ *http.Request) error {

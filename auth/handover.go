@@ -231,19 +231,19 @@ func (h *Handler) anew(w http.ResponseWriter, r *http.Request, e *errand, g goal
 		return h.goAsk(w, r, "login", v.goal, e.Restarts+1)
 	}
 	web.NoteOf(r.Context()).Decision = "lost-flow"
-	return &web.Error{Status: http.StatusBadRequest, Code: "sign_in_over", Title: "The sign-in did not reach " + r.Host,
-		Detail: "You are signed in at " + h.cfg.PublicURL.Host + ", and handing that over to " + r.Host + " did not work. Your browser may not keep cookies for this site: " +
-			"they are blocked in its settings, by an extension, or in a private window.",
-		Links: []web.Link{{Text: "Try again", URL: v.at("login")}}, Err: errors.New("a code without its errand")}
+	return &web.Error{Status: http.StatusBadRequest, Code: "sign_in_over", Title: "The sign-in did not reach {host}",
+		Detail: "You are signed in at {public}, and handing that over to {host} did not work. Your browser may not keep cookies for this site: they are blocked in its settings, by an extension, or in a private window.",
+		Args:   web.Args{"host": r.Host, "public": h.cfg.PublicURL.Host},
+		Links:  []web.Link{{Text: "Try again", URL: v.at("login")}}, Err: errors.New("a code without its errand")}
 }
 
 // hostsMixed is the page where the public host's requests arrive under the name of an
 // app's host: without it the browser would go round for ever.
 func hostsMixed(public, host string) error {
 	return &web.Error{Status: http.StatusBadRequest, Code: "hosts_mixed", Title: "Two hosts are taken for one",
-		Detail: "Your browser asked " + public + ", and the gateway was told that it asked " + host +
-			". The proxy in front of the gateway has to pass the Host header on as the browser sends it.",
-		Err: errors.New("an errand for the public host came to an app's host")}
+		Detail: "Your browser asked {public}, and the gateway was told that it asked {host}. The proxy in front of the gateway has to pass the Host header on as the browser sends it.",
+		Args:   web.Args{"host": host, "public": public},
+		Err:    errors.New("an errand for the public host came to an app's host")}
 }
 
 // leaveToSignOut sends a browser from an app's host to the page that asks.
@@ -266,5 +266,5 @@ func (h *Handler) leaveToSignOut(w http.ResponseWriter, r *http.Request) error {
 // elsewhere is what an app's host answers at addresses of the public one.
 func (h *Handler) elsewhere() error {
 	return &web.Error{Status: http.StatusNotFound, Code: "not_found", Title: "There is no such page on this host",
-		Detail: "The gateway has it at " + h.cfg.PublicURL.Host + ", if at all.", Links: []web.Link{{Text: "Go to the start page", URL: "/"}}}
+		Detail: "The gateway has it at {public}, if at all.", Args: web.Args{"public": h.cfg.PublicURL.Host}, Links: []web.Link{{Text: "Go to the start page", URL: "/"}}}
 }

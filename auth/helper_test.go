@@ -303,7 +303,7 @@ func (h *house) gate(w http.ResponseWriter, r *http.Request) {
 			if up, ok := errors.AsType[*auth.StepUp](err); ok {
 				return h.handler.Challenge(w, r, &auth.Absent{Reason: auth.Insufficient, Demand: &up.Demand, Login: login})
 			}
-			return &web.Error{Status: http.StatusForbidden, Detail: err.Error()}
+			return &web.Error{Status: http.StatusForbidden, Detail: web.Verbatim(err.Error())}
 		}
 		up := r.Clone(r.Context())
 		if err := h.handler.Restore(up, login); err != nil {

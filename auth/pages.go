@@ -58,27 +58,30 @@ func parsePages() (map[string]*web.Pages, error) {
 
 // loginView is what the sign-in page shows.
 type loginView struct {
-	Host, Path string // where the person wants to go; Path is "" for the start page
-	goal              // as the page sends it back
-	Kept       bool   // what was being sent is kept
-	Why        string // how the last session ended, or ""
-	Alert      string // why the last attempt failed, or ""
-	Invalid    bool   // it failed because of what was typed
-	Lost       string // why what was being sent is not kept, or ""
-	User       string // typed before
+	Host, Path string      // where the person wants to go; Path is "" for the start page
+	goal                   // as the page sends it back
+	Kept       bool        // what was being sent is kept
+	Why        web.Message // how the last session ended, or ""
+	Alert      web.Text    // why the last attempt failed, or ""
+	Invalid    bool        // it failed because of what was typed
+	Lost       web.Message // why what was being sent is not kept, or ""
+	User       string      // typed before
 	Remember   bool
 	Password   bool // people can sign in by password
 	Providers  []straightView
 	Further    *Login // who is signed in and has to sign in once more, or nil
 }
 
-// Step says why somebody who is signed in is asked again, or "".
-func (v loginView) Step() string {
+// Account is who is signed in and is asked again, or nil.
+func (v loginView) Account() any {
 	if v.Further == nil {
-		return ""
+		return nil
 	}
-	return "You are signed in as " + accountName(v.Further) + ". This address asks for " + v.Demand.inWords() + "."
+	return accountName(v.Further)
 }
+
+// Asked is what the address asks for.
+func (v loginView) Asked() web.Text { return v.Demand.inWords() }
 
 // Hidden are the fields that bring the demand back, by name.
 func (v loginView) Hidden() map[string]string {
@@ -97,7 +100,7 @@ func (v loginView) Hidden() map[string]string {
 type straightView struct{ Label, URL, RD string }
 
 type landedView struct {
-	Causes   []string
+	Causes   []web.Text
 	LoginURL string
 }
 
@@ -113,5 +116,5 @@ type framedView struct {
 type resendView struct {
 	User, Host, Path, ID, RD string
 	Action                   template.HTMLAttr
-	Bytes                    int
+	Size                     web.Text
 }

@@ -2,9 +2,9 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // Policy is who may pass. The zero value lets anyone pass who is signed in,
@@ -64,7 +64,20 @@ type Denied struct {
 	// as "group staff". It is for logs and for the person concerned. It is ""
 	// where a rule of Deny holds: nothing would.
 	Missing string
+	// Needs is Missing for a page, which may say it in another language.
+	Needs web.Text
 }
+
+// InWords is what is missing, for a page.
+func (d *Denied) InWords() web.Text {
+	if d.Needs.IsZero() {
+		return web.T(web.Verbatim(d.Missing))
+	}
+	return d.Needs
+}
+
+// lacking is the answer to whoever lacks something.
+func lacking(needs web.Text) *Denied { return &Denied{Missing: needs.String(), Needs: needs} }
 
 func (d *Denied) Error() string {
 	if d.Missing == "" {
@@ -81,10 +94,10 @@ func (p *Policy) Decide(q *Question) (by *Rule, err error) {
 		return by, err
 	}
 	if q.Identity == nil {
-		return nil, &Denied{Missing: "somebody signed in"}
+		return nil, lacking(web.T("somebody signed in"))
 	}
 	if p.Providers != nil && !slices.Contains(p.Providers, q.Identity.Provider) {
-		return nil, &Denied{Missing: wants("sign-in at", p.Providers)}
+		return nil, lacking(wantsProviders(p.Providers))
 	}
 	if p.Allow == nil {
 		return nil, nil
@@ -100,7 +113,8 @@ func (p *Policy) Decide(q *Question) (by *Rule, err error) {
 		}
 	}
 	if stronger != nil {
-		return stronger, &StepUp{Demand: stronger.demand(), Missing: stronger.missing(q)}
+		needs := stronger.missing(q)
+		return stronger, &StepUp{Demand: stronger.demand(), Missing: needs.String(), Needs: needs}
 	}
 	return nil, p.denied(q)
 }
@@ -121,28 +135,39 @@ func (p *Policy) Refuses(q *Question) (by *Rule, err error) {
 
 // denied says what every alternative was missing.
 func (p *Policy) denied(q *Question) *Denied {
-	var missing []string
+	var missing []web.Text
+	said, groups := map[string]bool{}, false
 	for _, r := range p.Allow {
-		if need := r.missing(q); !slices.Contains(missing, need) {
+		need := r.missing(q)
+		if in := need.String(); !said[in] {
+			said[in] = true
 			missing = append(missing, need)
 		}
+		groups = groups || r.Groups != nil && !r.inGroup(q)
 	}
 	if len(missing) == 0 {
-		missing = []string{"an entry in an empty allow list"}
+		missing = []web.Text{web.T("an entry in an empty allow list")}
 	}
-	denied := &Denied{Missing: strings.Join(missing, ", or ")}
-	if q.Identity.GroupsOmitted && strings.Contains(denied.Missing, "group ") {
-		denied.Missing += " (" + q.Identity.Provider + " left the groups out of its tokens because there are too many, so none of them count)"
+	needs := web.Join("{a}, or {b}", missing...)
+	if q.Identity.GroupsOmitted && groups {
+		needs = web.T("{needs} ({provider} left the groups out of its tokens because there are too many, so none of them count)",
+			"needs", needs, "provider", q.Identity.Provider)
 	}
-	return denied
+	return lacking(needs)
 }
 
-func wants(kind string, of []string) string {
-	switch len(of) {
-	case 0:
-		return "a " + kind + " of an empty list"
-	case 1:
-		return kind + " " + of[0]
+// wants says that one of a list is wanted; none says it of an empty one.
+func wants(some, none web.Message, of []string) web.Text {
+	if len(of) == 0 {
+		return web.T(none)
 	}
-	return fmt.Sprintf("%s %s", kind, strings.Join(of, " or "))
+	var names any = of[0]
+	for _, next := range of[1:] {
+		names = web.T("{a} or {b}", "a", names, "b", next)
+	}
+	return web.T(some, "names", names)
+}
+
+func wantsProviders(of []string) web.Text {
+	return wants("sign-in at {names}", "a sign-in at a provider of an empty list", of)
 }

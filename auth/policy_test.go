@@ -46,7 +46,7 @@ func TestPolicy(t *testing.T) {
 		{"one provider of several is enough", auth.Policy{Providers: []string{"local", "corp"}}, func(id *auth.Identity) { id.Provider = "corp" }, ""},
 		{"another provider is not enough", auth.Policy{Providers: []string{"local"}, Allow: rules{{Users: []string{"alice"}}}},
 			func(id *auth.Identity) { id.Provider = "corp" }, "sign-in at local"},
-		{"G-07 an empty list of providers lets nobody pass", auth.Policy{Providers: []string{}}, nil, "a sign-in at of an empty list"},
+		{"G-07 an empty list of providers lets nobody pass", auth.Policy{Providers: []string{}}, nil, "a sign-in at a provider of an empty list"},
 		{"rules hold at the right provider too", auth.Policy{Providers: []string{"corp"}, Allow: rules{{Users: []string{"bob"}}}},
 			func(id *auth.Identity) { id.Provider = "corp" }, "user bob"},
 		{"groups that were left out are named", auth.Policy{Allow: rules{{Groups: []string{"admin"}}}},

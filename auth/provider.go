@@ -140,9 +140,9 @@ func (h *Handler) unreachable(r *http.Request, p *Provider, t trip, u *Unavailab
 	again := t.at("login/"+p.Name, "prompt", t.Prompt, "try", strconv.Itoa(t.Tries))
 	after := int(math.Ceil(wait.Seconds()))
 	return &web.Error{
-		Status: http.StatusServiceUnavailable, Code: "provider_unavailable", Title: p.label() + " does not answer",
-		Detail: "You sign in at " + p.label() + ", and it cannot be reached for the moment. Nothing is wrong with your account. " +
-			"This page tries again by itself in " + seconds(after) + ".",
+		Status: http.StatusServiceUnavailable, Code: "provider_unavailable", Title: "{provider} does not answer",
+		Detail: "You sign in at {provider}, and it cannot be reached for the moment. Nothing is wrong with your account. This page tries again by itself in {wait}.",
+		Args:   web.Args{"provider": p.label(), "wait": seconds(after)},
 		Links:  []web.Link{{Text: "Try again now", URL: again}},
 		Header: http.Header{"Refresh": {strconv.Itoa(after) + "; url=" + again}}, RetryAfter: wait, Err: u,
 	}
@@ -152,23 +152,24 @@ func (h *Handler) unreachable(r *http.Request, p *Provider, t trip, u *Unavailab
 // log: it is not meant for people, and anybody can put words into a callback.
 func (h *Handler) refusedThere(r *http.Request, p *Provider, t trip, refused *Refused) error {
 	web.NoteOf(r.Context()).Decision = "refused"
+	args := web.Args{"provider": p.label()}
 	again := web.Link{Text: "Try again", URL: t.at("login/" + p.Name)}
 	other := web.Link{Text: "Use another account", URL: t.at("login/"+p.Name, "prompt", promptAccount)}
 	switch refused.Code {
 	case "access_denied", "consent_required":
-		return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: p.label() + " did not sign you in",
-			Detail: "Either you canceled, or your account there may not use this. If you think it should, ask whoever runs " + p.label() + ".",
+		return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: "{provider} did not sign you in", Args: args,
+			Detail: "Either you canceled, or your account there may not use this. If you think it should, ask whoever runs {provider}.",
 			Links:  []web.Link{again, other}, Err: refused}
 	case "login_required", "interaction_required", "account_selection_required":
-		return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: p.label() + " needs you to sign in",
+		return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: "{provider} needs you to sign in", Args: args,
 			Detail: "It did not know who you are, and was not to ask.", Links: []web.Link{{Text: "Sign in", URL: t.at("login/"+p.Name,
 				"prompt", promptLogin)}}, Err: refused}
 	case "":
-		return &web.Error{Status: http.StatusBadGateway, Code: "provider_answer", Title: "The sign-in could not be verified",
-			Detail: p.label() + " answered in a way that this gateway does not trust, so nobody was signed in. If it happens again, give the request id to whoever runs the gateway.",
+		return &web.Error{Status: http.StatusBadGateway, Code: "provider_answer", Title: "The sign-in could not be verified", Args: args,
+			Detail: "{provider} answered in a way that this gateway does not trust, so nobody was signed in. If it happens again, give the request id to whoever runs the gateway.",
 			Links:  []web.Link{again}, Err: refused}
 	}
-	return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: p.label() + " did not sign you in",
+	return &web.Error{Status: http.StatusForbidden, Code: "provider_refused", Title: "{provider} did not sign you in", Args: args,
 		Detail: "It refused the request of this gateway. Trying again may help; if not, give the request id to whoever runs the gateway.",
 		Links:  []web.Link{again, other}, Err: refused}
 }
@@ -180,22 +181,23 @@ func (h *Handler) deniedHere(r *http.Request, p *Provider, t trip, login *Login,
 	n.Decision, n.Subject = "denied", login.Identity.User
 	return &web.Error{
 		Status: http.StatusForbidden, Code: "account_not_allowed", Title: "This account is not allowed here",
-		Detail: "You signed in at " + p.label() + " as " + accountName(login) + ", and that account may not use " + r.Host + ": it needs " + denied.Missing + ". " +
-			"If you have another account, use that one; if not, ask whoever runs this gateway.",
-		Links: []web.Link{{Text: "Use another account", URL: t.at("login/"+p.Name, "prompt", promptAccount)}},
-		Err:   denied,
+		Detail: "You signed in at {provider} as {account}, and that account may not use {host}: it needs {missing}. If you have another account, use that one; if not, ask whoever runs this gateway.",
+		Args:   web.Args{"provider": p.label(), "account": accountName(login), "host": r.Host, "missing": denied.InWords()},
+		Links:  []web.Link{{Text: "Use another account", URL: t.at("login/"+p.Name, "prompt", promptAccount)}},
+		Err:    denied,
 	}
 }
 
-// accountName is what the person knows the account by.
-func accountName(login *Login) string {
+// accountName is what the person knows the account by: a string, or a text where it has
+// no name that can be shown.
+func accountName(login *Login) any {
 	id := &login.Identity
 	for _, name := range []string{id.Email, id.PreferredUsername, id.User} {
 		if name = shown(name); name != "" {
 			return name
 		}
 	}
-	return "somebody"
+	return web.Message("somebody")
 }
 
 // firstUse reports whether a flow comes back for the first time. A code that is

@@ -42,7 +42,7 @@ const (
 	lostAway  = "away"
 )
 
-var losses = map[string]string{
+var losses = map[string]web.Message{
 	lostKind:  "What you were sending could not be kept.",
 	lostLarge: "What you were sending could not be kept: it is larger than 64 KiB.",
 	lostOver:  "What you were sending is not kept any more.",
@@ -183,7 +183,7 @@ func formGone(rd string, err error) error {
 
 // formAway is the answer while it cannot be told whether a form is kept.
 func formAway(u *Unavailable, rd, id string) error {
-	e := unavailable(u, "Your form was not sent.")
+	e := unavailable(u, "{what} is out of order for the moment. Your form was not sent. Try again shortly.")
 	e.Links = []web.Link{{Text: "Try again", URL: own("resend", "form", id, "rd", rd)}}
 	return e
 }
@@ -265,7 +265,7 @@ func (h *Handler) resendPage(w http.ResponseWriter, r *http.Request) error {
 	return h.pages["resend"].Write(w, r, http.StatusOK, web.Page{
 		Title: "Send your form?",
 		Data: resendView{
-			User: login.Identity.User, Host: r.Host, Path: path, ID: id, RD: rd, Bytes: len(kept.body),
+			User: login.Identity.User, Host: r.Host, Path: path, ID: id, RD: rd, Size: web.T("{count} bytes", "count", len(kept.body)),
 			// Escaped for an attribute and otherwise as it came: the URL filter of
 			// html/template would respell it, and another spelling is another address.
 			Action: template.HTMLAttr(`action="` + html.EscapeString(kept.target) + `"`),

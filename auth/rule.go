@@ -1,11 +1,12 @@
 package auth
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // Rule holds when every condition that is set in it holds. It is not edited once it is
@@ -81,7 +82,7 @@ type condition struct {
 	key   string
 	has   func(*Rule) bool
 	holds func(*Rule, *Question) bool
-	wants func(*Rule) string
+	wants func(*Rule) web.Text
 }
 
 // conditions are all there are. That about the person comes first: what is missing is
@@ -89,35 +90,43 @@ type condition struct {
 var conditions = [...]condition{
 	{byUsers, "users", func(r *Rule) bool { return r.Users != nil },
 		func(r *Rule, q *Question) bool { return slices.Contains(r.Users, q.Identity.User) },
-		func(r *Rule) string { return wants("user", r.Users) }},
+		func(r *Rule) web.Text { return wants("user {names}", "a user of an empty list", r.Users) }},
 	{byEmails, "emails", func(r *Rule) bool { return r.Emails != nil }, (*Rule).emailMatches,
-		func(r *Rule) string { return wants("verified e-mail", r.Emails) }},
+		func(r *Rule) web.Text {
+			return wants("verified e-mail {names}", "a verified e-mail of an empty list", r.Emails)
+		}},
 	{byGroups, "groups", func(r *Rule) bool { return r.Groups != nil }, (*Rule).inGroup,
-		func(r *Rule) string { return wants("group", r.Groups) }},
+		func(r *Rule) web.Text { return wants("group {names}", "a group of an empty list", r.Groups) }},
 	{byClaims, "claims", func(r *Rule) bool { return r.Claims != nil }, (*Rule).claimsMatch,
-		func(r *Rule) string { return wantsClaims(r.Claims) }},
+		func(r *Rule) web.Text { return wantsClaims(r.Claims) }},
 	{byProviders, "providers", func(r *Rule) bool { return r.Providers != nil },
 		func(r *Rule, q *Question) bool { return slices.Contains(r.Providers, q.Identity.Provider) },
-		func(r *Rule) string { return wants("sign-in at", r.Providers) }},
+		func(r *Rule) web.Text { return wantsProviders(r.Providers) }},
 	{byMethods, "methods", func(r *Rule) bool { return r.Methods != nil }, (*Rule).methodMatches,
-		func(r *Rule) string { return wants("method", r.Methods) }},
+		func(r *Rule) web.Text { return wants("method {names}", "a method of an empty list", r.Methods) }},
 	// Where an operator's networks are is nobody's business.
 	{byNetworks, "networks", func(r *Rule) bool { return r.Networks != nil }, (*Rule).inNetwork,
-		func(*Rule) string { return "a network that is allowed" }},
+		func(*Rule) web.Text { return web.T("a network that is allowed") }},
 	{byTimes, "times", func(r *Rule) bool { return r.Times != nil }, (*Rule).inTime,
-		func(*Rule) string { return "another time of day" }},
+		func(*Rule) web.Text { return web.T("another time of day") }},
 	{byACR, "acr", func(r *Rule) bool { return r.ACR != nil },
 		func(r *Rule, q *Question) bool { return q.ACR != "" && slices.Contains(r.ACR, q.ACR) },
-		func(r *Rule) string { return wants("sign-in of class", r.ACR) }},
+		func(r *Rule) web.Text {
+			return wants("sign-in of class {names}", "a sign-in of a class of an empty list", r.ACR)
+		}},
 	{byAMR, "amr", func(r *Rule) bool { return r.AMR != nil },
 		func(r *Rule, q *Question) bool { return overlap(r.AMR, q.AMR) },
-		func(r *Rule) string { return wants("sign-in by", r.AMR) }},
+		func(r *Rule) web.Text {
+			return wants("sign-in by {names}", "a sign-in by a method of an empty list", r.AMR)
+		}},
 	{byAge, "max_auth_age", func(r *Rule) bool { return r.MaxAuthAge > 0 },
 		func(r *Rule, q *Question) bool { return isFresh(q.AuthTime, r.MaxAuthAge, q.Time) },
-		func(r *Rule) string { return "sign-in within the last " + period(r.MaxAuthAge) }},
+		func(r *Rule) web.Text {
+			return web.T("sign-in within the last {period}", "period", period(r.MaxAuthAge))
+		}},
 	{byWhen, "when", func(r *Rule) bool { return r.When != "" },
 		func(r *Rule, q *Question) bool { holds, err := r.when.holds(q); return holds && err == nil },
-		func(*Rule) string { return "what a condition of this address asks" }},
+		func(*Rule) web.Text { return web.T("what a condition of this address asks") }},
 }
 
 // Compiled returns r ready for use, r itself if it is that already: policies may share
@@ -229,15 +238,15 @@ func (r *Rule) isPersonal() bool {
 }
 
 // missing names what r wants and q lacks.
-func (r *Rule) missing(q *Question) string {
-	var need []string
+func (r *Rule) missing(q *Question) web.Text {
+	var need []web.Text
 	set := r.kinds()
 	for i := range conditions {
 		if c := &conditions[i]; set&c.kind != 0 && !c.holds(r, q) {
 			need = append(need, c.wants(r))
 		}
 	}
-	return strings.Join(need, " and ")
+	return web.Join("{a} and {b}", need...)
 }
 
 func (r *Rule) emailMatches(q *Question) bool {
@@ -296,17 +305,17 @@ func (r *Rule) inTime(q *Question) bool {
 }
 
 // period is a duration in words.
-func period(d time.Duration) string {
+func period(d time.Duration) web.Text {
 	for _, unit := range []struct {
-		name string
-		of   time.Duration
-	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}} {
+		one, more web.Message
+		of        time.Duration
+	}{{"day", "{count} days", 24 * time.Hour}, {"hour", "{count} hours", time.Hour}, {"minute", "{count} minutes", time.Minute}, {"second", "{count} seconds", time.Second}} {
 		if d >= unit.of && d%unit.of == 0 {
 			if n := d / unit.of; n != 1 {
-				return fmt.Sprintf("%d %ss", n, unit.name)
+				return web.T(unit.more, "count", int(n))
 			}
-			return unit.name
+			return web.T(unit.one)
 		}
 	}
-	return d.String()
+	return web.T(web.Verbatim(d.String()))
 }

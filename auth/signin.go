@@ -105,12 +105,12 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v loginView, er
 		n.Decision = "throttled"
 		wait := max(int(math.Ceil(t.RetryAfter.Seconds())), 1)
 		w.Header().Set("Retry-After", fmt.Sprint(wait))
-		v.Alert = "Too many attempts failed lately. Wait " + seconds(wait) + ", then try again."
+		v.Alert = web.T("Too many attempts failed lately. Wait {wait}, then try again.", "wait", seconds(wait))
 		return h.showLogin(w, r, http.StatusTooManyRequests, v)
 	}
 	if _, ok := errors.AsType[*Refused](err); ok {
 		n.Decision = "refused"
-		v.Alert, v.Invalid = "The user name and the password do not match. Check both and try again.", true
+		v.Alert, v.Invalid = web.T("The user name and the password do not match. Check both and try again."), true
 		// A 401 must name a challenge (RFC 9110 section 15.5.2); browsers know no
 		// dialog for this one and show the page.
 		w.Header().Set("Www-Authenticate", `Bearer realm="evergate"`)
@@ -120,22 +120,17 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v loginView, er
 		n.Decision = "unavailable"
 		after := max(u.RetryAfter, time.Second)
 		w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(after.Seconds()))))
-		v.Alert = "You are not signed in: " + u.What + " is out of order for the moment. Nothing is wrong with your password. Try again shortly."
+		v.Alert = web.T("You are not signed in: {what} is out of order for the moment. Nothing is wrong with your password. Try again shortly.", "what", u.What)
 		return h.showLogin(w, r, http.StatusServiceUnavailable, v)
 	}
 	return err
 }
 
-func seconds(n int) string {
-	if n == 1 {
-		return "1 second"
-	}
-	return fmt.Sprintf("%d seconds", n)
-}
+func seconds(n int) web.Text { return web.T("{count} seconds", "count", n) }
 
 func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, v loginView) error {
-	title := "Sign in"
-	if v.Alert != "" {
+	title := web.Message("Sign in")
+	if !v.Alert.IsZero() {
 		title = "Error: Sign in"
 	}
 	v.Password = h.cfg.Password != nil && (len(h.cfg.Providers) == 0 || passwordMeets(&v.Demand))
@@ -204,29 +199,29 @@ func (h *Handler) landed(w http.ResponseWriter, r *http.Request) error {
 }
 
 // causes names what may have kept the cookie from coming back, the likeliest first.
-func (h *Handler) causes(r *http.Request, absent *Absent) []string {
+func (h *Handler) causes(r *http.Request, absent *Absent) []web.Text {
 	public, scheme := h.cfg.PublicURL, h.scheme(r)
-	var causes []string
+	var causes []web.Text
 	switch absent.Reason {
 	case NoCookie:
 	case Duplicate:
-		causes = append(causes, "Your browser sent the sign-in cookie more than once. All of them have been deleted now, so trying again will probably work.")
+		causes = append(causes, web.T("Your browser sent the sign-in cookie more than once. All of them have been deleted now, so trying again will probably work."))
 	case Damaged:
-		causes = append(causes, "The sign-in cookie came back, but this gateway cannot open it. It has been deleted. If it happens again, several gateways may be answering with different keys.")
+		causes = append(causes, web.T("The sign-in cookie came back, but this gateway cannot open it. It has been deleted. If it happens again, several gateways may be answering with different keys."))
 	default:
-		causes = append(causes, "The sign-in cookie came back, but it belongs to a sign-in that is over. "+endings[absent.Reason])
+		causes = append(causes, web.T("The sign-in cookie came back, but it belongs to a sign-in that is over. {why}", "why", endings[absent.Reason]))
 	}
 	if scheme != public.Scheme {
-		causes = append(causes, fmt.Sprintf("Your request reached the gateway by %s, but it is set up for %s://. Open %s instead. "+
-			"If the address in your browser does begin with %s://, the proxy in front of the gateway has to say so in X-Forwarded-Proto and be listed in trusted_proxies.",
-			scheme, public.Scheme, public, public.Scheme))
+		causes = append(causes, web.T("Your request reached the gateway by {scheme}, but it is set up for {wanted}://. Open {url} instead. If the address in your browser does begin with {wanted}://, the proxy in front of the gateway has to say so in X-Forwarded-Proto and be listed in trusted_proxies.",
+			"scheme", scheme, "wanted", public.Scheme, "url", public.String()))
 	}
 	if !strings.EqualFold(r.Host, public.Host) && !h.isAppHost(r) {
-		causes = append(causes, fmt.Sprintf("You are at %s, but the gateway's public_url is %s. If your browser left the host on the way, the cookie stayed behind.", r.Host, public))
+		causes = append(causes, web.T("You are at {host}, but the gateway's public_url is {url}. If your browser left the host on the way, the cookie stayed behind.",
+			"host", r.Host, "url", public.String()))
 	}
 	if absent.Reason == NoCookie {
-		causes = append(causes, "Your browser does not keep cookies for this site: they are blocked in its settings, by an extension, or in a private window.")
-		causes = append(causes, "The clock of your device is wrong, so that the cookie was over before it began. Its date should be "+h.cfg.Now().UTC().Format("2 January 2006, 15:04 MST")+".")
+		causes = append(causes, web.T("Your browser does not keep cookies for this site: they are blocked in its settings, by an extension, or in a private window."))
+		causes = append(causes, web.T("The clock of your device is wrong, so that the cookie was over before it began. Its date should be {date}.", "date", h.cfg.Now()))
 	}
 	return causes
 }

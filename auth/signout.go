@@ -115,7 +115,7 @@ func (h *Handler) endSession(w http.ResponseWriter, r *http.Request, e *errand, 
 		}
 	}
 	if u, ok := errors.AsType[*Unavailable](err); ok {
-		e := unavailable(u, "You are NOT signed out.")
+		e := unavailable(u, "{what} is out of order for the moment. You are NOT signed out. Try again shortly.")
 		e.Title, e.Links = "Error: You are still signed in", []web.Link{{Text: "Try to sign out again", URL: again}}
 		return nil, e
 	}

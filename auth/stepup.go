@@ -35,19 +35,20 @@ func (h *Handler) insufficient(r *http.Request, p *Provider, login *Login, g *go
 	n.Decision, n.Subject = "insufficient", login.Identity.User
 	e := &web.Error{
 		Status: http.StatusForbidden, Code: "insufficient_user_authentication", Title: "A stronger sign-in is needed",
-		Detail: "You are signed in as " + accountName(login) + ". What you opened asks for " + g.Demand.inWords() + ", and this one is not. ",
-		Links:  []web.Link{{Text: "Use another account", URL: own("logout", "rd", g.RD, "to", g.To)}, {Text: "Go to the start page", URL: "/"}},
-		Err:    errors.New("the address asked for " + g.Demand.quoted().String() + ", and this one is not"),
+		Args:  web.Args{"account": accountName(login), "demand": g.Demand.inWords()},
+		Links: []web.Link{{Text: "Use another account", URL: own("logout", "rd", g.RD, "to", g.To)}, {Text: "Go to the start page", URL: "/"}},
+		Err:   errors.New("the address asked for " + g.Demand.quoted().String() + ", and this one is not"),
 	}
 	if p == nil {
-		e.Detail += "Here nobody can sign in like that yet: ask whoever runs this gateway."
+		e.Detail = "You are signed in as {account}. What you opened asks for {demand}, and this one is not. Here nobody can sign in like that yet: ask whoever runs this gateway."
 		return e
 	}
+	e.Args["provider"] = p.label()
 	if g.Demand.Fresh && login.AuthTime.IsZero() {
-		e.Detail += p.label() + " does not tell when you last proved there who you are, so nobody knows how long ago that was. Ask whoever runs this gateway."
+		e.Detail = "You are signed in as {account}. What you opened asks for {demand}, and this one is not. {provider} does not tell when you last proved there who you are, so nobody knows how long ago that was. Ask whoever runs this gateway."
 		return e
 	}
-	e.Detail += "If you can sign in like that at " + p.label() + ", try again; if not, ask whoever runs it."
+	e.Detail = "You are signed in as {account}. What you opened asks for {demand}, and this one is not. If you can sign in like that at {provider}, try again; if not, ask whoever runs it."
 	e.Links = slices.Insert(e.Links, 0, web.Link{Text: "Try again", URL: g.at("login/"+p.Name, "prompt", promptLogin)})
 	return e
 }

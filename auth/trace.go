@@ -63,7 +63,7 @@ func (r *Rule) explain(q *Question, deny bool, by *Rule) RuleTrace {
 		if set&c.kind == 0 {
 			continue
 		}
-		ct := ConditionTrace{Key: c.key, Wants: c.wants(r), Holds: c.holds(r, q)}
+		ct := ConditionTrace{Key: c.key, Wants: c.wants(r).String(), Holds: c.holds(r, q)}
 		if !ct.Holds {
 			ct.Err = r.doubt(c.kind, q)
 		}

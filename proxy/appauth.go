@@ -136,13 +136,13 @@ func noSecret(err error) *web.Error {
 
 // noAppUser answers somebody whom the app cannot be told.
 func noAppUser(user string) *web.Error {
-	why, cause := "Your sign-in gives no name for the app behind this address.", "upstream_auth: no placeholder of user may be without a value"
+	why, cause := web.Message("Your sign-in gives no name for the app behind this address. Whoever runs the gateway can mend that."), "upstream_auth: no placeholder of user may be without a value"
 	if user != "" {
-		why = "The name that your sign-in gives for the app behind this address cannot be used there: it holds a colon or a control character."
+		why = "The name that your sign-in gives for the app behind this address cannot be used there: it holds a colon or a control character. Whoever runs the gateway can mend that."
 		cause = "upstream_auth: the user name holds a colon or a control character"
 	}
 	return &web.Error{Status: http.StatusForbidden, Code: "no_upstream_user", Title: "The app cannot be told who you are",
-		Detail: why + " Whoever runs the gateway can mend that.", Err: errors.New(cause)}
+		Detail: why, Err: errors.New(cause)}
 }
 
 // fillIn fills in what stands in a template, for the app alone: separators of lists

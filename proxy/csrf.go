@@ -73,8 +73,8 @@ func (c *CSRF) check(in *http.Request, r *Route, t *Target) *web.Error {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		if name := methodOverride(h); name != "" {
 			return &web.Error{Status: http.StatusForbidden, Code: "method_override", Title: "That request has two methods",
-				Detail: "The header " + name + " asks the app to take a " + in.Method + " for something else. Send the method itself.",
-				Err:    errors.New("a safe method with " + name)}
+				Detail: "The header {header} asks the app to take a {method} for something else. Send the method itself.", Args: web.Args{"header": name, "method": in.Method},
+				Err: errors.New("a safe method with " + name)}
 		}
 		return nil
 	}
@@ -170,7 +170,6 @@ func methodOverride(h http.Header) string {
 
 func crossSite(t *Target, err error) *web.Error {
 	return &web.Error{Status: http.StatusForbidden, Code: "cross_site", Title: "Another site sent this",
-		Detail: "A page of another site, or a browser that does not say which page, tried to change something here in your name. " +
-			"Nothing was changed. If you meant to, open the page here and do it there.",
-		Links: []web.Link{{Text: "Open the page", URL: t.Path}}, Err: err}
+		Detail: "A page of another site, or a browser that does not say which page, tried to change something here in your name. Nothing was changed. If you meant to, open the page here and do it there.",
+		Links:  []web.Link{{Text: "Open the page", URL: t.Path}}, Err: err}
 }

@@ -259,7 +259,7 @@ func routeError(err error) *web.Error {
 
 func methodError(e *MethodError) *web.Error {
 	return &web.Error{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
-		Detail: "This address serves " + e.Allow + " alone.", Header: http.Header{"Allow": {e.Allow}}, Err: e}
+		Detail: "This address serves {methods} alone.", Args: web.Args{"methods": e.Allow}, Header: http.Header{"Allow": {e.Allow}}, Err: e}
 }
 
 // schemeOf is the scheme that the browser used.

@@ -89,6 +89,6 @@ func (c *carriage) failure(u *Upstream, err error) error {
 	return e
 }
 
-func badGateway(code, detail string, err error) *web.Error {
+func badGateway(code string, detail web.Message, err error) *web.Error {
 	return &web.Error{Status: http.StatusBadGateway, Code: code, Title: "The app does not answer properly", Detail: detail, Err: err}
 }

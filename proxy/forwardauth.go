@@ -103,7 +103,7 @@ func (f *ForwardAuth) answer(w http.ResponseWriter, r *http.Request) {
 func (f *ForwardAuth) read(r *http.Request) (*http.Request, error) {
 	path := r.URL.EscapedPath()
 	if path != asksAt && !(f.Dialect == Envoy && strings.HasPrefix(path, asksAt+"/")) {
-		return nil, &web.Error{Status: http.StatusNotFound, Code: "not_found", Detail: "The proxy in front asks at " + asksAt + " here, and nothing else is served."}
+		return nil, &web.Error{Status: http.StatusNotFound, Code: "not_found", Detail: "The proxy in front asks at {path} here, and nothing else is served.", Args: web.Args{"path": asksAt}}
 	}
 	if !web.IsTrusted(f.Trusted, web.PeerOf(r)) {
 		return nil, &web.Error{Status: http.StatusForbidden, Code: "untrusted_proxy", Title: "Nobody is answered here",
@@ -112,7 +112,7 @@ func (f *ForwardAuth) read(r *http.Request) (*http.Request, error) {
 	asked, err := f.Dialect.request(r, f.PublicURL)
 	if err != nil {
 		return nil, &web.Error{Status: http.StatusForbidden, Code: "unclear_request", Title: "It is not clear what is asked about",
-			Detail: "The proxy in front has to say which request it asks about, once and in the headers of its dialect, " + string(f.Dialect) + ".", Err: err}
+			Detail: "The proxy in front has to say which request it asks about, once and in the headers of its dialect, {dialect}.", Args: web.Args{"dialect": string(f.Dialect)}, Err: err}
 	}
 	// Where a route serves every host, whoever asks could have the browser sent to any.
 	if name, _, ok := cleanHost(asked.Host); !ok || !f.Gate.Router.NamesHost(name) && !f.Gate.isPublicHost(name) {

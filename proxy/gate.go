@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -258,7 +257,7 @@ func detour(w http.ResponseWriter, r *http.Request, d *Decision) error {
 func (g *Gate) deny(w http.ResponseWriter, r *http.Request, d *Decision) error {
 	denied, ok := errors.AsType[*auth.Denied](d.Err)
 	if !ok {
-		denied = &auth.Denied{Missing: "a rule that can be read"}
+		denied = &auth.Denied{Missing: "a rule that can be read", Needs: web.T("a rule that can be read")}
 	}
 	if d.Login == nil {
 		return &web.Error{Status: http.StatusForbidden, Code: "not_allowed", Title: "This page is not open to you",
@@ -270,17 +269,17 @@ func (g *Gate) deny(w http.ResponseWriter, r *http.Request, d *Decision) error {
 	user := d.Login.Identity.User
 	switchTo := reserved + "/logout?rd=" + url.QueryEscape(returnTo(r, &d.Target))
 	return &web.Error{Status: http.StatusForbidden, Code: "not_allowed", Title: "You may not open this page",
-		Detail: "You are signed in as " + user + ". " + lacks(denied),
-		Links:  []web.Link{{Text: "Use another account", URL: switchTo}},
-		Extra:  map[string]any{"user": user, "missing": denied.Missing, "logout_url": switchTo},
-		Err:    denied}
+		Detail: lacks(denied), Args: web.Args{"user": user, "missing": denied.InWords()},
+		Links: []web.Link{{Text: "Use another account", URL: switchTo}},
+		Extra: map[string]any{"user": user, "missing": denied.Missing, "logout_url": switchTo},
+		Err:   denied}
 }
 
-func lacks(denied *auth.Denied) string {
+func lacks(denied *auth.Denied) web.Message {
 	if denied.Missing == "" {
-		return "A rule of whoever runs this gateway keeps you from this page."
+		return "You are signed in as {user}. A rule of whoever runs this gateway keeps you from this page."
 	}
-	return "This page needs " + denied.Missing + "."
+	return "You are signed in as {user}. This page needs {missing}."
 }
 
 // returnTo is where to come back to after using another account.
@@ -298,16 +297,19 @@ func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, d *Decision) 
 		w.WriteHeader(statusClientGone)
 		return nil
 	}
-	what, after := "Part of the sign-in", time.Duration(0)
+	what, after := web.Message("part of the sign-in"), time.Duration(0)
 	if u, ok := errors.AsType[*auth.Unavailable](d.Err); ok {
-		what, after = capital(u.What), u.RetryAfter
+		if after = u.RetryAfter; u.What != "" {
+			what = u.What
+		}
 	}
 	if after <= 0 {
 		after = 5 * time.Second
 	}
 	return &web.Error{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "Not available for the moment",
 		Links: tryAgain(r, &d.Target), RetryAfter: after, Err: d.Err,
-		Detail: what + " is out of order for now. If you were signed in, your sign-in is kept: try again in a moment."}
+		Detail: "{what} is out of order for now. If you were signed in, your sign-in is kept: try again in a moment.",
+		Args:   web.Args{"what": web.Capital{Of: what}}}
 }
 
 // tryAgain links to the same page, where coming back means asking again.
@@ -316,11 +318,4 @@ func tryAgain(r *http.Request, t *Target) []web.Link {
 		return nil
 	}
 	return []web.Link{{Text: "Try again", URL: t.URI()}}
-}
-
-func capital(s string) string {
-	if s == "" {
-		return "Part of the sign-in"
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }

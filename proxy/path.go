@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/evergate/evergate/internal/web"
@@ -124,23 +122,25 @@ func writtenAs(canonical string) bool {
 
 func tooLong() *web.Error {
 	return &web.Error{Status: http.StatusRequestURITooLong, Code: "path_too_long",
-		Detail: fmt.Sprintf("The path of this address is longer than %d bytes.", MaxPath)}
+		Detail: "The path of this address is longer than {size}.", Args: web.Args{"size": web.T("{count} bytes", "count", MaxPath)}}
 }
 
-func badTarget(why string) *web.Error {
+func badTarget(why web.Message, args ...any) *web.Error {
 	return &web.Error{Status: http.StatusBadRequest, Code: "bad_path", Title: "This address cannot be served",
-		Detail: "The path can be read in more than one way: " + why + "."}
+		Detail: "The path can be read in more than one way: {why}.", Args: web.Args{"why": web.T(why, args...)}}
 }
 
 func oddTarget(odd PathChars) *web.Error {
-	var names []string
-	for c, name := range map[PathChars]string{EncodedSlash: "an encoded slash", Semicolon: "a semicolon", DoubleSlash: "an empty segment"} {
-		if odd&c != 0 {
-			names = append(names, name)
+	var names []web.Text
+	for _, c := range []struct {
+		char PathChars
+		name web.Message
+	}{{Semicolon, "a semicolon"}, {DoubleSlash, "an empty segment"}, {EncodedSlash, "an encoded slash"}} {
+		if odd&c.char != 0 {
+			names = append(names, web.T(c.name))
 		}
 	}
-	slices.Sort(names)
-	return badTarget("it holds " + strings.Join(names, " and "))
+	return badTarget("it holds {chars}", "chars", web.Join("{a} and {b}", names...))
 }
 
 // canonicalPath returns p with escapes of unreserved characters decoded, other

@@ -41,7 +41,7 @@ func (g *Gate) count(w http.ResponseWriter, r *http.Request, d *Decision, note *
 	}
 	var wait time.Duration
 	var over []string
-	whose := "from your address"
+	detail := web.Message("More requests came from your address than are served here in so short a time. Wait a moment, and go on.")
 	for i, k := range rates {
 		who := k.caller(d.Login, note.Client)
 		if i != refused {
@@ -52,7 +52,7 @@ func (g *Gate) count(w http.ResponseWriter, r *http.Request, d *Decision, note *
 		}
 		over = append(over, k.name)
 		if wait = max(wait, states[i].reset); who.subject != "" {
-			whose = "in your name"
+			detail = "More requests came in your name than are served here in so short a time. Wait a moment, and go on."
 		}
 	}
 	h["Ratelimit"] = []string{rateLine(rates, &states)}
@@ -62,8 +62,7 @@ func (g *Gate) count(w http.ResponseWriter, r *http.Request, d *Decision, note *
 		g.RateLimited(d.Route.label)
 	}
 	return &web.Error{Status: http.StatusTooManyRequests, Code: "rate_limited", Title: "Too many requests", RetryAfter: wait,
-		Detail: "More requests came " + whose + " than are served here in so short a time. Wait a moment, and go on.",
-		Links:  tryAgain(r, &d.Target), Extra: map[string]any{"violated-policies": over}, Err: errors.New("over the rate limit of the route")}
+		Detail: detail, Links: tryAgain(r, &d.Target), Extra: map[string]any{"violated-policies": over}, Err: errors.New("over the rate limit of the route")}
 }
 
 // rateLine is the value of RateLimit, a List of Strings with parameters (RFC 9651).

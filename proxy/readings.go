@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // Bounds of the ways in which one path may be read. A path with one of each
@@ -25,7 +27,7 @@ type pathMarks struct {
 
 // examine looks for what is refused in every path, and marks what has other
 // readings. The path is canonical.
-func examine(p string) (m pathMarks, why string) {
+func examine(p string) (m pathMarks, why web.Message) {
 	wide := false
 	for i := 0; i < len(p); i++ {
 		switch p[i] {
@@ -70,7 +72,7 @@ func examine(p string) (m pathMarks, why string) {
 }
 
 // examineRunes looks at what the escapes of bytes above ASCII spell.
-func examineRunes(p string) string {
+func examineRunes(p string) web.Message {
 	text, err := url.PathUnescape(p)
 	if err != nil || !utf8.ValidString(text) {
 		return "it is not valid UTF-8" // overlong forms are among these
@@ -106,7 +108,7 @@ func isDots(segment string) bool {
 // delimiters decoded, cut off at an encoded "?" or "#", encoded slashes as
 // slashes, parameters dropped, empty segments dropped, and all of these
 // together. Chars are the oddities that p holds itself or once decoded again.
-func readings(p string) (chars PathChars, others []string, why string) {
+func readings(p string) (chars PathChars, others []string, why web.Message) {
 	type reading struct {
 		path string
 		own  bool // p itself, or p decoded again

@@ -122,7 +122,7 @@ func (w *Rewrite) apply(t *Target, allow PathChars) (Target, *web.Error) {
 		return t.at(path, w.folder, allow)
 	}
 	if !isUnder(t.Path, w.StripPrefix) {
-		return Target{}, badTarget("it does not begin with " + w.StripPrefix)
+		return Target{}, badTarget("it does not begin with {prefix}", "prefix", w.StripPrefix)
 	}
 	path := w.AddPrefix + t.Path[len(w.StripPrefix):]
 	if path == "" {
@@ -152,7 +152,7 @@ func (t *Target) at(path, folder string, allow PathChars) (Target, *web.Error) {
 		case strings.HasPrefix(reading, "//"): // a host to some parsers
 			return Target{}, badTarget("what it is rewritten to starts with two slashes once decoded")
 		case !isUnder(reading, folder):
-			return Target{}, badTarget("another reading of it leads out of " + folder)
+			return Target{}, badTarget("another reading of it leads out of {folder}", "folder", folder)
 		}
 	}
 	return up, nil

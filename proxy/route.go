@@ -191,7 +191,7 @@ func checkPattern(p string) string {
 	marks, why := examine(c)
 	switch {
 	case why != "":
-		return "cannot be matched: " + why
+		return "cannot be matched: " + string(why)
 	case marks.chars != 0:
 		return "holds an empty segment, a parameter or an encoded slash, which no rule can tell apart"
 	}

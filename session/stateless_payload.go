@@ -98,9 +98,9 @@ func (e *TooLarge) Error() string {
 func (e *TooLarge) page() error {
 	return &web.Error{
 		Status: http.StatusInternalServerError, Code: "session_too_large", Title: "This account does not fit a cookie",
-		Detail: "You did sign in, and what the provider says about you is too much for the cookies that a browser keeps. " +
-			"Signing in again will not help. Tell whoever runs this gateway: " + e.Error() + ".",
-		Err: e,
+		Detail: "You did sign in, and what the provider says about you is too much for the cookies that a browser keeps. Signing in again will not help. Tell whoever runs this gateway: {problem}.",
+		Args:   web.Args{"problem": e.Error()},
+		Err:    e,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
 )
 
 // Error is an answer of a provider that is neither a clear no nor an outage: it
@@ -33,7 +34,7 @@ func (e *Error) Error() string {
 
 // unavailable is an outage of this provider.
 func (m *Method) unavailable(err error) *auth.Unavailable {
-	return &auth.Unavailable{What: m.cfg.Name, Err: err}
+	return &auth.Unavailable{What: web.Verbatim(m.cfg.Name), Err: err}
 }
 
 // outage notes that the provider does not answer, for State, unless it is we who

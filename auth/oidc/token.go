@@ -123,7 +123,7 @@ func (m *Method) allows(login *auth.Login) error {
 	q.Ask(login)
 	_, err := m.allow.Decide(&q)
 	if up, ok := errors.AsType[*auth.StepUp](err); ok {
-		return &auth.Denied{Missing: up.Missing}
+		return &auth.Denied{Missing: up.Missing, Needs: up.Needs}
 	}
 	return err
 }

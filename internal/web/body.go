@@ -58,5 +58,5 @@ func bottom(w http.ResponseWriter) http.ResponseWriter {
 
 func tooLarge(most int64, err error) *Error {
 	return &Error{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large", Title: "That is too much at once",
-		Detail: "What was sent is longer than this gateway passes on (" + size(most) + "). Nothing was stored.", Err: err}
+		Detail: "What was sent is longer than this gateway passes on ({size}). Nothing was stored.", Args: Args{"size": Size(most)}, Err: err}
 }

@@ -25,7 +25,7 @@ func TestLimitBody(t *testing.T) {
 	proxy := web.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
-			return &web.Error{Status: 502, Detail: "upstream broke: " + err.Error()}
+			return &web.Error{Status: 502, Detail: "upstream broke: {why}", Args: web.Args{"why": err.Error()}}
 		}
 		_, _ = w.Write(b)
 		return nil

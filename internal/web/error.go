@@ -15,9 +15,11 @@ type Error struct {
 	// Code is a stable name for programs, such as "login_required".
 	Code string
 	// Title says what happened, in a few words; "" is the text of Status.
-	Title string
+	Title Message
 	// Detail says what it means and what to do, in a sentence or two.
-	Detail string
+	Detail Message
+	// Args are the parts of Title, Detail and the texts of Links that change.
+	Args Args
 	// Links are offered on a page, the first as the main thing to do.
 	Links []Link
 	// RetryAfter becomes a Retry-After header when positive, rounded up to seconds.
@@ -32,11 +34,12 @@ type Error struct {
 
 // Link is something to do next.
 type Link struct {
-	Text, URL string
+	Text Message
+	URL  string
 }
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("%d %s", e.status(), e.title())
+	s := fmt.Sprintf("%d %s", e.status(), e.say(e.title()))
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}
@@ -52,12 +55,15 @@ func (e *Error) status() int {
 	return e.Status
 }
 
-func (e *Error) title() string {
+func (e *Error) title() Message {
 	if e.Title != "" {
 		return e.Title
 	}
-	return http.StatusText(e.status())
+	return Message(http.StatusText(e.status()))
 }
+
+// say is m in English, for programs and the log.
+func (e *Error) say(m Message) string { return Text{m, e.Args}.String() }
 
 // Handler is an http.Handler that returns what went wrong, to be answered by
 // Respond. Once it has written anything it returns nil.

@@ -40,13 +40,19 @@ type ErrorView struct {
 	// Host is where the browser believes to be.
 	Host string
 	// Links are what to do next, the main thing first. There may be none.
-	Links []Link
+	Links []ErrorLink
 	// RetryAfter is in how many seconds to try again; 0 says nothing.
 	RetryAfter int
 	// Stylesheet is the address of style.css in the folder of the templates, or of the
 	// gateway's own where there is none.
 	Stylesheet string
+	// Lang is the language that Title, Detail and Links are in, such as "de", and Dir is
+	// which way it is written: "ltr" or "rtl".
+	Lang, Dir string
 }
+
+// ErrorLink is something to do next.
+type ErrorLink struct{ Text, URL string }
 
 // maxPage bounds a file of the templates, and what one of them makes.
 const maxPage = 1 << 20
@@ -124,10 +130,10 @@ func (p *ErrorPages) try() error {
 		}
 		for _, e := range []*Error{
 			{Status: status},
-			{Status: status, Code: "sample", Title: "Something is amiss", Detail: "This is a sample.", RetryAfter: time.Second,
+			{Status: status, Code: "sample", Title: Verbatim("Something is amiss"), Detail: Verbatim("This is a sample."), RetryAfter: time.Second,
 				Links: []Link{{"Try again", "/page?a=b"}, {"Use another account", "/.evergate/logout"}}},
 		} {
-			if _, err := p.render(t, e, "SAMPLE", "apps.example.com"); err != nil {
+			if _, err := p.render(t, e, english, "SAMPLE", "apps.example.com"); err != nil {
 				return err
 			}
 		}
@@ -148,9 +154,13 @@ func (p *ErrorPages) of(status int) *template.Template {
 	return nil
 }
 
-func (p *ErrorPages) render(t *template.Template, e *Error, id, host string) ([]byte, error) {
-	view := ErrorView{Status: e.status(), StatusText: http.StatusText(e.status()), Title: e.title(), Detail: e.Detail, Code: e.Code,
-		RequestID: id, Host: host, Links: e.Links, RetryAfter: max(0, seconds(e.RetryAfter)), Stylesheet: p.stylesheet()}
+func (p *ErrorPages) render(t *template.Template, e *Error, in *tongue, id, host string) ([]byte, error) {
+	view := ErrorView{Status: e.status(), StatusText: http.StatusText(e.status()), Title: in.plain(Text{e.title(), e.Args}),
+		Detail: in.plain(Text{e.Detail, e.Args}), Code: e.Code, RequestID: id, Host: host, RetryAfter: max(0, seconds(e.RetryAfter)),
+		Stylesheet: p.stylesheet(), Lang: in.tag.String(), Dir: in.dir()}
+	for _, l := range e.Links {
+		view.Links = append(view.Links, ErrorLink{in.plain(Text{l.Text, e.Args}), l.URL})
+	}
 	body := bounded{most: maxPage}
 	switch err := t.Execute(&body, view); {
 	case errors.Is(err, errLongPage):

@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"strconv"
 )
 
 // LimitHeaders answers 431 where a request has more than most header lines: each
@@ -22,6 +21,6 @@ func LimitHeaders(next http.Handler, most int) http.Handler {
 			return
 		}
 		Respond(w, r, &Error{Status: http.StatusRequestHeaderFieldsTooLarge, Code: "too_many_headers", Title: "That request has too many headers",
-			Detail: "This gateway passes on requests of " + strconv.Itoa(most) + " header lines at most."})
+			Detail: "This gateway passes on requests of {count} header lines at most.", Args: Args{"count": most}})
 	})
 }

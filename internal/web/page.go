@@ -18,8 +18,9 @@ var pageFiles embed.FS
 
 // Page is what the frame of every page knows.
 type Page struct {
-	// Title says the state first: "Sign in", "Signed out".
-	Title string
+	// Title says the state first: "Sign in", "Signed out". Args are its parts.
+	Title Message
+	Args  Args
 	// RequestID is set by Write.
 	RequestID string
 	// Host is where the browser believes to be; Write sets it.
@@ -38,9 +39,11 @@ type Page struct {
 type Pages struct{ t *template.Template }
 
 // NewPages parses the text of each named page, which defines "main", next to
-// the common frame.
+// the common frame. What a page says it says by "t":
+//
+//	{{t "Sign in to continue to {host}." "host" (strong .Host)}}
 func NewPages(texts map[string]string) (map[string]*Pages, error) {
-	base, err := template.New("frame.html").Funcs(template.FuncMap{"stylesheet": stylesheet}).ParseFS(pageFiles, "pages/frame.html")
+	base, err := template.New("frame.html").Funcs(english.funcs()).ParseFS(pageFiles, "pages/frame.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse the frame of the pages: %w", err)
 	}
@@ -80,13 +83,21 @@ func SecurityHeaders(h http.Header) {
 // Write renders the page and answers with status. Nothing is written if it
 // returns an error.
 func (p *Pages) Write(w http.ResponseWriter, r *http.Request, status int, page Page) error {
-	page.RequestID, page.Host = NoteOf(r.Context()).ID, r.Host
+	note := NoteOf(r.Context())
+	page.RequestID, page.Host = note.ID, r.Host
+	look := note.lookOf()
+	in := look.tongue(r)
+	t, err := look.template(p, in)
+	if err != nil {
+		return err
+	}
 	var body bytes.Buffer
-	if err := p.t.ExecuteTemplate(&body, "frame", page); err != nil {
+	if err := t.ExecuteTemplate(&body, "frame", framed{page, in}); err != nil {
 		return fmt.Errorf("render the page %q: %w", page.Title, err)
 	}
 	h := w.Header()
 	SecurityHeaders(h)
+	in.announce(h)
 	if page.Script != "" {
 		h.Set("Content-Security-Policy", ContentPolicy+"; script-src 'self'")
 	}
@@ -97,6 +108,28 @@ func (p *Pages) Write(w http.ResponseWriter, r *http.Request, status int, page P
 	}
 	writeHTML(w, r, status, body.Bytes())
 	return nil
+}
+
+// framed is what the frame is made of.
+type framed struct {
+	Page
+	in *tongue
+}
+
+// Lang and Dir are what the element html says of the language; Name is the title of the
+// window, in it.
+func (f framed) Lang() string { return f.in.tag.String() }
+
+// Dir is which way the language is written.
+func (f framed) Dir() string { return f.in.dir() }
+
+// Name is the title in the language, without markup.
+func (f framed) Name() string { return f.in.plain(Text{f.Title, f.Args}) }
+
+// announce tells caches and programs of the language.
+func (l *tongue) announce(h http.Header) {
+	h.Set("Content-Language", l.tag.String())
+	h.Add("Vary", "Accept-Language")
 }
 
 func writeHTML(w http.ResponseWriter, r *http.Request, status int, body []byte) {
@@ -138,18 +171,20 @@ type errorView struct {
 // is none or it cannot be made.
 func writePage(w http.ResponseWriter, r *http.Request, e *Error, note *Note) {
 	if t := note.pages.of(e.status()); t != nil {
-		body, err := note.pages.render(t, e, note.ID, r.Host)
+		in := note.lookOf().tongue(r)
+		body, err := note.pages.render(t, e, in, note.ID, r.Host)
 		if err == nil {
 			SecurityHeaders(w.Header())
+			in.announce(w.Header())
 			writeHTML(w, r, e.status(), body)
 			return
 		}
 		note.Err = errors.Join(note.Err, fmt.Errorf("the template of this page: %w", err))
 	}
-	err := errorPage.Write(w, r, e.status(), Page{Title: e.title(), Data: errorView{e, e.status()}})
+	err := errorPage.Write(w, r, e.status(), Page{Title: e.title(), Args: e.Args, Data: errorView{e, e.status()}})
 	if err != nil {
 		note.Err = errors.Join(note.Err, err)
-		http.Error(w, e.title(), e.status())
+		http.Error(w, e.say(e.title()), e.status())
 	}
 }
 

@@ -53,11 +53,20 @@ type Note struct {
 	asked *http.Request
 	// pages are the operator's own, or nil.
 	pages *ErrorPages
+	// look is how pages look; nil is the gateway's own.
+	look *Look
 	// body is the body of an HTTP/1 request that has one.
 	body *incoming
 	// overLimit is the limit that the body of the request turned out to be over,
 	// or zero. A transport reads bodies in a goroutine of its own.
 	overLimit atomic.Int64
+}
+
+func (n *Note) lookOf() *Look {
+	if n.look == nil {
+		return ownLook
+	}
+	return n.look
 }
 
 type noteKey struct{}

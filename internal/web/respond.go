@@ -59,14 +59,14 @@ func writeProblem(w http.ResponseWriter, r *http.Request, e *Error, note *Note) 
 		problem[k] = v
 	}
 	problem["type"] = "about:blank"
-	problem["title"] = e.title()
+	problem["title"] = e.say(e.title())
 	problem["status"] = e.status()
 	problem["request_id"] = note.ID
 	if e.Code != "" {
 		problem["code"] = e.Code
 	}
 	if e.Detail != "" {
-		problem["detail"] = e.Detail
+		problem["detail"] = e.say(e.Detail)
 	}
 	body, jerr := json.Marshal(problem)
 	if jerr != nil { // an Extra that cannot be written is a mistake of ours; the rest still goes out
@@ -86,8 +86,8 @@ func writeProblem(w http.ResponseWriter, r *http.Request, e *Error, note *Note) 
 // seconds rounds up: whoever comes again after that long does not come early.
 func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 
-// size says a number of bytes in the largest unit that it fills.
-func size(n int64) string {
+// Size says a number of bytes in the largest unit that it fills.
+func Size(n int64) string {
 	f, units := float64(n), []string{"bytes", "KiB", "MiB", "GiB"}
 	for f >= 1024 && len(units) > 1 {
 		f, units = f/1024, units[1:]
