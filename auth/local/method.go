@@ -131,6 +131,7 @@ var (
 	errGone     = &auth.Refused{Reason: "no such user any more", Here: true}
 	errDisabled = &auth.Refused{Reason: "disabled"}
 	errPassword = &auth.Refused{Reason: "the password was changed"}
+	errNewer    = &auth.Refused{Reason: "signed in by another password than the users file here has, after that was read", Here: true}
 )
 
 // Check implements auth.Checker. It allocates nothing: it is asked on every request.
@@ -141,6 +142,9 @@ func (m *Method) Check(login *auth.Login) error {
 		return errGone
 	case u.Disabled:
 		return errDisabled
+	case u.stamp != login.Stamp && login.AuthTime.UnixNano() > m.Users.readAt.Load():
+		// Another gateway knows of a newer password: it was changed there a moment ago.
+		return errNewer
 	case u.stamp != login.Stamp:
 		return errPassword
 	}
