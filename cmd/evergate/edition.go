@@ -175,7 +175,10 @@ func (g *gateway) wire(e *edition) error {
 		pageConfig.Handovers, pageConfig.AppHost = apps, appHosts(cfg, e.router)
 	}
 	if e.people != nil {
-		pageConfig.Password = e.people
+		pageConfig.Password, pageConfig.Passwords = e.people, e.people
+	}
+	if all, ok := g.sessions.(auth.Devices); ok {
+		pageConfig.Devices = all
 	}
 	pages, err := auth.NewHandler(pageConfig)
 	if err != nil {
