@@ -68,6 +68,9 @@ type HandlerConfig struct {
 	// Extra are further handlers, by path below /.evergate/: "jwks.json". They
 	// answer for their own methods and headers.
 	Extra map[string]http.Handler
+	// Assets are what the pages are made with besides, by path below /.evergate/: a logo.
+	// They are served on every host.
+	Assets map[string]http.Handler
 	// Log hears of kept forms; nil discards them.
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -144,6 +147,9 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 			return nil, errors.New("auth: extra handler " + path + ": its path is taken or it is nil")
 		}
 		h.endpoints[path] = endpoint{all: extra}
+	}
+	for path, asset := range cfg.Assets {
+		h.endpoints[strings.TrimPrefix(path, ownFolder+"/")] = endpoint{all: asset, everywhere: true}
 	}
 	return h, nil
 }

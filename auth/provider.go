@@ -183,6 +183,7 @@ func (h *Handler) deniedHere(r *http.Request, p *Provider, t trip, login *Login,
 		Status: http.StatusForbidden, Code: "account_not_allowed", Title: "This account is not allowed here",
 		Detail: "You signed in at {provider} as {account}, and that account may not use {host}: it needs {missing}. If you have another account, use that one; if not, ask whoever runs this gateway.",
 		Args:   web.Args{"provider": p.label(), "account": accountName(login), "host": r.Host, "missing": denied.InWords()},
+		Help:   true,
 		Links:  []web.Link{{Text: "Use another account", URL: t.at("login/"+p.Name, "prompt", promptAccount)}},
 		Err:    denied,
 	}

@@ -130,6 +130,9 @@ func seconds(n int) web.Text { return web.T("{count} seconds", "count", n) }
 
 func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, v loginView) error {
 	title := web.Message("Sign in")
+	if v.Why != "" {
+		title = "Sign in again"
+	}
 	if !v.Alert.IsZero() {
 		title = "Error: Sign in"
 	}
@@ -141,7 +144,7 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 		status = http.StatusServiceUnavailable
 	}
 	return h.pages["login"].Write(w, r, status, web.Page{Title: title, Data: v, Script: scriptURL,
-		Header: http.Header{"Content-Security-Policy": {h.formPolicy() + "; script-src 'self'"}}})
+		Header: http.Header{"Content-Security-Policy": {h.formPolicy() + web.ScriptPolicy}}})
 }
 
 // loginView begins the view of the sign-in page from what the browser says; the

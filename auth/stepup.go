@@ -37,6 +37,7 @@ func (h *Handler) insufficient(r *http.Request, p *Provider, login *Login, g *go
 		Status: http.StatusForbidden, Code: "insufficient_user_authentication", Title: "A stronger sign-in is needed",
 		Args:  web.Args{"account": accountName(login), "demand": g.Demand.inWords()},
 		Links: []web.Link{{Text: "Use another account", URL: own("logout", "rd", g.RD, "to", g.To)}, {Text: "Go to the start page", URL: "/"}},
+		Help:  true,
 		Err:   errors.New("the address asked for " + g.Demand.quoted().String() + ", and this one is not"),
 	}
 	if p == nil {

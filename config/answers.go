@@ -197,7 +197,9 @@ func validMediaType(s string) bool {
 // resolveAnswers makes the paths of routes that answer by themselves, and of pages,
 // absolute.
 func (c *Config) resolveAnswers(in func(*string)) {
-	in(&c.Pages.Templates)
+	for _, p := range []*string{&c.Pages.Templates, &c.Pages.Messages, &c.Pages.LogoFile, &c.Pages.LogoDarkFile} {
+		in(p)
+	}
 	for _, r := range c.Routes {
 		if r.Static != nil {
 			in(&r.Static.Dir)

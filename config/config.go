@@ -58,9 +58,50 @@ type Admin struct {
 
 // Pages are the operator's own.
 type Pages struct {
-	// Templates is a folder with error.html; "" is the gateway's own pages.
+	// Name is who runs the gateway: it is on every page and in the title of the window. ""
+	// shows nobody's.
+	Name string `yaml:"name"`
+	// LogoFile is an SVG or a PNG of 256 KiB at most, in place of the name.
+	LogoFile string `yaml:"logo_file"`
+	// LogoDarkFile is the one for people who prefer a dark page.
+	LogoDarkFile string `yaml:"logo_dark_file"`
+	// Colors are those of the pages.
+	Colors PageColors `yaml:"colors"`
+	// Links are at the foot of every page.
+	Links []PageLink `yaml:"links"`
+	// Help is where to ask for help or for access: https, mailto or a path on the host.
+	// {request} in it becomes the request id.
+	Help string `yaml:"help"`
+	// Templates is a folder with pages of your own, such as error.html and login.html; "" is
+	// the gateway's.
 	Templates string `yaml:"templates"`
+	// Messages is a folder with texts of your own: LANG.json adds a language, or changes what
+	// the gateway says in one that it has.
+	Messages string `yaml:"messages"`
 }
+
+// PageColors are written as #rrggbb. Those in which the pages could not be read are refused.
+type PageColors struct {
+	// Accent is that of links and buttons; "" is the gateway's green.
+	Accent string `yaml:"accent"`
+	// AccentDark is the one for people who prefer a dark page.
+	AccentDark string `yaml:"accent_dark"`
+	// Ground is what the page lies on.
+	Ground string `yaml:"ground"`
+	// GroundDark is the one for people who prefer a dark page.
+	GroundDark string `yaml:"ground_dark"`
+}
+
+// PageLink is a link at the foot of every page.
+type PageLink struct {
+	// Text is what it says, or what it says in each language.
+	Text PageText `yaml:"text"`
+	// URL is where it leads: https, mailto or a path on the host.
+	URL string `yaml:"url"`
+}
+
+// PageText is a text by language, such as en and de. A single text is for all of them.
+type PageText map[string]string
 
 // Log is what is logged, and how.
 type Log struct {

@@ -83,7 +83,10 @@ func (c *Config) Files() (files []string) {
 			files = append(files, *p)
 		}
 	})
-	if dir := c.Pages.Templates; dir != "" {
+	for _, dir := range []string{c.Pages.Templates, c.Pages.Messages} {
+		if dir == "" {
+			continue
+		}
 		inside, _ := os.ReadDir(dir) // whoever reads the pages says what is wrong
 		for _, f := range inside {
 			files = append(files, filepath.Join(dir, f.Name()))

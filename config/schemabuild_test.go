@@ -123,6 +123,9 @@ func (b *schemaBuilder) schema(t reflect.Type, v reflect.Value, at string) objec
 			alternatives = append(alternatives, alternative)
 		}
 	}
+	if t.Kind() == reflect.Map { // where there is a short form, nothing is an unfinished one
+		whole = object{{"allOf", []any{whole, object{{"type", "object"}}}}}
+	}
 	return object{{"anyOf", append(alternatives, whole)}}
 }
 

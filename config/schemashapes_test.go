@@ -30,6 +30,7 @@ var shapes = map[reflect.Type][]object{
 	reflect.TypeFor[*url.URL]():      {{{"type", anyValue}}},
 	reflect.TypeFor[Value]():         {{}},
 	reflect.TypeFor[requestLine]():   {{{"type", anyValue}}},
+	reflect.TypeFor[oneText]():       {{{"type", anyValue}}},
 	reflect.TypeFor[csrfSwitch]():    {{{"enum", []string{"on", "off"}}}},
 	reflect.TypeFor[secret.Text]():   {{{"type", anyValue}}},
 	reflect.TypeFor[Size]():          {{{"type", "integer"}, {"minimum", 0}}, {{"type", "string"}, {"pattern", `^[0-9]+\s*(GiB|MiB|KiB|B)?$`}}},

@@ -10,7 +10,7 @@ import (
 // TestSecretFilesAreAllThereAre: every file that a config can name is a secret, or known to
 // be none.
 func TestSecretFilesAreAllThereAre(t *testing.T) {
-	open := map[string]bool{"ca_file": true, "cert_file": true, "body_file": true} // anybody may read these
+	open := map[string]bool{"logo_file": true, "logo_dark_file": true, "ca_file": true, "cert_file": true, "body_file": true} // anybody may read these
 	var walk func(reflect.Type, map[string]bool)
 	named := map[string]bool{}
 	seen := map[reflect.Type]bool{}

@@ -85,6 +85,13 @@ func (s *SecureHeaders) short(kind yaml.Kind) any { // the level
 	return &s.Level
 }
 
+func (t *PageText) short(kind yaml.Kind) any { // for all languages
+	if kind != yaml.ScalarNode {
+		return nil
+	}
+	return &oneText{t}
+}
+
 func (l *RateLimits) short(kind yaml.Kind) any { // a single one
 	if kind != yaml.MappingNode {
 		return nil

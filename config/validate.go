@@ -27,9 +27,7 @@ func (c *Config) validate() {
 	if c.AccessToken.Audience == "" {
 		c.wrong("", "access_token.audience", "the audience is empty")
 	}
-	if c.given("pages.templates") && c.Pages.Templates == "" {
-		c.wrong("leave the line out", "pages.templates", "it is empty")
-	}
+	c.checkPages()
 	c.checkStore()
 	if name := c.Session.Cookie.Name; name != "" && !isToken(name) {
 		c.wrong("", "session.cookie.name", "%q is no name for a cookie", name)

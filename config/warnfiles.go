@@ -91,6 +91,9 @@ func (c *Config) warnFiles(warn warner) {
 		}
 	}
 	look("pages.templates", c.Pages.Templates)
+	look("pages.messages", c.Pages.Messages)
+	look("pages.logo_file", c.Pages.LogoFile)
+	look("pages.logo_dark_file", c.Pages.LogoDarkFile)
 	for i := range c.Routes {
 		s := c.Routes[i].Static
 		if s == nil {

@@ -261,7 +261,7 @@ func (g *Gate) deny(w http.ResponseWriter, r *http.Request, d *Decision) error {
 	}
 	if d.Login == nil {
 		return &web.Error{Status: http.StatusForbidden, Code: "not_allowed", Title: "This page is not open to you",
-			Detail: "A rule of whoever runs this gateway keeps this request out, signed in or not. It may be about where you are, or when.", Err: denied}
+			Detail: "A rule of whoever runs this gateway keeps this request out, signed in or not. It may be about where you are, or when.", Help: true, Err: denied}
 	}
 	if g.Denied != nil {
 		return g.Denied(w, r, d.Login, denied)
@@ -269,6 +269,7 @@ func (g *Gate) deny(w http.ResponseWriter, r *http.Request, d *Decision) error {
 	user := d.Login.Identity.User
 	switchTo := reserved + "/logout?rd=" + url.QueryEscape(returnTo(r, &d.Target))
 	return &web.Error{Status: http.StatusForbidden, Code: "not_allowed", Title: "You may not open this page",
+		Help:   true,
 		Detail: lacks(denied), Args: web.Args{"user": user, "missing": denied.InWords()},
 		Links: []web.Link{{Text: "Use another account", URL: switchTo}},
 		Extra: map[string]any{"user": user, "missing": denied.Missing, "logout_url": switchTo},

@@ -1,9 +1,8 @@
-// The part of an address after "#" never reaches the gateway. Browsers carry it
-// along to this page; here it is put into the return target, so that it is there
-// again after signing in.
 (function () {
   "use strict";
-  // Browsers leave these bare, and they mean nothing there.
+  // The part of an address after "#" never reaches the gateway. Browsers carry it
+  // along to this page; here it is put into the return target, so that it is there
+  // again after signing in. Browsers leave these bare, and they mean nothing there.
   var hash = location.hash.replace(/%(?![0-9a-f]{2})/gi, "%25").replace(/\\/g, "%5C");
   if (hash) {
     document.querySelectorAll("a[data-rd]").forEach(function (a) {
@@ -17,4 +16,18 @@
   }
   var go = document.querySelector("a[data-go]");
   if (go) location.replace(go.href);
+
+  // A password may be looked at while it is typed. It is hidden again before it is sent:
+  // browsers offer to fill in what was typed into a field of text.
+  document.querySelectorAll("button[data-show]").forEach(function (button) {
+    var input = document.getElementById(button.dataset.show), said = document.querySelector("[role=status]");
+    var show = function (on) {
+      input.type = on ? "text" : "password";
+      button.setAttribute("aria-pressed", on);
+      if (said) said.textContent = on ? said.dataset.shown : said.dataset.hidden;
+    };
+    button.hidden = false;
+    button.addEventListener("click", function () { show(input.type === "password"); });
+    input.form.addEventListener("submit", function () { if (input.type === "text") show(false); });
+  });
 })();

@@ -80,7 +80,7 @@ func checkUsers(cfg *config.Config) (missing []string, err error) {
 // faults that only the parts can see.
 func check(cfg *config.Config) error {
 	_, _, err := buildRouter(cfg, nil, nil)
-	_, bad := buildErrorPages(cfg, true)
+	_, bad := buildLook(cfg, true)
 	if pages, ok := errors.AsType[config.Faults](bad); ok {
 		if faults, ok := errors.AsType[config.Faults](err); ok || err == nil {
 			return append(pages, faults...)

@@ -35,7 +35,7 @@ type edition struct {
 	people    *local.Method // the same
 	providers []*provider
 	settings  session.Settings
-	pages     *web.ErrorPages // nil where the operator has none of their own
+	look      *web.Look
 	gate      *proxy.Gate
 	handler   http.Handler
 	forward   http.Handler // for a proxy in front that asks; nil where none does
@@ -102,7 +102,7 @@ func (g *gateway) prepare(cfg *config.Config) (_ *edition, err error) {
 		return nil, err
 	}
 	e.router.TakeCounts(before.router)
-	if e.pages, err = buildErrorPages(cfg, false); err != nil {
+	if e.look, err = buildLook(cfg, false); err != nil {
 		return nil, err
 	}
 	if err := runTests(g.life, cfg); err != nil {
@@ -164,12 +164,9 @@ func (g *gateway) wire(e *edition) error {
 	cfg := e.cfg
 	extra := e.issuer.Handlers()
 	clientKeys(e.providers, extra)
-	if style := e.pages.Stylesheet(); style != nil {
-		extra[web.StylesheetPath] = style
-	}
 	pageConfig := auth.HandlerConfig{
 		Sessions: g.sessions, Providers: signInAt(e.providers), Once: g.sessions.Once, Sealer: g.ring, Forms: g.forms, PublicURL: cfg.PublicURL,
-		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Extra: extra,
+		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Extra: extra, Assets: e.look.Assets(),
 	}
 	if apps, ok := g.sessions.(auth.Handovers); ok && hasAppHosts(cfg) {
 		pageConfig.Handovers, pageConfig.AppHost = apps, appHosts(cfg, e.router)
@@ -198,7 +195,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	o := web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
-		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, ErrorPages: e.pages, Closing: g.leaving.Load,
+		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, Look: e.look, Closing: g.leaving.Load,
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), o)
 	if cfg.ForwardAuth != nil {

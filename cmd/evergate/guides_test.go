@@ -178,7 +178,11 @@ func TestResponsesGuide(t *testing.T) {
 		t.Fatal("there is no template")
 	}
 	dir := folder(t, map[string]string{"error.html": page[1]})
-	if _, err := web.LoadErrorPages(dir); err != nil {
+	own, err := web.LoadTemplates(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := web.NewLook(web.LookConfig{Templates: own}); err != nil {
 		t.Error(err)
 	}
 	for field := range reflect.TypeFor[web.ErrorView]().Fields() {

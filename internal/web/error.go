@@ -22,6 +22,9 @@ type Error struct {
 	Args Args
 	// Links are offered on a page, the first as the main thing to do.
 	Links []Link
+	// Help says that somebody may be able to help: a page links to where to ask for access,
+	// if the operator has named that.
+	Help bool
 	// RetryAfter becomes a Retry-After header when positive, rounded up to seconds.
 	RetryAfter time.Duration
 	// Header is added to the answer.

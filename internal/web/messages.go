@@ -2,13 +2,16 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -86,6 +89,64 @@ func mustSpeak() *languages {
 	l.match()
 	return l
 }
+
+// with is l and what the files of an operator add to it, or say otherwise.
+func (l *languages) with(files map[string][]byte) (*languages, error) {
+	if len(files) == 0 {
+		return l, nil
+	}
+	out := &languages{all: slices.Clone(l.all)}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		added, err := readTongue(name, files[name])
+		if err != nil {
+			return nil, err
+		}
+		for m, s := range added.says {
+			if err := s.check(m); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		i := slices.IndexFunc(out.all, func(t *tongue) bool { return t.tag == added.tag })
+		if i < 0 {
+			out.all = append(out.all, added)
+			continue
+		}
+		says := maps.Clone(out.all[i].says)
+		maps.Copy(says, added.says)
+		added.says = says
+		out.all[i] = added
+	}
+	out.match()
+	return out, nil
+}
+
+// check compares s with the English text that it stands for.
+func (s saying) check(m Message) error {
+	if _, ok := english.says[m]; !ok {
+		return fmt.Errorf("no page says %q: the texts are those of the gateway's own en.json, letter by letter", m)
+	}
+	texts := slices.Collect(maps.Values(s.forms))
+	if s.forms == nil {
+		texts = []string{s.one}
+	} else if s.forms["other"] == "" {
+		return fmt.Errorf(`%q has no text for "other", which is for every number without one of its own`, m)
+	}
+	for form := range s.forms {
+		if !slices.Contains([]string{"zero", "one", "two", "few", "many", "other"}, form) {
+			return fmt.Errorf("%q: %q is no plural category: want zero, one, two, few, many or other", m, form)
+		}
+	}
+	for _, text := range texts {
+		for _, p := range placeholder.FindAllString(text, -1) {
+			if !strings.Contains(string(m), p) {
+				return fmt.Errorf("%q: %s is no part of it", m, p)
+			}
+		}
+	}
+	return nil
+}
+
+var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 
 func (l *languages) match() {
 	tags := make([]language.Tag, len(l.all))
@@ -165,9 +226,21 @@ func (l *languages) of(h http.Header) *tongue {
 	if accept == "" || len(accept) > maxAccept {
 		return l.all[0]
 	}
-	tags, _, err := language.ParseAcceptLanguage(accept)
-	if err != nil || len(tags) == 0 {
-		return l.all[0]
+	type wish struct {
+		tag language.Tag
+		q   float32
+	}
+	var wishes []wish
+	for part := range strings.SplitSeq(accept, ",") { // each by itself: one that nobody knows must not take the others away
+		tags, qs, err := language.ParseAcceptLanguage(part)
+		if err == nil && len(tags) == 1 {
+			wishes = append(wishes, wish{tags[0], qs[0]})
+		}
+	}
+	slices.SortStableFunc(wishes, func(a, b wish) int { return cmp.Compare(b.q, a.q) })
+	tags := make([]language.Tag, len(wishes))
+	for i := range wishes {
+		tags[i] = wishes[i].tag
 	}
 	_, i, _ := l.matcher.Match(tags...)
 	return l.all[i]

@@ -2,9 +2,7 @@ package web
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
@@ -36,7 +34,10 @@ type Page struct {
 
 // Pages renders a page inside the common frame. The zero value is not usable;
 // make one with NewPages.
-type Pages struct{ t *template.Template }
+type Pages struct {
+	name string
+	t    *template.Template
+}
 
 // NewPages parses the text of each named page, which defines "main", next to
 // the common frame. What a page says it says by "t":
@@ -56,7 +57,7 @@ func NewPages(texts map[string]string) (map[string]*Pages, error) {
 		if err != nil {
 			return nil, fmt.Errorf("parse page %s: %w", name, err)
 		}
-		out[name] = &Pages{t}
+		out[name] = &Pages{name, t}
 	}
 	return out, nil
 }
@@ -64,6 +65,10 @@ func NewPages(texts map[string]string) (map[string]*Pages, error) {
 // ContentPolicy is the Content-Security-Policy of the pages: their own
 // stylesheet, forms to their own origin, no script but the one a Page names.
 const ContentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// ScriptPolicy is what a page with a script of our own adds to it. No text becomes markup
+// or code there.
+const ScriptPolicy = "; script-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // SecurityHeaders are set on every page of the gateway's own.
 func SecurityHeaders(h http.Header) {
@@ -87,44 +92,48 @@ func (p *Pages) Write(w http.ResponseWriter, r *http.Request, status int, page P
 	page.RequestID, page.Host = note.ID, r.Host
 	look := note.lookOf()
 	in := look.tongue(r)
-	t, err := look.template(p, in)
+	body, err := p.render(framed{page, in, look}, note)
 	if err != nil {
 		return err
-	}
-	var body bytes.Buffer
-	if err := t.ExecuteTemplate(&body, "frame", framed{page, in}); err != nil {
-		return fmt.Errorf("render the page %q: %w", page.Title, err)
 	}
 	h := w.Header()
 	SecurityHeaders(h)
 	in.announce(h)
 	if page.Script != "" {
-		h.Set("Content-Security-Policy", ContentPolicy+"; script-src 'self'")
+		h.Set("Content-Security-Policy", ContentPolicy+ScriptPolicy)
 	}
 	for name, values := range page.Header {
 		if h[name] = values; values == nil {
 			delete(h, name)
 		}
 	}
-	writeHTML(w, r, status, body.Bytes())
+	writeHTML(w, r, status, body)
 	return nil
 }
 
-// framed is what the frame is made of.
-type framed struct {
-	Page
-	in *tongue
+// render makes the page: the operator's, or the gateway's own where there is none or it
+// cannot be made.
+func (p *Pages) render(f framed, note *Note) ([]byte, error) {
+	body, err := f.look.cfg.Templates.page(f.look, p.name, f)
+	if err == nil && body != nil {
+		return body, nil
+	}
+	if err != nil {
+		note.Err = errors.Join(note.Err, fmt.Errorf("the template of this page: %w", err))
+	}
+	t, err := f.look.template(p.t, f.in)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, "frame", f); err != nil {
+		return nil, fmt.Errorf("render the page %q: %w", f.Title, err)
+	}
+	return b.Bytes(), nil
 }
 
-// Lang and Dir are what the element html says of the language; Name is the title of the
-// window, in it.
-func (f framed) Lang() string { return f.in.tag.String() }
-
-// Dir is which way the language is written.
-func (f framed) Dir() string { return f.in.dir() }
-
-// Name is the title in the language, without markup.
-func (f framed) Name() string { return f.in.plain(Text{f.Title, f.Args}) }
+// Stylesheet is the address of the operator's style.css, or of the gateway's own.
+func (f framed) Stylesheet() string { return f.look.cfg.Templates.stylesheet() }
 
 // announce tells caches and programs of the language.
 func (l *tongue) announce(h http.Header) {
@@ -167,12 +176,29 @@ type errorView struct {
 	Code int
 }
 
+// waits are long enough to be told: who comes back at once may do so.
+const waits = 10 * time.Second
+
+// Wait is when to come back, or nil where the page does not say: it comes by itself, or
+// it is soon.
+func (v errorView) Wait() any {
+	switch s := seconds(v.RetryAfter); {
+	case v.Header.Get("Refresh") != "" || v.RetryAfter < waits:
+		return nil
+	case s < 120:
+		return T("{count} seconds", "count", s)
+	default:
+		return T("{count} minutes", "count", (s+59)/60)
+	}
+}
+
 // writePage answers with a page: the operator's, or the gateway's own where there
 // is none or it cannot be made.
 func writePage(w http.ResponseWriter, r *http.Request, e *Error, note *Note) {
-	if t := note.pages.of(e.status()); t != nil {
-		in := note.lookOf().tongue(r)
-		body, err := note.pages.render(t, e, in, note.ID, r.Host)
+	look := note.lookOf()
+	if t := look.cfg.Templates.of(e.status()); t != nil {
+		in := look.tongue(r)
+		body, err := look.cfg.Templates.render(look, t, e, in, note.ID, r.Host)
 		if err == nil {
 			SecurityHeaders(w.Header())
 			in.announce(w.Header())
@@ -189,36 +215,15 @@ func writePage(w http.ResponseWriter, r *http.Request, e *Error, note *Note) {
 }
 
 var (
-	styleText = mustRead("pages/style.css")
-	iconText  = mustRead("pages/icon.svg")
-	styleHash = func() string { sum := sha256.Sum256(styleText); return hex.EncodeToString(sum[:6]) }()
+	style = newAsset("text/css; charset=utf-8", mustRead("pages/style.css"))
+	icon  = newAsset("image/svg+xml", mustRead("pages/icon.svg"))
 )
 
-// stylesheet is the address of the stylesheet. A new text has a new one, so
-// that no browser shows a new page in old clothes.
-func stylesheet() string { return "/.evergate/style.css?v=" + styleHash }
+// stylesheet is the address of the stylesheet.
+func stylesheet() string { return style.at("/.evergate/style.css") }
 
 // Assets serves the stylesheet of the pages, under the path that the frame names.
-func Assets() http.Handler { return serveStyle(styleText, styleHash) }
-
-func serveStyle(text []byte, hash string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Type", "text/css; charset=utf-8")
-		h.Set("Cache-Control", "public, max-age=86400")
-		h.Set("ETag", `"`+hash+`"`)
-		h.Set("X-Content-Type-Options", "nosniff")
-		http.ServeContent(w, r, "style.css", time.Time{}, bytes.NewReader(text))
-	})
-}
+func Assets() http.Handler { return style }
 
 // Icon serves the icon of the pages.
-func Icon() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Type", "image/svg+xml")
-		h.Set("Cache-Control", "public, max-age=86400")
-		h.Set("X-Content-Type-Options", "nosniff")
-		http.ServeContent(w, r, "icon.svg", time.Time{}, bytes.NewReader(iconText))
-	})
-}
+func Icon() http.Handler { return icon }

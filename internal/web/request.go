@@ -51,8 +51,6 @@ type Note struct {
 
 	// asked is the request as it came, or nil.
 	asked *http.Request
-	// pages are the operator's own, or nil.
-	pages *ErrorPages
 	// look is how pages look; nil is the gateway's own.
 	look *Look
 	// body is the body of an HTTP/1 request that has one.

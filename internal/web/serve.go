@@ -34,8 +34,8 @@ type Options struct {
 	// RequestTimeout bounds how long the body of a request may take to arrive, for
 	// whoever takes it over; zero does not.
 	RequestTimeout time.Duration
-	// ErrorPages are the operator's own pages for errors; nil means none.
-	ErrorPages *ErrorPages
+	// Look is how pages look; nil is the gateway's own.
+	Look *Look
 	// Closing reports that connections are not kept any more, if set: each answer tells
 	// its client so (in HTTP/2 by GOAWAY), which then sends the next request elsewhere
 	// and loses none to a connection that closes under it.
@@ -105,7 +105,7 @@ func (s *server) clientUnknown(x *exchange, r *http.Request, err error) {
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{
-		start: s.Now(), note: &Note{ID: newID(), asked: r, pages: s.ErrorPages}, ctx: r.Context(),
+		start: s.Now(), note: &Note{ID: newID(), asked: r, look: s.Look}, ctx: r.Context(),
 		method: clip(r.Method, 32), host: clip(r.Host, 255), path: clip(r.URL.EscapedPath(), 1024),
 	}
 	var err error

@@ -156,7 +156,7 @@ func (l *tongue) apart(v string) bool {
 }
 
 func (l *tongue) date(t time.Time) string {
-	if l == english {
+	if l.tag == english.tag {
 		return t.UTC().Format("2 January 2006, 15:04 MST")
 	}
 	return t.UTC().Format("2006-01-02 15:04 MST")

@@ -2,28 +2,36 @@ package web
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// ErrorPages are an operator's own templates for what goes wrong: error.html, or
+// Templates are an operator's own pages. For what goes wrong there is error.html, or
 // one for a status (error-404.html) or a class of them (error-5xx.html), which comes
-// first. They are whole documents. Files whose names begin with _ are pieces that
-// all of them may include. The zero value has none.
-type ErrorPages struct {
-	pages map[string]*template.Template // by what stands behind "error"
-	style []byte
-	hash  string
+// first. The others have the names of the gateway's own (login.html). They are whole
+// documents. Files whose names begin with _ are pieces that all of them may include.
+type Templates struct {
+	errors  map[string]*template.Template // by what stands behind "error"
+	whole   map[string]*template.Template // by the name of the page
+	samples map[string][]Sample
+	style   *asset
+}
+
+// Sample is what a page may have to show, for trying a template of it.
+type Sample struct {
+	Page Page
+	// Must is what the page has to hold, or it does not work: the fields of its form.
+	Must []string
 }
 
 // ErrorView is what such a template knows.
@@ -62,15 +70,16 @@ const StylesheetPath = "/.evergate/pages.css"
 
 var errorFile = regexp.MustCompile(`^error(-[45](?:\d\d|xx))?\.html$`)
 
-// LoadErrorPages reads the templates of a folder, and has each of them make a page of
-// every error that it is for. What it returns as an error names file and line.
-func LoadErrorPages(dir string) (*ErrorPages, error) {
+// LoadTemplates reads the templates of a folder. What it returns as an error names file
+// and line. Samples are the pages that there are, by name, but for those of errors;
+// NewLook tries each template with them.
+func LoadTemplates(dir string, samples map[string][]Sample) (*Templates, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	p := &ErrorPages{pages: map[string]*template.Template{}}
-	base := template.New("")
+	p := &Templates{errors: map[string]*template.Template{}, whole: map[string]*template.Template{}, samples: samples}
+	base := template.New("").Funcs(english.funcs())
 	texts := map[string]string{}
 	for _, e := range entries {
 		name := e.Name()
@@ -83,20 +92,20 @@ func LoadErrorPages(dir string) (*ErrorPages, error) {
 		case err != nil:
 			return nil, err
 		case style:
-			sum := sha256.Sum256(text)
-			p.style, p.hash = text, hex.EncodeToString(sum[:6])
+			p.style = newAsset("text/css; charset=utf-8", text)
 		case strings.HasPrefix(name, "_"):
 			if _, err := base.New(name).Parse(string(text)); err != nil {
 				return nil, templateError(err)
 			}
-		case errorFile.MatchString(name):
+		case errorFile.MatchString(name) || samples[strings.TrimSuffix(name, ".html")] != nil:
 			texts[name] = string(text)
 		default:
-			return nil, fmt.Errorf("%s: no page has this name: want error.html, error-404.html or error-5xx.html, or a _ in front of a piece that these include", name)
+			return nil, fmt.Errorf("%s: no page has this name: want error.html, error-404.html or error-5xx.html, %sor a _ in front of a piece that these include",
+				name, otherPages(samples))
 		}
 	}
-	if len(texts) == 0 {
-		return nil, fmt.Errorf("there is no error.html in %s", dir)
+	if len(texts) == 0 && p.style == nil {
+		return nil, fmt.Errorf("there is no error.html in %s, nor another page or style.css", dir)
 	}
 	for name, text := range texts {
 		t, err := base.Clone()
@@ -106,9 +115,21 @@ func LoadErrorPages(dir string) (*ErrorPages, error) {
 		if err != nil {
 			return nil, templateError(err)
 		}
-		p.pages[errorFile.FindStringSubmatch(name)[1]] = t
+		if m := errorFile.FindStringSubmatch(name); m != nil {
+			p.errors[m[1]] = t
+		} else {
+			p.whole[strings.TrimSuffix(name, ".html")] = t
+		}
 	}
-	return p, p.try()
+	return p, nil
+}
+
+func otherPages(samples map[string][]Sample) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(samples)) {
+		b.WriteString(name + ".html, ")
+	}
+	return b.String()
 }
 
 func readPage(name string) ([]byte, error) {
@@ -122,7 +143,11 @@ func readPage(name string) ([]byte, error) {
 
 // try makes every page once: with all there is to say, and with as little as there
 // may be.
-func (p *ErrorPages) try() error {
+func (p *Templates) try(k *Look) error {
+	if p == nil {
+		return nil
+	}
+	in := k.speaks.all[0]
 	for status := 400; status < 600; status++ {
 		t := p.of(status)
 		if t == nil || http.StatusText(status) == "" {
@@ -133,36 +158,44 @@ func (p *ErrorPages) try() error {
 			{Status: status, Code: "sample", Title: Verbatim("Something is amiss"), Detail: Verbatim("This is a sample."), RetryAfter: time.Second,
 				Links: []Link{{"Try again", "/page?a=b"}, {"Use another account", "/.evergate/logout"}}},
 		} {
-			if _, err := p.render(t, e, english, "SAMPLE", "apps.example.com"); err != nil {
-				return err
+			if _, err := p.render(k, t, e, in, "SAMPLE", "apps.example.com"); err != nil {
+				return &LookError{"templates", err}
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.whole)) {
+		for _, sample := range p.samples[name] {
+			sample.Page.RequestID, sample.Page.Host = "SAMPLE", "apps.example.com"
+			body, err := p.page(k, name, framed{sample.Page, in, k})
+			if err != nil {
+				return &LookError{"templates", err}
+			}
+			for _, must := range sample.Must {
+				if !bytes.Contains(body, []byte(must)) {
+					return &LookError{"templates", fmt.Errorf("%s.html: the page does not work without %s, and it is missing where the page is made with sample data", name, must)}
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// of is the template for a status, or nil.
-func (p *ErrorPages) of(status int) *template.Template {
-	if p == nil {
-		return nil
+// page makes a page of the operator's, or nothing where there is none.
+func (p *Templates) page(k *Look, name string, f framed) ([]byte, error) {
+	if p == nil || p.whole[name] == nil {
+		return nil, nil
 	}
-	for _, name := range []string{"-" + strconv.Itoa(status), "-" + strconv.Itoa(status/100) + "xx", ""} {
-		if t := p.pages[name]; t != nil {
-			return t
-		}
-	}
-	return nil
+	return p.make(k, p.whole[name], f.in, f)
 }
 
-func (p *ErrorPages) render(t *template.Template, e *Error, in *tongue, id, host string) ([]byte, error) {
-	view := ErrorView{Status: e.status(), StatusText: http.StatusText(e.status()), Title: in.plain(Text{e.title(), e.Args}),
-		Detail: in.plain(Text{e.Detail, e.Args}), Code: e.Code, RequestID: id, Host: host, RetryAfter: max(0, seconds(e.RetryAfter)),
-		Stylesheet: p.stylesheet(), Lang: in.tag.String(), Dir: in.dir()}
-	for _, l := range e.Links {
-		view.Links = append(view.Links, ErrorLink{in.plain(Text{l.Text, e.Args}), l.URL})
+// make executes t.
+func (p *Templates) make(k *Look, t *template.Template, in *tongue, view any) ([]byte, error) {
+	ready, err := k.template(t, in)
+	if err != nil {
+		return nil, err
 	}
 	body := bounded{most: maxPage}
-	switch err := t.Execute(&body, view); {
+	switch err := ready.Execute(&body, view); {
 	case errors.Is(err, errLongPage):
 		return nil, fmt.Errorf("%s: %w", t.Name(), err)
 	case err != nil:
@@ -171,19 +204,42 @@ func (p *ErrorPages) render(t *template.Template, e *Error, in *tongue, id, host
 	return body.Bytes(), nil
 }
 
-func (p *ErrorPages) stylesheet() string {
-	if p.style == nil {
-		return stylesheet()
-	}
-	return StylesheetPath + "?v=" + p.hash
-}
-
-// Stylesheet serves style.css of the folder; nil where there is none.
-func (p *ErrorPages) Stylesheet() http.Handler {
-	if p == nil || p.style == nil {
+// of is the template for a status, or nil.
+func (p *Templates) of(status int) *template.Template {
+	if p == nil {
 		return nil
 	}
-	return serveStyle(p.style, p.hash)
+	for _, name := range []string{"-" + strconv.Itoa(status), "-" + strconv.Itoa(status/100) + "xx", ""} {
+		if t := p.errors[name]; t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+func (p *Templates) render(k *Look, t *template.Template, e *Error, in *tongue, id, host string) ([]byte, error) {
+	view := ErrorView{Status: e.status(), StatusText: http.StatusText(e.status()), Title: in.plain(Text{e.title(), e.Args}),
+		Detail: in.plain(Text{e.Detail, e.Args}), Code: e.Code, RequestID: id, Host: host, RetryAfter: max(0, seconds(e.RetryAfter)),
+		Stylesheet: p.stylesheet(), Lang: in.tag.String(), Dir: in.dir()}
+	for _, l := range e.Links {
+		view.Links = append(view.Links, ErrorLink{in.plain(Text{l.Text, e.Args}), l.URL})
+	}
+	return p.make(k, t, in, view)
+}
+
+// stylesheet is the address of style.css of the folder, or of the gateway's own.
+func (p *Templates) stylesheet() string {
+	if sheet := p.sheet(); sheet != nil {
+		return sheet.at(StylesheetPath)
+	}
+	return stylesheet()
+}
+
+func (p *Templates) sheet() *asset {
+	if p == nil {
+		return nil
+	}
+	return p.style
 }
 
 // templateError leaves the name of the file, line and column at the beginning of

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -25,12 +26,24 @@ func templates(t *testing.T, files map[string]string) string {
 	return dir
 }
 
+func lookOf(dir string) (*web.Look, error) {
+	own, err := web.LoadTemplates(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	look, err := web.NewLook(web.LookConfig{Templates: own})
+	if bad, ok := errors.AsType[*web.LookError](err); ok {
+		return nil, bad.Err
+	}
+	return look, err
+}
+
 const person = "text/html"
 
 // TestOwnErrorPages: the most specific template makes the page, whatever it is about,
 // and a script gets what it always gets.
 func TestOwnErrorPages(t *testing.T) {
-	pages, err := web.LoadErrorPages(templates(t, map[string]string{
+	pages, err := lookOf(templates(t, map[string]string{
 		"error.html": `<html><link rel=stylesheet href="{{.Stylesheet}}"><h1>{{.Title}}</h1><p>{{.Detail}}<p>{{.Status}} {{.StatusText}} {{.Code}} {{.Host}}
 {{range .Links}}<a href="{{.URL}}">{{.Text}}</a>{{end}}{{with .RetryAfter}}in {{.}} s{{end}}{{template "_foot.html" .}}`,
 		"error-404.html": `nothing here, {{.Code}}`,
@@ -51,7 +64,7 @@ func TestOwnErrorPages(t *testing.T) {
 			panic("it broke")
 		}
 		return answer[r.URL.Path]
-	}), web.Options{ErrorPages: pages, Log: slog.New(slog.NewJSONHandler(book, nil))})
+	}), web.Options{Look: pages, Log: slog.New(slog.NewJSONHandler(book, nil))})
 	ask := func(path, accept, host string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", path, nil)
 		r.Host = host
@@ -87,7 +100,7 @@ func TestOwnErrorPages(t *testing.T) {
 		t.Errorf("the access line says %q, want where the template failed", last)
 	}
 	w = httptest.NewRecorder()
-	pages.Stylesheet().ServeHTTP(w, httptest.NewRequest("GET", "/.evergate/pages.css", nil))
+	pages.Assets()[web.StylesheetPath].ServeHTTP(w, httptest.NewRequest("GET", "/.evergate/pages.css", nil))
 	if w.Body.String() != "h1 { color: red }" || w.Header().Get("Content-Type") != "text/css; charset=utf-8" {
 		t.Errorf("got %v %s", w.Header(), w.Body)
 	}
@@ -109,15 +122,15 @@ func TestBrokenErrorPages(t *testing.T) {
 		"a page without an end":             {map[string]string{"error.html": `{{define "a"}}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx{{template "a"}}{{end}}{{template "a"}}`}, "error.html"},
 		"a name that is none":               {map[string]string{"error.html": "x", "eror-404.html": "x"}, "eror-404.html: no page has this name"},
 		"a status that is no error":         {map[string]string{"error-200.html": "x"}, "error-200.html: no page has this name"},
-		"an empty folder":                   {map[string]string{"style.css": "x"}, "there is no error.html in"},
+		"an empty folder":                   {map[string]string{"README": "x"}, "there is no error.html in"},
 		"a function that is not there":      {map[string]string{"error.html": "{{env \"X\"}}"}, `error.html:1: function "env" not defined`},
 		"a file that is longer than a page": {map[string]string{"error.html": strings.Repeat("x", 1<<20+1)}, "error.html: want a file of 1 MiB"},
 	} {
-		if _, err := web.LoadErrorPages(templates(t, tt.files)); err == nil || !strings.Contains(err.Error(), tt.want) || strings.HasPrefix(err.Error(), "template") {
+		if _, err := lookOf(templates(t, tt.files)); err == nil || !strings.Contains(err.Error(), tt.want) || strings.HasPrefix(err.Error(), "template") {
 			t.Errorf("%s: got %v, want %s", name, err, tt.want)
 		}
 	}
-	if _, err := web.LoadErrorPages(filepath.Join(t.TempDir(), "away")); !os.IsNotExist(err) {
+	if _, err := lookOf(filepath.Join(t.TempDir(), "away")); !os.IsNotExist(err) {
 		t.Errorf("got %v, want that the folder is not there", err)
 	}
 }
