@@ -158,5 +158,5 @@ func (h *Handler) showPassword(w http.ResponseWriter, r *http.Request, status in
 	if !v.Alert.IsZero() {
 		title = "Error: Your password is not changed"
 	}
-	return h.pages["password"].Write(w, r, status, web.Page{Title: title, Data: v})
+	return h.pages["accountpassword"].Write(w, r, status, web.Page{Title: title, Data: v, Script: scriptURL})
 }

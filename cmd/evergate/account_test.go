@@ -322,7 +322,7 @@ func TestChangePassword(t *testing.T) {
 	desk.signIn("alice", testPassword).want(t, "the account", 200, `href="/.evergate/account/password"`)
 	phone.signIn("alice", testPassword)
 	bob.signIn("bob", testPassword)
-	desk.get("/.evergate/account/password").want(t, "the form", 200, `autocomplete="username"`, `value="alice"`, `autocomplete="current-password"`, `autocomplete="new-password"`, `minlength="15"`)
+	desk.get("/.evergate/account/password").want(t, "the form", 200, `autocomplete="username"`, `value="alice"`, `autocomplete="current-password"`, `autocomplete="new-password"`, `minlength="15"`, "login.js")
 
 	const path = "/.evergate/account/password"
 	before, err := os.ReadFile(file)
