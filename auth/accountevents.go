@@ -13,6 +13,7 @@ const maxOwnEvents = 50
 // eventView is one thing that happened, in words.
 type eventView struct {
 	Words   web.Message
+	Times   int  // how often it came in a row
 	Alarm   bool // it may be somebody else's doing
 	When    moments
 	Address string
@@ -38,7 +39,7 @@ func (h *Handler) listEvents(r *http.Request, login *Login, v *accountView) {
 		if kind == nil || !kind.Own {
 			continue
 		}
-		row := eventView{Words: eventWords(e.Name, e.Reason), When: moments{ago(e.At, now), e.At}, Address: e.Origin.Client,
+		row := eventView{Words: eventWords(e.Name, e.Reason), Times: max(e.Count, 1), When: moments{ago(e.At, now), e.At}, Address: e.Origin.Client,
 			Alarm:   e.Name == event.ReuseDetected || e.Name == event.LoginFailed,
 			Current: login.Session != nil && e.Session == login.Session.ID()}
 		if e.Origin.Agent != "" {

@@ -80,7 +80,7 @@ func (h *Handler) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if login.Session != nil {
 		session = login.Session.ID()
 	}
-	event.Tell(ctx, h.cfg.Log, nil, slog.LevelInfo, "a password was changed on the account page", event.Event{Name: event.PasswordChanged,
+	event.Tell(ctx, h.cfg.Log, h.cfg.Heard, slog.LevelInfo, "a password was changed on the account page", event.Event{Name: event.PasswordChanged,
 		Session: session, User: login.Identity.User, Provider: login.Identity.Provider, Subject: login.Identity.Subject})
 	web.NoteOf(ctx).Decision = "password-changed"
 	if h.cfg.Devices != nil {

@@ -30,7 +30,7 @@ func accountSamples() map[string][]web.Sample {
 				Others: 1, PasswordAt: "Corp", SignOutElsewhere: "Corp",
 				Events: []eventView{
 					{Words: ownEvents["session.started"][""], When: at, Address: "192.0.2.1", Device: web.T("Unknown browser"), Current: true},
-					{Words: ownEvents["login.failed"][""], When: at, Alarm: true},
+					{Words: ownEvents["login.failed"][""], Times: 3, When: at, Alarm: true},
 				},
 			}, "SAMPLE-OTHER", own("account/signout"), own("logout"), `"others"`, `"all"`),
 			account(accountView{

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -19,12 +20,12 @@ import (
 func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) error {
 	answer, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return notOurs(err)
+		return h.notOurs(r, p.Name, err)
 	}
 	state := one(answer, "state")
 	t, err := h.openState(state)
 	if err != nil || t.Provider != p.Name {
-		return notOurs(errors.New("a state that this gateway did not send"))
+		return h.notOurs(r, p.Name, errors.New("a state that this gateway did not send"))
 	}
 	k := h.flowOf(r, t.ID, state)
 	if k == nil {
@@ -82,9 +83,10 @@ func (h *Handler) stale(w http.ResponseWriter, r *http.Request, p *Provider, t t
 		return h.begin(w, r, p, t)
 	}
 	web.NoteOf(r.Context()).Decision = "lost-flow"
+	h.notSignedIn(r, p.Name, nil, event.BadCallback, errLostFlow)
 	e := &web.Error{Status: http.StatusBadRequest, Code: "sign_in_over", Title: "Signing in took too long",
 		Detail: "It has to be finished within 10 minutes, in the browser it was begun in. If you were fast, your browser does not keep cookies for this site: they are blocked in its settings, by an extension, or in a private window. Nothing was lost by it.",
-		Links:  []web.Link{{Text: "Sign in again", URL: v.at("login")}}, Err: errors.New("a callback without its flow")}
+		Links:  []web.Link{{Text: "Sign in again", URL: v.at("login")}}, Err: errLostFlow}
 	if ago := h.cfg.Now().Sub(t.Started); ago >= flowTTL {
 		e.Detail = "It has to be finished within 10 minutes, and it was begun {ago} ago. Nothing was lost by it."
 		e.Args = web.Args{"ago": roughly(ago)}
@@ -100,7 +102,10 @@ func roughly(d time.Duration) web.Text {
 	return web.T("{count} hours", "count", int(d.Hours()))
 }
 
-func notOurs(err error) error {
+var errLostFlow = errors.New("a callback without its flow")
+
+func (h *Handler) notOurs(r *http.Request, provider string, err error) error {
+	h.notSignedIn(r, provider, nil, event.BadCallback, err)
 	return &web.Error{Status: http.StatusBadRequest, Code: "bad_callback", Title: "This sign-in was not begun here",
 		Detail: "The address you came back with does not belong to a sign-in at this gateway. Begin anew.",
 		Links:  []web.Link{{Text: "Sign in", URL: own("login")}, {Text: "Go to the start page", URL: "/"}}, Err: err}

@@ -100,6 +100,8 @@ type Refused struct {
 	// Code is the error code that a provider gave (RFC 6749 sections 4.1.2.1 and
 	// 5.2), such as "access_denied", or "".
 	Code string
+	// Event is the reason in the event that tells of it, or "" for the usual one.
+	Event string
 }
 
 func (r *Refused) Error() string { return "refused: " + r.Reason }

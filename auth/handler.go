@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -73,6 +74,8 @@ type HandlerConfig struct {
 	Assets map[string]http.Handler
 	// Log hears of kept forms; nil discards them.
 	Log *slog.Logger
+	// Heard hears of sign-ins that came to nothing; nil is nobody.
+	Heard event.Func
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

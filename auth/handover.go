@@ -178,11 +178,11 @@ func (h *Handler) arrive(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return notOurs(err)
+		return h.notOurs(r, "", err)
 	}
 	e := h.openErrand(one(query, "state"))
 	if e == nil || e.Host != hostOf(r) {
-		return notOurs(errors.New("a state that this gateway did not send"))
+		return h.notOurs(r, "", errors.New("a state that this gateway did not send"))
 	}
 	k := h.verifierOf(r, e)
 	if k == nil {

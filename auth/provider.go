@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -135,6 +136,7 @@ const (
 func (h *Handler) unreachable(r *http.Request, p *Provider, t trip, u *Unavailable) error {
 	n := web.NoteOf(r.Context())
 	n.Decision = "unavailable"
+	h.notSignedIn(r, p.Name, nil, event.Unavailable, u)
 	t.Tries = min(max(t.Tries, 0)+1, 10)
 	wait := min(max(firstRetry<<(t.Tries-1), u.RetryAfter), lastRetry)
 	again := t.at("login/"+p.Name, "prompt", t.Prompt, "try", strconv.Itoa(t.Tries))
@@ -152,6 +154,7 @@ func (h *Handler) unreachable(r *http.Request, p *Provider, t trip, u *Unavailab
 // log: it is not meant for people, and anybody can put words into a callback.
 func (h *Handler) refusedThere(r *http.Request, p *Provider, t trip, refused *Refused) error {
 	web.NoteOf(r.Context()).Decision = "refused"
+	h.notSignedIn(r, p.Name, nil, event.ProviderRefused, refused)
 	args := web.Args{"provider": p.label()}
 	again := web.Link{Text: "Try again", URL: t.at("login/" + p.Name)}
 	other := web.Link{Text: "Use another account", URL: t.at("login/"+p.Name, "prompt", promptAccount)}
@@ -179,6 +182,7 @@ func (h *Handler) refusedThere(r *http.Request, p *Provider, t trip, refused *Re
 func (h *Handler) deniedHere(r *http.Request, p *Provider, t trip, login *Login, denied *Denied) error {
 	n := web.NoteOf(r.Context())
 	n.Decision, n.Subject = "denied", login.Identity.User
+	h.notSignedIn(r, p.Name, login, event.NotAllowed, denied)
 	return &web.Error{
 		Status: http.StatusForbidden, Code: "account_not_allowed", Title: "This account is not allowed here",
 		Detail: "You signed in at {provider} as {account}, and that account may not use {host}: it needs {missing}. If you have another account, use that one; if not, ask whoever runs this gateway.",

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -118,6 +119,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v loginView, er
 	}
 	if u, ok := errors.AsType[*Unavailable](err); ok {
 		n.Decision = "unavailable"
+		h.notSignedIn(r, passwordProvider, nil, event.Unavailable, u)
 		after := max(u.RetryAfter, time.Second)
 		w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(after.Seconds()))))
 		v.Alert = web.T("You are not signed in: {what} is out of order for the moment. Nothing is wrong with your password. Try again shortly.", "what", u.What)
@@ -196,6 +198,7 @@ func (h *Handler) landed(w http.ResponseWriter, r *http.Request) error {
 	}
 	n := web.NoteOf(r.Context())
 	n.Decision, n.Err = "lost-cookie", absent
+	h.notSignedIn(r, "", nil, event.CookieLost, absent)
 	return h.pages["landed"].Write(w, r, http.StatusBadRequest, web.Page{Title: "Error: The sign-in did not stick", Data: landedView{
 		Causes: h.causes(r, absent), LoginURL: v.at("login"),
 	}})

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -33,6 +34,7 @@ func passwordMeets(d *Demand) bool {
 func (h *Handler) insufficient(r *http.Request, p *Provider, login *Login, g *goal) error {
 	n := web.NoteOf(r.Context())
 	n.Decision, n.Subject = "insufficient", login.Identity.User
+	h.notSignedIn(r, login.Identity.Provider, login, event.Insufficient, nil)
 	e := &web.Error{
 		Status: http.StatusForbidden, Code: "insufficient_user_authentication", Title: "A stronger sign-in is needed",
 		Args:  web.Args{"account": accountName(login), "demand": g.Demand.inWords()},

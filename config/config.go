@@ -23,11 +23,13 @@ type Config struct {
 	// ForwardedHeader is in which header they give it: X-Forwarded-For or Forwarded.
 	ForwardedHeader string `yaml:"forwarded_header"`
 	// ProxyProtocol says that their connections begin with a PROXY header.
-	ProxyProtocol bool   `yaml:"proxy_protocol"`
-	Admin         Admin  `yaml:"admin"`
-	Log           Log    `yaml:"log"`
-	Keys          Keys   `yaml:"keys"`
-	Limits        Limits `yaml:"limits"`
+	ProxyProtocol bool  `yaml:"proxy_protocol"`
+	Admin         Admin `yaml:"admin"`
+	Log           Log   `yaml:"log"`
+	// Audit is where events go that may be held against somebody.
+	Audit  Audit  `yaml:"audit"`
+	Keys   Keys   `yaml:"keys"`
+	Limits Limits `yaml:"limits"`
 	// ForwardAuth answers a proxy in front that asks about each request; nil does not.
 	ForwardAuth *ForwardAuth `yaml:"forward_auth"`
 	// Pages are what people see of the gateway itself.
@@ -109,6 +111,8 @@ type Log struct {
 	Level slog.Level `yaml:"level"`
 	// Format is text, json, or auto: text on a terminal, json elsewhere.
 	Format string `yaml:"format"`
+	// Redact are personal data to keep out of it: client, subject, path.
+	Redact []string `yaml:"redact"`
 }
 
 // Keys is the key ring that seals cookies: the first seals, all open.

@@ -70,6 +70,7 @@ func (c *Config) resolve(dir string) {
 		}
 	}
 	in(&c.DataDir)
+	in(&c.Audit.File) // it is written: nothing follows what it holds
 	c.eachFile(in)
 }
 

@@ -94,6 +94,15 @@ func NewRouter(routes []*Route) (*Router, error) {
 	return rt, nil
 }
 
+// Names are what logs and metrics call the routes.
+func (rt *Router) Names() map[string]bool {
+	all := make(map[string]bool, len(rt.all))
+	for _, r := range rt.all {
+		all[r.label] = true
+	}
+	return all
+}
+
 // leaf returns the place of r in the tree, made if need be.
 func (rt *Router) leaf(r *Route) *leaf { return rt.host(r.Host).leaf(r.pattern()) }
 

@@ -50,6 +50,13 @@ func (s *Streams) End() {
 	}
 }
 
+// Len is how many there are.
+func (s *Streams) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
 // list is for whoever holds mu.
 func (s *Streams) list() []*carriage {
 	all := make([]*carriage, 0, len(s.open))

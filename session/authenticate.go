@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -152,12 +154,14 @@ func (m *Manager) stands(ctx context.Context, l *loaded) error {
 		}
 		if err != nil {
 			reason = auth.Withdrawn
-			m.cfg.Log.InfoContext(ctx, "session withdrawn", "event", "session.withdrawn",
-				"session", l.entry.key.Name(), "subject", l.state.Login.Identity.User, "err", err)
+			m.tell(ctx, slog.LevelInfo, "session withdrawn", because(about(event.SessionWithdrawn, l.entry.key, &l.state.Login.Identity), withdrawal(err), err))
 		}
 	}
 	if reason == "" {
 		return nil
+	}
+	if over := timeOver(reason); over != "" {
+		m.tell(ctx, slog.LevelInfo, "the time of a session is over", because(about(event.SessionEnded, l.entry.key, &l.state.Login.Identity), over, nil))
 	}
 	if err := m.revoke(context.WithoutCancel(ctx), l.entry.key, reason); err != nil {
 		m.cfg.Log.WarnContext(ctx, "an ended session could not be deleted; it stays ended", "session", l.entry.key.Name(), "err", err)
@@ -194,21 +198,21 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 		return l, false, &auth.Absent{Reason: auth.Ended}
 	}
 	moved, changed, verdict := fam.Present(use, l.now, m.rules(l.state))
-	name := l.entry.key.Name()
+	id := &l.state.Login.Identity
 	switch {
 	case verdict == Reuse:
 		if err := m.revoke(context.WithoutCancel(ctx), l.entry.key, auth.Theft); err != nil {
 			return l, false, &auth.Unavailable{What: "the session store", Err: err}
 		}
-		m.cfg.Log.WarnContext(ctx, "a spent handle is in a cookie jar: the session is revoked", "event", "session.reuse_detected",
-			"session", name, "subject", l.state.Login.Identity.User, "generation", h.generation, "current", fam.Generation)
+		m.tell(ctx, slog.LevelWarn, "a spent handle is in a cookie jar: the session is revoked", about(event.ReuseDetected, l.entry.key, id),
+			slog.Uint64("generation", h.generation), slog.Uint64("current", fam.Generation))
 		m.revokeThere(l.login(), l.entry.key)
 		return l, false, &auth.Absent{Reason: auth.Theft}
 	case verdict == Probe:
 		spent := h.generation != fam.Generation || !fam.open()
 		if spent {
-			m.cfg.Log.InfoContext(ctx, "a spent handle came; asking the browser to come again", "event", "session.reuse_suspected",
-				"session", name, "subject", l.state.Login.Identity.User, "generation", h.generation, "current", fam.Generation)
+			m.tell(ctx, slog.LevelInfo, "a spent handle came; asking the browser to come again", about(event.ReuseSuspected, l.entry.key, id),
+				slog.Uint64("generation", h.generation), slog.Uint64("current", fam.Generation))
 		}
 		probe, err := m.probeCookie(h, host)
 		if err != nil {
@@ -226,7 +230,7 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 	switch {
 	case err == nil:
 		if moved.Generation > fam.Generation {
-			m.cfg.Log.DebugContext(ctx, "the handle rotates", "event", "session.rotated", "session", name, "generation", moved.Generation)
+			m.tell(ctx, slog.LevelDebug, "the handle rotates", about(event.SessionRotated, l.entry.key, id), slog.Uint64("generation", moved.Generation))
 		}
 		return saved, false, nil
 	case errors.Is(err, ErrConflict):
@@ -234,7 +238,7 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 	}
 	// A store that reads but does not write: nothing settles or rotates, and
 	// nobody is kept from their work by that.
-	m.cfg.Log.WarnContext(ctx, "the session store does not write; handles do not rotate", "session", name, "err", err)
+	m.cfg.Log.WarnContext(ctx, "the session store does not write; handles do not rotate", "session", l.entry.key.Name(), "err", err)
 	return l, false, nil
 }
 

@@ -3,9 +3,11 @@ package session
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // Begin implements auth.Sessions.
@@ -41,8 +43,7 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 		m.retire(context.WithoutCancel(ctx), old, login)
 	}
 	http.SetCookie(headerWriter{header}, cookie)
-	m.cfg.Log.InfoContext(ctx, "signed in", "event", "session.started", "session", fresh.entry.key.Name(),
-		"subject", login.Identity.User, "provider", login.Identity.Provider)
+	m.tell(ctx, slog.LevelInfo, "signed in", about(event.SessionStarted, fresh.entry.key, &login.Identity))
 	return nil
 }
 
@@ -70,7 +71,9 @@ func (m *Manager) retire(ctx context.Context, h handle, login *auth.Login) {
 		}
 		old := l.state.Login.Identity
 		if old.Provider != login.Identity.Provider || old.Subject != login.Identity.Subject {
-			err = m.revoke(ctx, l.entry.key, auth.Ended)
+			if err = m.revoke(ctx, l.entry.key, auth.Ended); err == nil {
+				m.tell(ctx, slog.LevelInfo, "somebody else signed in in the same browser", because(about(event.SessionEnded, l.entry.key, &old), event.Replaced, nil))
+			}
 		} else {
 			next := *l.state
 			next.Retired, next.Seen = true, l.now
@@ -123,8 +126,7 @@ func (m *Manager) endSession(ctx context.Context, h handle) (*auth.Login, error)
 			return nil, err
 		}
 	}
-	m.cfg.Log.InfoContext(ctx, "signed out", "event", "session.ended", "session", l.entry.key.Name(),
-		"subject", login.Identity.User)
+	m.tell(ctx, slog.LevelInfo, "signed out", because(about(event.SessionEnded, l.entry.key, &login.Identity), event.SignedOut, nil))
 	m.revokeThere(login, l.entry.key)
 	return login, nil
 }

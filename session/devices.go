@@ -104,7 +104,7 @@ func (m *Manager) endOwn(ctx context.Context, login *auth.Login, reason string, 
 		if !info.Retired {
 			ended++
 		}
-		event.Tell(ctx, m.cfg.Log, nil, slog.LevelInfo, "a person ended a session of theirs", event.Event{
+		m.tell(ctx, slog.LevelInfo, "a person ended a session of theirs", event.Event{
 			Name: event.SessionRevoked, Session: info.Name, User: login.Identity.User, Provider: info.Provider, Subject: info.Subject,
 			Reason: reason, Actor: login.Identity.User})
 		if was != nil {

@@ -3,10 +3,12 @@ package session
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // What a session can be found by without its cookie.
@@ -45,13 +47,15 @@ func (m *Manager) EndAll(ctx context.Context, provider, subject, sid string) (in
 	if err != nil {
 		return 0, &auth.Unavailable{What: "the session store", Err: err}
 	}
-	return m.endKeys(ctx, keys, auth.Elsewhere)
+	return m.endKeys(ctx, keys, auth.Elsewhere, event.ByProvider)
 }
 
-// endKeys ends sessions without their cookies.
-func (m *Manager) endKeys(ctx context.Context, keys []Key, reason string) (ended int, err error) {
+// endKeys ends sessions without their cookies. Why is the reason of the event.
+func (m *Manager) endKeys(ctx context.Context, keys []Key, reason, why string) (ended int, err error) {
 	for _, key := range keys {
 		login := m.known(key)
+		told := m.revoked(ctx, key, login)
+		told.Reason = why
 		if err2 := m.revoke(ctx, key, reason); err2 != nil {
 			err = errors.Join(err, err2)
 			continue // the others end all the same
@@ -59,7 +63,7 @@ func (m *Manager) endKeys(ctx context.Context, keys []Key, reason string) (ended
 		ended++
 		// Where the login is not known here only its cookie opens it: its refresh token
 		// is not revoked at the provider, and dies unused.
-		m.cfg.Log.InfoContext(ctx, "signed out from elsewhere", "event", "session.ended", "session", key.Name(), "revoked", login != nil)
+		m.tell(ctx, slog.LevelInfo, "signed out from elsewhere", told, slog.Bool("revoked", login != nil))
 		if login != nil {
 			m.revokeThere(login, key)
 		}
@@ -68,6 +72,19 @@ func (m *Manager) endKeys(ctx context.Context, keys []Key, reason string) (ended
 		return ended, &auth.Unavailable{What: "the session store", Err: err}
 	}
 	return ended, nil
+}
+
+// revoked begins the event of a session that is about to end, as its person is known to
+// this process or to a list.
+func (m *Manager) revoked(ctx context.Context, key Key, login *auth.Login) event.Event {
+	if login != nil {
+		return about(event.SessionRevoked, key, &login.Identity)
+	}
+	var info Info
+	if rec, err := m.cfg.Store.Get(ctx, key, 0); err == nil {
+		info, _ = Ledger{m.cfg.Store, m.cfg.Ring}.open(key, rec)
+	}
+	return about(event.SessionRevoked, key, &auth.Identity{User: info.User, Provider: info.Provider, Subject: info.Subject})
 }
 
 // known is the login of a session that this process has opened, or nil.
@@ -131,8 +148,8 @@ func (m *Manager) revokeThere(login *auth.Login, key Key) {
 		ctx, cancel := context.WithTimeout(m.grants, renewTimeout)
 		defer cancel()
 		if err := method.Revoke(ctx, login); err != nil {
-			m.cfg.Log.WarnContext(ctx, "the tokens of an ended session could not be revoked at the provider; they end by themselves",
-				"event", "session.revoke_failed", "session", key.Name(), "provider", login.Identity.Provider, "err", err)
+			m.tell(ctx, slog.LevelWarn, "the tokens of an ended session could not be revoked at the provider; they end by themselves",
+				because(about(event.RevocationFailed, key, &login.Identity), "", err))
 		}
 	})
 }

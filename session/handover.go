@@ -7,10 +7,12 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // A session is handed to another host of the gateway by a code, as an authorization
@@ -98,8 +100,7 @@ func (m *Manager) Receive(header http.Header, r *http.Request, code, verifier st
 		http.SetCookie(headerWriter{header}, cookie)
 	}
 	l.entry.use(l.now)
-	m.cfg.Log.InfoContext(ctx, "signed in on another host", "event", "session.handed_over", "session", l.entry.key.Name(),
-		"subject", login.Identity.User, "host", host)
+	m.tell(ctx, slog.LevelInfo, "signed in on another host", about(event.SessionHandedOver, l.entry.key, &login.Identity), slog.String("host", host))
 	login.Session = &live{m: m, e: l.entry, h: h, host: host}
 	return login, nil
 }
@@ -120,7 +121,7 @@ func (m *Manager) EndMarked(ctx context.Context, mark string) (*auth.Login, erro
 		return nil, nil
 	}
 	login := m.known(key)
-	_, err = m.endKeys(context.WithoutCancel(ctx), []Key{key}, auth.Ended)
+	_, err = m.endKeys(context.WithoutCancel(ctx), []Key{key}, auth.Ended, event.ByPerson)
 	return login, err
 }
 

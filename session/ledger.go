@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -190,5 +191,5 @@ func (m *Manager) Revoke(ctx context.Context, w Which) (int, error) {
 	if err != nil {
 		return 0, &auth.Unavailable{What: "the session store", Err: err}
 	}
-	return m.endKeys(ctx, keys, auth.Elsewhere)
+	return m.endKeys(ctx, keys, auth.Elsewhere, event.ByOperator)
 }

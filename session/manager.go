@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // Manager remembers sign-ins. It implements auth.Authenticator and
@@ -72,8 +73,10 @@ type Config struct {
 	// a session that this process never opened it does not hear. Nil is nobody, and
 	// what a session kept then expires by itself.
 	Ended func(ctx context.Context, kept map[string][]byte)
-	// Log takes events; nil discards them.
+	// Log takes the lines of events; nil discards them.
 	Log *slog.Logger
+	// Heard hears of what happens to sessions; nil is nobody.
+	Heard event.Func
 	// Now is the wall clock, by which access tokens expire; nil means time.Now.
 	Now func() time.Time
 
@@ -266,6 +269,13 @@ func (m *Manager) entry(key Key) *entry {
 	}
 	e.touched = m.cfg.Now()
 	return e
+}
+
+// Len is how many sessions this process has in memory: those used within the last hour or so.
+func (m *Manager) Len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
 }
 
 func (m *Manager) snapshot() []*entry {

@@ -88,7 +88,7 @@ var mutants = []mutant{
 		{"manager.go", "type entry struct {\n", "type entry struct {\n\tasking context.Context\n"},
 		{"renew.go", "m.runRenewal(m.grants,", "m.runRenewal(e.asking,"}}},
 	{name: "a reply before it is persisted", few: 20000, changes: []change{
-		{"renew.go", "\treturn m.commit(ctx, l, h, stored, storeLogin(fresh), resource)", `	next := storeLogin(fresh)
+		{"renew.go", "\treturn m.commit(ctx, l, h, stored, storeLogin(fresh), resource, took)", `	next := storeLogin(fresh)
 	l.entry.settled(&unsavedLogin{next, l.state.Login.grant()}, resource)
 	m.wg.Go(func() {
 		time.Sleep(20 * time.Second)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // skewLeeway is the disagreement of clocks that must do no harm (R9).
@@ -97,7 +99,7 @@ func (m *Manager) runRenewal(ctx context.Context, e *entry, h handle, resource, 
 		return
 	}
 	if err != nil {
-		m.renewalFailed(ctx, e, resource, &auth.Unavailable{What: "the session store", Err: err})
+		m.renewalFailed(ctx, e, e.identity(), resource, 0, &auth.Unavailable{What: "the session store", Err: err})
 		return
 	}
 	if held == nil {
@@ -119,12 +121,14 @@ func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, res
 	old := stored.login()
 	method, ok := m.set().Methods[old.Identity.Provider]
 	if !ok {
-		m.renewalFailed(ctx, l.entry, resource, &auth.Unavailable{What: "the provider", Err: errNoMethod})
+		m.renewalFailed(ctx, l.entry, &old.Identity, resource, 0, &auth.Unavailable{What: "the provider", Err: errNoMethod})
 		return true
 	}
+	asked := m.cfg.Now()
 	fresh, err := method.Refresh(ctx, old, resource)
+	took := m.cfg.Now().Sub(asked)
 	if away := m.knownElsewhere(l.entry, err); away != nil {
-		m.renewalFailed(ctx, l.entry, resource, away)
+		m.renewalFailed(ctx, l.entry, &old.Identity, resource, took, away)
 		return true
 	}
 	if no, ok := errors.AsType[*auth.Refused](err); ok {
@@ -133,7 +137,7 @@ func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, res
 			return true // it was said of a grant that another process has replaced meanwhile
 		case err != nil && !errors.Is(err, ErrNotFound):
 			// Or is about to replace, where it has the lease by now.
-			m.renewalFailed(ctx, l.entry, resource, &auth.Unavailable{What: "the session store", Err: err})
+			m.renewalFailed(ctx, l.entry, &old.Identity, resource, took, &auth.Unavailable{What: "the session store", Err: err})
 			return true
 		}
 		m.renewalRefused(ctx, &l, no)
@@ -141,14 +145,14 @@ func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, res
 	}
 	switch {
 	case err != nil:
-		m.renewalFailed(ctx, l.entry, resource, err)
+		m.renewalFailed(ctx, l.entry, &old.Identity, resource, took, err)
 		return true
 	case fresh.Identity.Subject != old.Identity.Subject:
-		m.renewalRefused(ctx, &l, &auth.Refused{Reason: "the provider answered for another subject"})
+		m.renewalRefused(ctx, &l, &auth.Refused{Reason: "the provider answered for another subject", Event: event.SubjectChanged})
 		m.revokeThere(fresh, l.entry.key)
 		return true
 	}
-	return m.commit(ctx, l, h, stored, storeLogin(fresh), resource)
+	return m.commit(ctx, l, h, stored, storeLogin(fresh), resource, took)
 }
 
 // commit stores a renewed login before anybody uses it. Where the store reads
@@ -158,8 +162,10 @@ func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, res
 // or the one that sent could not be stored over yet, and nothing else about the
 // record matters. Where the session has ended meanwhile nothing brings it back,
 // and the provider is told (R6).
-func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh storedLogin, resource string) (saved bool) {
+func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh storedLogin, resource string, took time.Duration) (saved bool) {
 	had, e := l.state.Login.grant(), l.entry
+	done := about(event.SessionRenewed, e.key, &fresh.Identity)
+	done.Resource, done.Took = resource, took
 	// The answer is here, and costs a sign-in if it is lost: ctx, which bounds the
 	// wait for the provider, does not end the attempt to keep it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
@@ -180,8 +186,7 @@ func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh st
 		_, err := m.save(ctx, l, next)
 		if err == nil {
 			e.settled(nil, resource)
-			m.cfg.Log.DebugContext(ctx, "access token renewed", "event", "session.renewed", "session", e.key.Name(),
-				"subject", fresh.Identity.User, "resource", resource, "expires", next.Login.of(resource).Expires)
+			m.tell(ctx, slog.LevelDebug, "access token renewed", done, slog.Time("expires", next.Login.of(resource).Expires))
 			return true
 		}
 		if errors.Is(err, ErrConflict) {
@@ -193,8 +198,9 @@ func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh st
 			m.revokeThere(fresh.login(), e.key)
 			return true
 		}
-		m.cfg.Log.WarnContext(ctx, "a renewed access token could not be stored; it is used from memory until it can",
-			"event", "session.store_failed", "err", err)
+		m.tell(ctx, slog.LevelWarn, "a renewed access token could not be stored; it is used from memory until it can",
+			because(about(event.StoreFailed, e.key, &fresh.Identity), "", err))
+		m.tell(ctx, slog.LevelDebug, "access token renewed", done)
 		break
 	}
 	e.settled(&unsavedLogin{next.Login, had}, resource)
@@ -211,8 +217,8 @@ func (e *entry) settled(unsaved *unsavedLogin, resource string) {
 }
 
 func (m *Manager) renewalRefused(ctx context.Context, l *loaded, refused *auth.Refused) {
-	m.cfg.Log.InfoContext(ctx, "renewal refused: the session ends", "event", "session.withdrawn",
-		"session", l.entry.key.Name(), "subject", l.state.Login.Identity.User, "err", refused)
+	m.tell(ctx, slog.LevelInfo, "renewal refused: the session ends",
+		because(about(event.SessionWithdrawn, l.entry.key, &l.state.Login.Identity), refusal(refused), refused))
 	if err := m.revoke(ctx, l.entry.key, auth.Withdrawn); err != nil {
 		l.entry.end(auth.Withdrawn, false)
 		m.cfg.Log.WarnContext(ctx, "an ended session could not be deleted; it stays ended", "session", l.entry.key.Name(), "err", err)
@@ -221,7 +227,7 @@ func (m *Manager) renewalRefused(ctx context.Context, l *loaded, refused *auth.R
 
 // renewalFailed keeps the session and backs off, with jitter, so that a
 // provider that comes back is not met by everybody at once.
-func (m *Manager) renewalFailed(ctx context.Context, e *entry, resource string, err error) {
+func (m *Manager) renewalFailed(ctx context.Context, e *entry, id *auth.Identity, resource string, took time.Duration, err error) {
 	e.mu.Lock()
 	t := e.trouble[resource]
 	t.failed++
@@ -235,8 +241,9 @@ func (m *Manager) renewalFailed(ctx context.Context, e *entry, resource string, 
 	t.retryAt = m.cfg.Now().Add(wait)
 	e.setTrouble(resource, t)
 	e.mu.Unlock()
-	m.cfg.Log.WarnContext(ctx, "renewal did not work; the session is kept", "event", "session.renewal_failed",
-		"session", e.key.Name(), "resource", resource, "retry_in", wait, "err", err)
+	failed := because(about(event.SessionRenewalFailed, e.key, id), failure(err), err)
+	failed.Resource, failed.Took = resource, took
+	m.tell(ctx, slog.LevelWarn, "renewal did not work; the session is kept", failed, slog.Duration("retry_in", wait))
 }
 
 // setTrouble notes how renewals fail. mu is held.
@@ -292,6 +299,16 @@ func (e *entry) stored() *storedLogin {
 		return &e.unsaved.storedLogin
 	}
 	return &e.at.state.Login
+}
+
+// identity is whose session it is, as far as that is known here.
+func (e *entry) identity() *auth.Identity {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.at.state == nil {
+		return &auth.Identity{}
+	}
+	return &e.at.state.Login.Identity
 }
 
 func later(a, b time.Time) time.Time {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // Stateless remembers sign-ins with no store: the refresh token itself, sealed,
@@ -72,8 +73,10 @@ type StatelessConfig struct {
 	RenewBefore func(lifetime time.Duration) time.Duration
 	// Ended is that of Config.
 	Ended func(ctx context.Context, kept map[string][]byte)
-	// Log takes events; nil discards them.
+	// Log takes the lines of events; nil discards them.
 	Log *slog.Logger
+	// Heard hears of what happens to sessions; nil is nobody.
+	Heard event.Func
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -204,6 +207,13 @@ func (s *Stateless) session(key Key) *kept {
 		s.sessions[key] = k
 	}
 	return k
+}
+
+// Len is how many sessions this process knows.
+func (s *Stateless) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
 }
 
 func (s *Stateless) snapshot() []*kept {

@@ -2,10 +2,12 @@ package session
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // Authenticate implements auth.Authenticator. A renewal that is due is waited for:
@@ -86,8 +88,10 @@ func (s *Stateless) stands(ctx context.Context, k *kept) error {
 			return nil
 		}
 		reason = auth.Withdrawn
-		s.cfg.Log.InfoContext(ctx, "session withdrawn", "event", "session.withdrawn",
-			"session", k.key.Name(), "subject", login.Identity.User, "err", err)
+		s.tell(ctx, slog.LevelInfo, "session withdrawn", because(about(event.SessionWithdrawn, k.key, &login.Identity), withdrawal(err), err))
+	}
+	if over := timeOver(reason); over != "" {
+		s.tell(ctx, slog.LevelInfo, "the time of a session is over", because(about(event.SessionEnded, k.key, &login.Identity), over, nil))
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

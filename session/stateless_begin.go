@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // Begin implements auth.Sessions. What would not fit the cookies is refused here,
@@ -40,8 +42,7 @@ func (s *Stateless) Begin(header http.Header, r *http.Request, login *auth.Login
 	for _, line := range cookies["Set-Cookie"] {
 		header.Add("Set-Cookie", line)
 	}
-	s.cfg.Log.InfoContext(ctx, "signed in", "event", "session.started", "session", k.key.Name(),
-		"subject", login.Identity.User, "provider", login.Identity.Provider)
+	s.tell(ctx, slog.LevelInfo, "signed in", about(event.SessionStarted, k.key, &login.Identity))
 	if !idToken && p.Login.IDToken != "" {
 		s.leftOut(ctx, k.key, login.Identity.User)
 	}
@@ -65,6 +66,7 @@ func (s *Stateless) retire(r *http.Request, host string, login *auth.Login) []Ke
 	old := k.hot.Login.Identity
 	if old.Provider != login.Identity.Provider || old.Subject != login.Identity.Subject {
 		k.end(auth.Ended, every)
+		s.tell(r.Context(), slog.LevelInfo, "somebody else signed in in the same browser", because(about(event.SessionEnded, k.key, &old), event.Replaced, nil))
 		return nil
 	}
 	if k.retired.IsZero() {
@@ -117,7 +119,7 @@ func (s *Stateless) endSession(ctx context.Context, c *cookieSet) *auth.Login {
 		other.mu.Unlock()
 	}
 	if login != nil {
-		s.cfg.Log.InfoContext(ctx, "signed out", "event", "session.ended", "session", k.key.Name(), "subject", login.Identity.User)
+		s.tell(ctx, slog.LevelInfo, "signed out", because(about(event.SessionEnded, k.key, &login.Identity), event.SignedOut, nil))
 		s.revokeThere(login, k.key)
 	}
 	return login
@@ -149,7 +151,7 @@ func (s *Stateless) EndAll(ctx context.Context, provider, subject, sid string) (
 		k.end(auth.Elsewhere, every)
 		k.mu.Unlock()
 		ended++
-		s.cfg.Log.InfoContext(ctx, "signed out from elsewhere", "event", "session.ended", "session", k.key.Name(), "provider", provider)
+		s.tell(ctx, slog.LevelInfo, "signed out from elsewhere", because(about(event.SessionRevoked, k.key, &login.Identity), event.ByProvider, nil))
 		s.revokeThere(login, k.key)
 	}
 	return ended, &Unsupported{What: "finding a person's sessions to end them"}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // window is how long before its expiry a token is renewed. Each session has its
@@ -78,29 +80,31 @@ func (s *Stateless) runRenewal(ctx context.Context, k *kept, resource, refused s
 	}
 	method, ok := s.set().Methods[sent.Identity.Provider]
 	if !ok {
-		s.renewalRefused(ctx, k, sent, &auth.Refused{Reason: "its provider is not configured any more"})
+		s.renewalRefused(ctx, k, sent, &auth.Refused{Reason: "its provider is not configured any more", Event: event.ProviderGone})
 		return
 	}
+	asked := s.cfg.Now()
 	fresh, err := method.Refresh(ctx, sent.login(), resource)
+	took := s.cfg.Now().Sub(asked)
 	if no, ok := errors.AsType[*auth.Refused](err); ok {
 		s.renewalRefused(ctx, k, sent, no)
 		return
 	}
 	switch {
 	case err != nil:
-		s.renewalFailed(ctx, k, resource, err)
+		s.renewalFailed(ctx, k, &sent.Identity, resource, took, err)
 	case fresh.Identity.Subject != sent.Identity.Subject:
-		s.renewalRefused(ctx, k, sent, &auth.Refused{Reason: "the provider answered for another subject"})
+		s.renewalRefused(ctx, k, sent, &auth.Refused{Reason: "the provider answered for another subject", Event: event.SubjectChanged})
 		s.revokeThere(fresh, k.key)
 	default:
-		s.commit(ctx, k, sent, storeLogin(fresh), resource)
+		s.commit(ctx, k, sent, storeLogin(fresh), resource, took)
 	}
 }
 
 // commit makes what a renewal gave the session, and keeps it as the successor of
 // the refresh token that it was obtained with. Where the session has ended meanwhile
 // nothing brings it back, and the provider is told (R6).
-func (s *Stateless) commit(ctx context.Context, k *kept, sent, fresh storedLogin, resource string) {
+func (s *Stateless) commit(ctx context.Context, k *kept, sent, fresh storedLogin, resource string, took time.Duration) {
 	if fresh.RefreshToken == "" {
 		fresh.RefreshToken = sent.RefreshToken
 	}
@@ -124,8 +128,9 @@ func (s *Stateless) commit(ctx context.Context, k *kept, sent, fresh storedLogin
 	clear(k.minted) // the claims may have changed (R8)
 	generation, without := k.generation, fitted.idToken && !k.hot.idToken
 	k.mu.Unlock()
-	s.cfg.Log.DebugContext(ctx, "access token renewed", "event", "session.renewed", "session", k.key.Name(),
-		"subject", fresh.Identity.User, "resource", resource, "generation", generation, "expires", p.Login.of(resource).Expires)
+	done := about(event.SessionRenewed, k.key, &fresh.Identity)
+	done.Resource, done.Took = resource, took
+	s.tell(ctx, slog.LevelDebug, "access token renewed", done, slog.Uint64("generation", generation), slog.Time("expires", p.Login.of(resource).Expires))
 	switch {
 	case err != nil:
 		s.cfg.Log.ErrorContext(ctx, "a renewed session does not fit its cookie: it lives in this process alone and ends with it",
@@ -151,14 +156,14 @@ func (s *Stateless) renewalRefused(ctx context.Context, k *kept, sent storedLogi
 	}
 	k.mu.Unlock()
 	if !superseded {
-		s.cfg.Log.InfoContext(ctx, "renewal refused: the session ends", "event", "session.withdrawn",
-			"session", k.key.Name(), "subject", sent.Identity.User, "err", refused)
+		s.tell(ctx, slog.LevelInfo, "renewal refused: the session ends",
+			because(about(event.SessionWithdrawn, k.key, &sent.Identity), refusal(refused), refused))
 	}
 }
 
 // renewalFailed keeps the session and backs off, with jitter, so that a provider
 // that comes back is not met by everybody at once.
-func (s *Stateless) renewalFailed(ctx context.Context, k *kept, resource string, err error) {
+func (s *Stateless) renewalFailed(ctx context.Context, k *kept, id *auth.Identity, resource string, took time.Duration, err error) {
 	k.mu.Lock()
 	t := k.trouble[resource]
 	t.failed++
@@ -175,8 +180,9 @@ func (s *Stateless) renewalFailed(ctx context.Context, k *kept, resource string,
 	}
 	k.trouble[resource] = t
 	k.mu.Unlock()
-	s.cfg.Log.WarnContext(ctx, "renewal did not work; the session is kept", "event", "session.renewal_failed",
-		"session", k.key.Name(), "resource", resource, "retry_in", wait, "err", err)
+	failed := because(about(event.SessionRenewalFailed, k.key, id), failure(err), err)
+	failed.Resource, failed.Took = resource, took
+	s.tell(ctx, slog.LevelWarn, "renewal did not work; the session is kept", failed, slog.Duration("retry_in", wait))
 }
 
 // usable returns the session if its token for resource is valid, or the reason why
@@ -210,8 +216,8 @@ func (s *Stateless) revokeThere(login *auth.Login, key Key) {
 		ctx, cancel := context.WithTimeout(s.grants, renewTimeout)
 		defer cancel()
 		if err := method.Revoke(ctx, login); err != nil {
-			s.cfg.Log.WarnContext(ctx, "the tokens of an ended session could not be revoked at the provider; they end by themselves",
-				"event", "session.revoke_failed", "session", key.Name(), "provider", login.Identity.Provider, "err", err)
+			s.tell(ctx, slog.LevelWarn, "the tokens of an ended session could not be revoked at the provider; they end by themselves",
+				because(about(event.RevocationFailed, key, &login.Identity), "", err))
 		}
 	})
 }

@@ -106,7 +106,7 @@ func TestRefusedOfAnUnknownClientIsLogged(t *testing.T) {
 	for _, addr := range []netip.Addr{home, {}} {
 		_, _ = m.Login(t.Context(), addr, "alice", password)
 	}
-	if got := log.String(); !strings.Contains(got, "client=192.0.2.1 ") || !strings.Contains(got, `client="" `) {
+	if got := log.String(); !strings.Contains(got, "client=192.0.2.1\n") || !strings.Contains(got, "client=\"\"\n") {
 		t.Errorf("want the address, and none:\n%s", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // Method signs in the users of a Directory by password. It implements
@@ -33,6 +34,8 @@ type Method struct {
 	Now func() time.Time
 	// Log takes failures; nil discards them.
 	Log *slog.Logger
+	// Heard hears of failures; nil is nobody.
+	Heard event.Func
 }
 
 var (
@@ -51,10 +54,12 @@ func (m *Method) Login(ctx context.Context, addr netip.Addr, user, password stri
 	if err != nil {
 		return nil, &auth.Unavailable{What: "sign-in", Err: fmt.Errorf("count the attempt: %w", err)}
 	}
-	if wait > 0 {
-		return nil, &auth.Throttled{RetryAfter: wait}
-	}
 	u := m.Users.find(strings.TrimSpace(user))
+	if wait > 0 {
+		err := &auth.Throttled{RetryAfter: wait}
+		m.tell(ctx, slog.LevelDebug, u, event.TooMany, addr, err)
+		return nil, err
+	}
 	var hash *phc
 	if u != nil && !u.Disabled {
 		hash = &u.hash
@@ -83,14 +88,22 @@ func (m *Method) Login(ctx context.Context, addr netip.Addr, user, password stri
 	default:
 		err = &auth.Refused{Reason: "wrong password"}
 	}
-	if m.Log != nil {
-		client := "" // not known, as in access lines
-		if addr.IsValid() {
-			client = addr.String()
-		}
-		m.Log.InfoContext(ctx, "sign-in refused", "event", "login.refused", "client", client, "err", err)
-	}
+	m.tell(ctx, slog.LevelInfo, u, event.BadCredentials, addr, err)
 	return nil, err
+}
+
+// tell says that somebody was not signed in. A name that nobody has is not told: it may be
+// a password in the wrong field.
+func (m *Method) tell(ctx context.Context, level slog.Level, u *known, reason string, addr netip.Addr, err error) {
+	e := event.Event{Name: event.LoginFailed, Provider: m.Name, Reason: reason, Err: err}
+	if u != nil {
+		e.User, e.Subject = m.Prefix+u.Name, u.Name
+	}
+	client := "" // not known, as in access lines
+	if addr.IsValid() {
+		client = addr.String()
+	}
+	event.Tell(ctx, m.Log, m.Heard, level, "sign-in refused", e, slog.String("client", client))
 }
 
 func (m *Method) login(ctx context.Context, u *known, at time.Time) (*auth.Login, error) {
@@ -128,10 +141,10 @@ func (m *Method) Refresh(ctx context.Context, login *auth.Login, _ string) (*aut
 }
 
 var (
-	errGone     = &auth.Refused{Reason: "no such user any more", Here: true}
-	errDisabled = &auth.Refused{Reason: "disabled"}
-	errPassword = &auth.Refused{Reason: "the password was changed"}
-	errNewer    = &auth.Refused{Reason: "signed in by another password than the users file here has, after that was read", Here: true}
+	errGone     = &auth.Refused{Reason: "no such user any more", Here: true, Event: event.UserWithdrawn}
+	errDisabled = &auth.Refused{Reason: "disabled", Event: event.UserWithdrawn}
+	errPassword = &auth.Refused{Reason: "the password was changed", Event: event.NewPassword}
+	errNewer    = &auth.Refused{Reason: "signed in by another password than the users file here has, after that was read", Here: true, Event: event.NewPassword}
 )
 
 // Check implements auth.Checker. It allocates nothing: it is asked on every request.

@@ -108,6 +108,9 @@ func (d *Directory) Close() error {
 	return d.watch.Close()
 }
 
+// Len is how many users there are.
+func (d *Directory) Len() int { return len(*d.users.Load()) }
+
 func (d *Directory) find(name string) *known { return (*d.users.Load())[name] }
 
 // decoy is a hash that costs what that of a user by this name would. Hashes of

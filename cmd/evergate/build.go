@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,8 @@ import (
 	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/audit"
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/follow"
 	"github.com/evergate/evergate/internal/metrics"
 	"github.com/evergate/evergate/proxy"
@@ -54,6 +57,11 @@ type gateway struct {
 	metrics  *metrics.Metrics
 
 	decisions *decisions.Log
+	events    *event.Hub
+	audit     *audit.Log
+	journal   *auth.ShelfJournal
+	well      *wellness
+	open      atomic.Pointer[func() int64] // how many connections there are
 
 	leaving atomic.Bool // connections are not kept any more
 	// Questions of a proxy in front.
@@ -92,14 +100,14 @@ type parts struct {
 	Now func() time.Time
 	// Wrap stands between the sessions and their store, if set.
 	Wrap func(session.Store) session.Store
-	// Level is that of the log, if it can change.
-	Level *slog.LevelVar
+	// Log is what of the log can change, if set.
+	Log *logControl
 }
 
 // build turns a config into a gateway. With edition.go this is the wiring, all of it:
 // here is what lasts, there what a reload of the config makes anew.
 func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err error) {
-	g := &gateway{in: in, log: log, hasher: local.NewHasher(hashesAtOnce), metrics: metrics.New(version, time.Now())}
+	g := &gateway{in: in, log: log, hasher: local.NewHasher(hashesAtOnce), metrics: metrics.New(version, runtime.Version(), time.Now())}
 	g.decisions = decisions.New(decisions.Options{Logger: log, Counter: g.metrics, Now: in.Now})
 	g.life, g.end = context.WithCancel(context.Background())
 	defer func() {
@@ -124,8 +132,9 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if g.ring, err = buildRing(cfg, inMemory); err != nil {
 		return nil, err
 	}
+	g.listen()
 	if files, err := keyFiles(cfg.Keys.Files, cfg.DataDir); !inMemory && err == nil {
-		g.ringAt = watchRing(g.ring, files, log)
+		g.ringAt = watchRing(g.ring, files, log, g.events.Hear)
 		g.close = append(g.close, func() error { return g.ringAt.Close() })
 	}
 	if g.keys, err = buildKeys(cfg, g.store, g.ring, log, inMemory); err != nil {
@@ -138,7 +147,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if err != nil {
 		return nil, err
 	}
-	g.sessions, err = buildSessions(session.Config{Ring: g.ring, Cookie: g.cookie, Insecure: !secure, Log: log, Now: in.Now}, first.settings, g.store)
+	g.sessions, err = buildSessions(session.Config{Ring: g.ring, Cookie: g.cookie, Insecure: !secure, Log: log, Heard: g.events.Hear, Now: in.Now}, first.settings, g.store)
 	if err != nil {
 		g.letGo(first)
 		return nil, err
@@ -179,13 +188,22 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	return g, g.buildAdmin(cfg)
 }
 
+// listen makes what hears of what happens. Of those built before nothing happens yet.
+func (g *gateway) listen() {
+	g.journal = buildJournal(g.in, g.store, g.ring, g.log)
+	g.audit = audit.New(audit.Options{Log: g.log, Written: g.metrics.Audited, Lost: g.metrics.AuditLost})
+	g.events = event.NewHub(g.metrics.Hear, g.journal.Hear, g.audit.Hear)
+	g.close = append(g.close, g.journal.Close, g.audit.Close)
+}
+
 // heard counts the questions of a proxy in front.
 func (g *gateway) heard(refused error) {
 	if refused != nil {
 		g.unanswered.Add(1)
-		return
+	} else {
+		g.asked.Add(1)
 	}
-	g.asked.Add(1)
+	g.metrics.Asked(refused == nil)
 }
 
 // buildAdmin makes the operator's side.
@@ -194,6 +212,7 @@ func (g *gateway) buildAdmin(cfg *config.Config) (err error) {
 		return err
 	}
 	g.Admin.Metrics = g.metrics.Handler()
+	g.Admin.Beside["audit"] = func(context.Context) error { return g.audit.Trouble() }
 	if g.Admin.API != nil {
 		g.Admin.API.Decisions = g.decisions
 	}
@@ -201,6 +220,9 @@ func (g *gateway) buildAdmin(cfg *config.Config) (err error) {
 	if g.Certificates != nil {
 		g.Admin.Beside["certificate"] = func(context.Context) error { return g.Certificates.Trouble() }
 	}
+	g.well = watchWellness(g)
+	g.close = append(g.close, g.well.Close)
+	g.metrics.Watch(g.state)
 	return nil
 }
 

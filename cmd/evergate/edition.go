@@ -17,6 +17,7 @@ import (
 	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/audit"
 	"github.com/evergate/evergate/internal/web"
 	"github.com/evergate/evergate/proxy"
 	"github.com/evergate/evergate/session"
@@ -41,6 +42,7 @@ type edition struct {
 	forward   http.Handler // for a proxy in front that asks; nil where none does
 	checks    map[string]admin.Check
 	decisions *decisions.Edition
+	sinks     []audit.Sink // of the audit log, until that has them
 
 	parts []*part  // what it has in common with others, or may have
 	start []func() // what runs beside requests
@@ -78,6 +80,10 @@ func (g *gateway) letGo(e *edition) {
 	}
 	e.parts = nil
 	g.mu.Unlock()
+	for _, s := range e.sinks {
+		closeLogged(g.log, s)
+	}
+	e.sinks = nil
 	for _, p := range slices.Backward(last) {
 		if err := p.close(); err != nil {
 			g.log.Error("closing", "err", err)
@@ -143,6 +149,9 @@ func (g *gateway) prepare(cfg *config.Config) (_ *edition, err error) {
 		g.hold(e, p.part)
 		methods[p.Name] = p.Method
 	}
+	if err := g.prepareAudit(e, before); err != nil {
+		return nil, err
+	}
 	e.settings = sessionSettings(cfg, methods, e.issuer)
 	if e.router.HasForms() {
 		e.settings.Ended = func(ctx context.Context, kept map[string][]byte) { e.router.SessionEnded(ctx, g.log, kept) }
@@ -166,7 +175,7 @@ func (g *gateway) wire(e *edition) error {
 	clientKeys(e.providers, extra)
 	pageConfig := auth.HandlerConfig{
 		Sessions: g.sessions, Providers: signInAt(e.providers), Once: g.sessions.Once, Sealer: g.ring, Forms: g.forms, PublicURL: cfg.PublicURL,
-		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Extra: extra, Assets: e.look.Assets(),
+		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Heard: g.events.Hear, Journal: g.journal, Extra: extra, Assets: e.look.Assets(),
 	}
 	if apps, ok := g.sessions.(auth.Handovers); ok && hasAppHosts(cfg) {
 		pageConfig.Handovers, pageConfig.AppHost = apps, appHosts(cfg, e.router)
@@ -195,7 +204,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	o := web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
-		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, Look: e.look, Closing: g.leaving.Load,
+		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, Look: e.look, Closing: g.leaving.Load, Done: g.metrics.Done,
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), o)
 	if cfg.ForwardAuth != nil {
@@ -215,11 +224,15 @@ func (g *gateway) begin(e *edition) {
 	g.decisions.Begin(e.decisions)
 	before := g.current.Swap(e)
 	g.streams.Follow(e.gate)
+	g.metrics.Providers(slices.Collect(maps.Keys(e.settings.Methods)))
 	if before == nil {
+		for _, use := range e.use {
+			use()
+		}
 		return
 	}
-	if g.in.Level != nil {
-		g.in.Level.Set(e.cfg.Log.Level)
+	if g.in.Log != nil {
+		g.in.Log.Apply(e.cfg.Log)
 	}
 	for _, use := range e.use {
 		use()
@@ -228,6 +241,7 @@ func (g *gateway) begin(e *edition) {
 		g.Applied(e.cfg)
 	}
 	g.sessions.Recheck() // streams, by the rules of now
+	g.metrics.KeepRoutes(e.router.Names())
 	g.retire(before)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/follow"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
@@ -89,7 +91,7 @@ func (g *gateway) prepareRing(e, before *edition) error {
 	e.use = append(e.use, func() {
 		_ = g.ringAt.Close()
 		_ = g.ring.Replace(keys...) // as NewRing took them
-		g.ringAt = watchRing(g.ring, files, g.log)
+		g.ringAt = watchRing(g.ring, files, g.log, g.events.Hear)
 	})
 	return nil
 }
@@ -99,7 +101,7 @@ const ringEvery = 2 * time.Second
 
 // watchRing replaces the keys of ring when what its files hold has changed. A bad
 // file leaves the keys of before in force.
-func watchRing(ring *session.Ring, files []string, log *slog.Logger) *follow.Files {
+func watchRing(ring *session.Ring, files []string, log *slog.Logger, heard event.Func) *follow.Files {
 	return follow.Start(follow.Options{
 		Files: func() []string { return files }, Seen: follow.Look(files), Every: ringEvery,
 		Changed: func() {
@@ -108,10 +110,12 @@ func watchRing(ring *session.Ring, files []string, log *slog.Logger) *follow.Fil
 				err = ring.Replace(keys...)
 			}
 			if err != nil {
-				log.Error("the key ring has changed and cannot be used; the keys of before stay in force", "event", "keys.bad", "files", files, "err", err)
+				event.Tell(context.Background(), log, heard, slog.LevelError, "the key ring has changed and cannot be used; the keys of before stay in force",
+					event.Event{Name: event.KeysBad, Err: err}, slog.Any("files", files))
 				return
 			}
-			log.Info("the key ring was read again", "event", "keys.reloaded", "files", files, "keys", ring.Len())
+			event.Tell(context.Background(), log, heard, slog.LevelInfo, "the key ring was read again",
+				event.Event{Name: event.KeysReloaded, Count: ring.Len()}, slog.Any("files", files))
 		},
 	})
 }

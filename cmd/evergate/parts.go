@@ -18,6 +18,7 @@ import (
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/proxy"
 	"github.com/evergate/evergate/session"
@@ -287,13 +288,16 @@ func (g *gateway) preparePeople(e, before *edition) error {
 		if err != nil {
 			return err
 		}
-		all.OnChange(func() { g.sessions.Recheck() })
+		all.OnChange(func() {
+			event.Tell(g.life, nil, g.events.Hear, slog.LevelInfo, "", event.Event{Name: event.UsersReloaded, Count: all.Len()})
+			g.sessions.Recheck()
+		})
 		e.users = &users{Directory: all, file: file, part: part{close: all.Close}}
 	}
 	g.hold(e, &e.users.part)
 	e.people = &local.Method{
 		Name: "local", Prefix: e.cfg.Prefix("local"), Users: e.users.Directory, Hasher: g.hasher, Throttle: g.throttle,
-		Minter: e.issuer, Log: g.log,
+		Minter: e.issuer, Log: g.log, Heard: g.events.Hear,
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/follow"
 	"github.com/evergate/evergate/internal/metrics"
 )
@@ -60,7 +61,7 @@ func newReloader(g *gateway, file string, files map[string]follow.Digest, log *s
 	r := &reloader{g: g, file: file, files: files, log: log, told: told}
 	g.Admin.Beside["config"] = r.check
 	if g.Admin.API != nil {
-		g.Admin.API.Reload = func() admin.Reloaded { return r.reload("evergate reload") }
+		g.Admin.API.Reload = func() admin.Reloaded { return r.reload(event.ByCommand) }
 		g.Admin.API.Running = r.running
 	}
 	return r
@@ -109,17 +110,14 @@ func (r *reloader) check(context.Context) error {
 // begins with a look at whether they do since the gateway read them.
 func (r *reloader) follow() *follow.Files {
 	files := func() []string { return append([]string{r.file}, followed(r.g.config())...) }
-	return follow.Start(follow.Options{Files: files, Settle: true, Changed: func() { r.reload(byFile) }})
+	return follow.Start(follow.Options{Files: files, Settle: true, Changed: func() { r.reload(event.ByFile) }})
 }
-
-// byFile is the cause of a reload that nobody asked for.
-const byFile = "a file has changed"
 
 // reload reads the config, and puts it in force if it is good.
 func (r *reloader) reload(cause string) (out admin.Reloaded) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if cause == byFile && r.same() {
+	if cause == event.ByFile && r.same() {
 		return admin.Reloaded{OK: true}
 	}
 	r.told.reloading(func() { out = r.now(cause) })
@@ -143,12 +141,14 @@ func (r *reloader) now(cause string) admin.Reloaded {
 		bad := fmt.Errorf("the config is bad, and the one of before is in force: %w", err)
 		r.bad.Store(&bad)
 		r.g.metrics.Reloaded(metrics.Rejected, time.Now())
-		r.log.Error("the config cannot be used; the one of before stays in force", "event", "config.bad", "cause", cause, "file", r.file, "err", err)
+		event.Tell(context.Background(), r.log, r.g.events.Hear, slog.LevelError, "the config cannot be used; the one of before stays in force",
+			event.Event{Name: event.ConfigBad, Reason: cause, Err: err}, slog.String("file", r.file))
 		return admin.Reloaded{Error: err.Error(), Drawn: drawn(err)}
 	}
 	r.bad.Store(nil)
 	r.g.metrics.Reloaded(metrics.Applied, time.Now())
-	r.log.Info("the config was read again and is in force", "event", "config.reloaded", "cause", cause, "file", r.file, "changed", changed)
+	event.Tell(context.Background(), r.log, r.g.events.Hear, slog.LevelInfo, "the config was read again and is in force",
+		event.Event{Name: event.ConfigReloaded, Reason: cause, Changed: changed}, slog.String("file", r.file), slog.Any("changed", changed))
 	return admin.Reloaded{OK: true, Changed: changed}
 }
 

@@ -144,8 +144,8 @@ func TestLogLevelIsTaken(t *testing.T) {
 	}
 	cfg.DataDir = t.TempDir()
 	var out safeBuffer
-	log, level := newLog(&out, cfg.Log)
-	g, err := build(cfg, log, parts{Level: level})
+	log, control := newLog(&out, cfg.Log)
+	g, err := build(cfg, log, parts{Log: control})
 	if err != nil {
 		t.Fatal(err)
 	}

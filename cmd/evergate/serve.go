@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/event"
 )
 
 func (p *program) serveCmd() *cobra.Command {
@@ -40,7 +41,7 @@ func (p *program) serveCmd() *cobra.Command {
 // serve runs the gateway of a config. Where this process was started by one that hands
 // over to it, it takes its place.
 func (p *program) serve(ctx context.Context, cfg *config.Config, file string) error {
-	log, level := newLog(p.err, cfg.Log)
+	log, control := newLog(p.err, cfg.Log)
 	signals, quiet := catchSignals()
 	defer quiet()
 	for _, w := range cfg.Warnings() {
@@ -70,7 +71,7 @@ func (p *program) serve(ctx context.Context, cfg *config.Config, file string) er
 	// There is one term, but where a process that was to take over did not.
 	for first := true; ; first = false {
 		files := look(cfg)
-		g, err := build(cfg, log, parts{Level: level})
+		g, err := build(cfg, log, parts{Log: control})
 		if err != nil {
 			return err
 		}
@@ -93,7 +94,7 @@ func (p *program) serve(ctx context.Context, cfg *config.Config, file string) er
 			log.Warn("the process before was not told", "err", err)
 		}
 		stop := next.start(signals.upgrade)
-		watch, hangups := reloads.follow(), onSignal(signals.hangup, func() { reloads.reload("SIGHUP") })
+		watch, hangups := reloads.follow(), onSignal(signals.hangup, func() { reloads.reload(event.BySignal) })
 		err = s.run(ctx, next.moves, sockets, &rest)
 		stop()
 		hangups()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // servers are what a gateway serves with.
@@ -43,6 +44,8 @@ func startServers(g *gateway, log *slog.Logger, ls *listeners, told *serviceMana
 		s.running++
 		go func() { s.failed <- s.forward.Serve(ls.forward, nil) }()
 	}
+	open := s.open
+	g.open.Store(&open)
 	g.Applied = func(cfg *config.Config) {
 		for _, d := range s.doors() {
 			d.Reconfigure(cfg.Limits.ConnectionsPerAddress, cfg.TrustedProxies)
@@ -57,6 +60,7 @@ func startServers(g *gateway, log *slog.Logger, ls *listeners, told *serviceMana
 		at = append(at, "forward_auth", ls.forward.Addr().String())
 	}
 	log.Info("evergate is up", at...)
+	g.events.Hear(context.Background(), event.Event{Name: event.GatewayStarted, At: time.Now(), Part: version})
 	told.ready()
 	return s
 }
@@ -97,6 +101,7 @@ const gently = time.Second
 // goDown ends what was served.
 func (s *servers) goDown(first error, most time.Duration, sockets *listeners) error {
 	s.told.stopping()
+	s.g.events.Hear(context.Background(), event.Event{Name: event.GatewayStopped, At: time.Now(), Part: version, Err: first})
 	sockets.Close() // nobody waits in a queue that nothing comes out of
 	shut, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()

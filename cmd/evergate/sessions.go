@@ -17,6 +17,7 @@ type sessions interface {
 	auth.Sessions
 	Once(ctx context.Context, name string, until time.Time) (bool, error)
 	Recheck()
+	Len() int
 	Reconfigure(s session.Settings) error
 	Leave() error
 	Close() error
@@ -36,7 +37,7 @@ func buildSessions(c session.Config, s session.Settings, store session.Store) (s
 	if store == nil {
 		return session.NewStateless(session.StatelessConfig{
 			Ring: c.Ring, Methods: s.Methods, Minter: s.Minter, Cookie: c.Cookie, Insecure: c.Insecure, NeedIDToken: s.NeedIDToken,
-			IdleTimeout: s.IdleTimeout, MaxLifetime: s.MaxLifetime, Grace: s.Grace, MaxStale: s.MaxStale, RenewBefore: s.RenewBefore, Ended: s.Ended, Log: c.Log, Now: c.Now,
+			IdleTimeout: s.IdleTimeout, MaxLifetime: s.MaxLifetime, Grace: s.Grace, MaxStale: s.MaxStale, RenewBefore: s.RenewBefore, Ended: s.Ended, Log: c.Log, Heard: c.Heard, Now: c.Now,
 		})
 	}
 	c.Store, c.Methods, c.Minter, c.IdleTimeout, c.MaxLifetime = store, s.Methods, s.Minter, s.IdleTimeout, s.MaxLifetime
@@ -71,16 +72,19 @@ func openStore(cfg *config.Config, log *slog.Logger, in parts, g *gateway) (sess
 	return store, nil
 }
 
+// storeWrites is the part of /readyz that says whether a store takes what is written.
+const storeWrites = "store writes"
+
 // buildAdmin makes the operator's listener.
 func buildAdmin(cfg *config.Config, inMemory bool, store session.Store, all sessions) (*admin.Handler, error) {
-	h := &admin.Handler{Checks: map[string]admin.Check{}, Beside: map[string]admin.Check{}}
+	h := &admin.Handler{Version: version, Checks: map[string]admin.Check{}, Beside: map[string]admin.Check{}}
 	if store != nil {
 		h.Checks["store"] = func(ctx context.Context) error { return readable(ctx, store) }
 	}
 	// Whoever is signed in is served on while nothing can be written: a gateway that
 	// called itself unready then would turn them away.
 	if s, ok := store.(interface{ Trouble() error }); ok {
-		h.Beside["store writes"] = func(context.Context) error { return s.Trouble() }
+		h.Beside[storeWrites] = func(context.Context) error { return s.Trouble() }
 	}
 	if inMemory {
 		return h, nil

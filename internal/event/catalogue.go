@@ -32,7 +32,6 @@ const (
 	AdminShown           Name = "admin.decisions_shown"
 	ProviderAway         Name = "provider.away"
 	ProviderBack         Name = "provider.back"
-	ProviderRefusesUs    Name = "provider.client_refused"
 	UpstreamAway         Name = "upstream.away"
 	UpstreamBack         Name = "upstream.back"
 	StoreAway            Name = "store.away"
@@ -103,6 +102,13 @@ const (
 	RenewalUnclear     = "unclear"     // an answer that is neither a yes nor a clear no
 )
 
+// Why a config was read again: reasons of ConfigReloaded and ConfigBad.
+const (
+	ByFile    = "file"    // one of its files holds something else
+	BySignal  = "signal"  // SIGHUP
+	ByCommand = "command" // `evergate reload`, or the dashboard
+)
+
 // Kinds is the catalogue, in the order of the reference. Nobody edits it.
 var Kinds = []Kind{
 	{Name: SessionStarted, Audit: true, Own: true, Says: "Somebody signed in.", Fields: with()},
@@ -113,7 +119,7 @@ var Kinds = []Kind{
 	{Name: SessionEnded, Audit: true, Own: true, Says: "A session ended: its person signed out, or its time was over when it was used next.",
 		Fields: with(fReason), Reasons: []string{SignedOut, Replaced, IdleTooLong, LifetimeOver}},
 	{Name: SessionRevoked, Audit: true, Own: true, Says: "Somebody else, or the same person elsewhere, ended a session.",
-		Fields: with(fReason, fActor), Reasons: []string{ByProvider, ByOperator, ByPerson, NewPassword}},
+		Fields: with(fReason), Reasons: []string{ByProvider, ByOperator, ByPerson, NewPassword}},
 	{Name: SessionWithdrawn, Audit: true, Own: true, Says: "A session was ended since its grant or its user is not good any more.",
 		Fields: with(fReason, fDetail), Reasons: []string{GrantRefused, SubjectChanged, UserWithdrawn, NewPassword, ProviderGone}},
 	{Name: SessionRenewed, Says: "An access token was renewed.", Fields: with(fResource, fTook)},
@@ -125,8 +131,10 @@ var Kinds = []Kind{
 	{Name: RevocationFailed, Audit: true, Says: "The tokens of an ended session could not be revoked at the provider.", Fields: with(fDetail)},
 	{Name: StoreFailed, Says: "What changed of a session could not be stored; it is kept in memory until it can.", Fields: with(fDetail)},
 	{Name: PasswordChanged, Audit: true, Own: true, Says: "A password was changed on the account page.", Fields: with()},
-	{Name: ConfigReloaded, Audit: true, Says: "Another config is in force: the policy may have changed.", Fields: []string{fChanged, fReason}},
-	{Name: ConfigBad, Audit: true, Says: "A config could not be used; the one of before stays in force.", Fields: []string{fReason, fDetail}},
+	{Name: ConfigReloaded, Audit: true, Says: "Another config is in force: the policy may have changed.", Fields: []string{fReason, fChanged},
+		Reasons: []string{ByFile, BySignal, ByCommand}},
+	{Name: ConfigBad, Audit: true, Says: "A config could not be used; the one of before stays in force.", Fields: []string{fReason, fDetail},
+		Reasons: []string{ByFile, BySignal, ByCommand}},
 	{Name: UsersReloaded, Audit: true, Says: "The users file was read again.", Fields: []string{fCount}},
 	{Name: KeysReloaded, Audit: true, Says: "The key ring was read again.", Fields: []string{fCount}},
 	{Name: KeysBad, Audit: true, Says: "The key ring changed and cannot be used; the keys of before stay in force.", Fields: []string{fDetail}},
@@ -138,13 +146,12 @@ var Kinds = []Kind{
 	{Name: AdminShown, Audit: true, Says: "The operator had decisions shown in the answers to somebody, or ended that.", Fields: []string{fActor, fUser, fDetail}},
 	{Name: ProviderAway, Audit: true, Says: "A provider does not answer: renewals wait, sessions are kept.", Fields: []string{fProvider, fDetail}},
 	{Name: ProviderBack, Audit: true, Says: "A provider answers again.", Fields: []string{fProvider}},
-	{Name: ProviderRefusesUs, Audit: true, Says: "A provider refused the gateway itself: its client secret or its registration.", Fields: []string{fProvider, fDetail}},
 	{Name: UpstreamAway, Says: "A target of an upstream fails its health check, or was set aside for its errors.", Fields: []string{fPart, fDetail}},
 	{Name: UpstreamBack, Says: "A target of an upstream is well again.", Fields: []string{fPart}},
 	{Name: StoreAway, Audit: true, Says: "The session store is out of order.", Fields: []string{fPart, fDetail}},
 	{Name: StoreBack, Audit: true, Says: "The session store is back.", Fields: []string{fPart}},
-	{Name: GatewayStarted, Audit: true, Says: "The gateway is up.", Fields: []string{fDetail}},
-	{Name: GatewayStopped, Audit: true, Says: "The gateway goes down.", Fields: []string{fDetail}},
+	{Name: GatewayStarted, Audit: true, Says: "A gateway is up; part is its version.", Fields: []string{fPart}},
+	{Name: GatewayStopped, Audit: true, Says: "A gateway goes down; detail is there where it does not do so because it was asked to.", Fields: []string{fPart, fDetail}},
 	{Name: AuditLost, Audit: true, Says: "Events were lost between the last line and this one: what takes them was too slow.", Fields: []string{fCount}},
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 func TestReloads(t *testing.T) {
-	m := metrics.New("1.2.3", time.Unix(1000, 0))
+	m := metrics.New("1.2.3", "go1.26", time.Unix(1000, 0))
 	expect := func(lines ...string) {
 		t.Helper()
 		w := httptest.NewRecorder()
@@ -21,7 +21,7 @@ func TestReloads(t *testing.T) {
 			}
 		}
 	}
-	expect(`evergate_build_info{version="1.2.3"} 1`, "evergate_config_last_reload_successful 1",
+	expect(`evergate_build_info{goversion="go1.26",version="1.2.3"} 1`, "evergate_config_last_reload_successful 1",
 		"evergate_config_last_reload_success_timestamp_seconds 1000", `evergate_config_reloads_total{outcome="applied"} 0`,
 		`evergate_config_reloads_total{outcome="rejected"} 0`)
 	m.RateLimited("wiki")
@@ -37,7 +37,7 @@ func TestReloads(t *testing.T) {
 
 // TestObserved: the difference between two policies is a rate, by what each says.
 func TestObserved(t *testing.T) {
-	m := metrics.New("1.2.3", time.Unix(1000, 0))
+	m := metrics.New("1.2.3", "go1.26", time.Unix(1000, 0))
 	page := func() string {
 		w := httptest.NewRecorder()
 		m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

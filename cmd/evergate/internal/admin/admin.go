@@ -28,6 +28,8 @@ type Handler struct {
 	Metrics http.Handler
 	// API answers under /api/, if set.
 	API *API
+	// Version is that of the program, for /readyz.
+	Version string
 	// Draining reports that the gateway is going down, if set.
 	Draining func() bool
 }
@@ -75,9 +77,10 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
 	answer := struct {
-		Ready bool            `json:"ready"`
-		Parts map[string]part `json:"parts"`
-	}{true, map[string]part{}}
+		Ready   bool            `json:"ready"`
+		Version string          `json:"version,omitempty"`
+		Parts   map[string]part `json:"parts"`
+	}{true, h.Version, map[string]part{}}
 	for name, check := range h.Checks {
 		answer.Parts[name] = check.ask(ctx)
 		answer.Ready = answer.Ready && answer.Parts[name].OK

@@ -1,0 +1,218 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/evergate/evergate/internal/event"
+)
+
+// ShelfJournal keeps what happened lately to each person, for their own eyes: sign-ins,
+// failed ones, sessions that somebody ended. It lies on a Shelf, so that gateways share it
+// and a restart does not forget. Make one with NewShelfJournal.
+//
+// It is written beside: whether a name that somebody typed has a journal must not show in
+// how long the answer takes.
+type ShelfJournal struct {
+	shelf Shelf
+	log   *slog.Logger
+	queue chan entry
+	done  chan struct{}
+
+	mu     sync.Mutex // guards closed, and the queue against being closed while written to
+	closed bool
+	lost   int // events that the queue had no place for, since the last line of the log
+}
+
+// entry is an event on its way to a journal, or somebody who waits for those before.
+type entry struct {
+	name   string
+	event  event.Event
+	behind chan struct{}
+}
+
+const (
+	// journalTTL is for how long somebody's journal is kept after its last event.
+	journalTTL = 90 * 24 * time.Hour
+	// maxJournal bounds the events of one person, maxFailures those of them that anybody
+	// who knows the user name can cause.
+	maxJournal, maxFailures = 50, 15
+	journalQueue            = 1024
+	journalWait             = 5 * time.Second
+	// journalTries bounds the rounds that are lost to other gateways.
+	journalTries = 20
+)
+
+// NewShelfJournal returns a ShelfJournal that writes until Close. A nil log discards.
+func NewShelfJournal(shelf Shelf, log *slog.Logger) *ShelfJournal {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	j := &ShelfJournal{shelf: shelf, log: log, queue: make(chan entry, journalQueue), done: make(chan struct{})}
+	go j.write()
+	return j
+}
+
+// NewMemoryJournal is one of a process that shares nothing.
+func NewMemoryJournal(now func() time.Time, log *slog.Logger) *ShelfJournal {
+	if now == nil {
+		now = time.Now
+	}
+	return NewShelfJournal(newMemoryShelf(now), log)
+}
+
+// Close writes what is under way, and waits for it.
+func (j *ShelfJournal) Close() error {
+	j.mu.Lock()
+	if !j.closed {
+		j.closed = true
+		close(j.queue)
+	}
+	j.mu.Unlock()
+	<-j.done
+	return nil
+}
+
+func journalOf(provider, subject string) string { return "journal\x00" + provider + "\x00" + subject }
+
+// Hear is an event.Func.
+func (j *ShelfJournal) Hear(_ context.Context, e event.Event) {
+	if kind := event.KindOf(e.Name); kind == nil || !kind.Own || e.Subject == "" {
+		return
+	}
+	if !j.put(entry{name: journalOf(e.Provider, e.Subject), event: e}) {
+		j.mu.Lock()
+		j.lost++
+		j.mu.Unlock()
+	}
+}
+
+// put reports false where there is no place in the queue.
+func (j *ShelfJournal) put(e entry) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return false
+	}
+	select {
+	case j.queue <- e:
+		return true
+	default:
+		return false
+	}
+}
+
+// noted is an event as it lies on the shelf.
+type noted struct {
+	Name    event.Name `json:"n"`
+	At      time.Time  `json:"t"`
+	Session string     `json:"s,omitempty"`
+	Reason  string     `json:"r,omitempty"`
+	Client  string     `json:"c,omitempty"`
+	Agent   string     `json:"a,omitempty"`
+	// Times is how often the same came in a row, beyond the first.
+	Times int `json:"x,omitempty"`
+}
+
+// Own returns the events of the person of login, the newest first. Count is how often one
+// came in a row. The error is a *Unavailable.
+func (j *ShelfJournal) Own(ctx context.Context, login *Login) ([]event.Event, error) {
+	// What this very browser has just done is to be among them.
+	if behind := make(chan struct{}); j.put(entry{behind: behind}) {
+		select {
+		case <-behind:
+		case <-ctx.Done():
+		}
+	}
+	all, _, err := j.load(ctx, journalOf(login.Identity.Provider, login.Identity.Subject))
+	if err != nil {
+		return nil, &Unavailable{What: "the list of what happened lately", Err: err}
+	}
+	out := make([]event.Event, 0, len(all))
+	for _, n := range slices.Backward(all) {
+		out = append(out, event.Event{Name: n.Name, At: n.At, Session: n.Session, Reason: n.Reason, Count: n.Times + 1,
+			User: login.Identity.User, Provider: login.Identity.Provider, Subject: login.Identity.Subject,
+			Origin: event.Origin{Client: n.Client, Agent: n.Agent}})
+	}
+	return out, nil
+}
+
+func (j *ShelfJournal) load(ctx context.Context, name string) (all []noted, version uint64, err error) {
+	value, version, err := j.shelf.Load(ctx, name, 0)
+	if err != nil || value == nil {
+		return nil, version, err
+	}
+	if err := json.Unmarshal(value, &all); err != nil {
+		return nil, version, nil // what a later version wrote, maybe: begun anew
+	}
+	return all, version, nil
+}
+
+// write is the goroutine that does.
+func (j *ShelfJournal) write() {
+	defer close(j.done)
+	for e := range j.queue {
+		if e.behind != nil {
+			close(e.behind)
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), journalWait)
+		err := j.add(ctx, e)
+		cancel()
+		j.mu.Lock()
+		lost := j.lost
+		j.lost = 0
+		j.mu.Unlock()
+		if err != nil || lost > 0 {
+			j.log.Warn("what happened to somebody is not on their account page", "event", "journal.failed", "lost", lost, "err", err)
+		}
+	}
+}
+
+func (j *ShelfJournal) add(ctx context.Context, e entry) error {
+	for range journalTries {
+		all, version, err := j.load(ctx, e.name)
+		if err != nil {
+			return err
+		}
+		value, err := json.Marshal(noteDown(all, e.event))
+		if err != nil {
+			return err
+		}
+		if ok, err := j.shelf.Save(ctx, e.name, version, value, journalTTL); ok || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%d other gateways were faster", journalTries)
+}
+
+// noteDown returns all with e, of which the oldest go where there are too many: first those
+// that strangers can cause.
+func noteDown(all []noted, e event.Event) []noted {
+	n := noted{Name: e.Name, At: e.At.UTC(), Session: e.Session, Reason: e.Reason, Client: e.Origin.Client, Agent: e.Origin.Agent}
+	if last := len(all) - 1; last >= 0 && all[last].same(&n) {
+		n.Times = all[last].Times + 1
+		all = all[:last]
+	}
+	all = append(slices.Clone(all), n)
+	failures := 0
+	for _, n := range all {
+		if n.Name == event.LoginFailed {
+			failures++
+		}
+	}
+	if failures > maxFailures {
+		first := slices.IndexFunc(all, func(n noted) bool { return n.Name == event.LoginFailed })
+		all = slices.Delete(all, first, first+1)
+	}
+	return all[max(0, len(all)-maxJournal):]
+}
+
+func (n *noted) same(as *noted) bool {
+	return n.Name == as.Name && n.Session == as.Session && n.Reason == as.Reason && n.Client == as.Client && n.Agent == as.Agent
+}

@@ -1,0 +1,118 @@
+package metrics
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/evergate/evergate/internal/event"
+)
+
+// events count what happened.
+type events struct {
+	logins    *prometheus.CounterVec
+	ended     *prometheus.CounterVec
+	renewals  *prometheus.CounterVec
+	renewal   *prometheus.HistogramVec
+	rotations prometheus.Counter
+	reuse     *prometheus.CounterVec
+	unstored  prometheus.Counter
+	unrevoked *prometheus.CounterVec
+	audited   *prometheus.CounterVec
+	auditLost prometheus.Counter
+}
+
+// Outcomes of renewals and of sign-ins that are no failure, and verdicts on spent handles.
+const (
+	renewed, withdrawn  = "renewed", "refused"
+	signedIn            = "signed_in"
+	suspected, detected = "suspected", "detected"
+)
+
+func newEvents() events {
+	return events{
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_logins_total",
+			Help: "Sign-ins by provider and outcome: signed_in, or the reason of login.failed in the audit log."}, []string{"provider", "outcome"}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_sessions_ended_total",
+			Help: "Sessions whose end was seen here, by the event that told of it and its reason."}, []string{"event", "reason"}),
+		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_renewals_total",
+			Help: "Renewals of access tokens by provider and outcome: renewed, refused (the session ended), unavailable or unclear (the session is kept)."},
+			[]string{"provider", "outcome"}),
+		renewal: histogram("evergate_renewal_duration_seconds", "How long a provider took for a renewal, good or bad.", "provider"),
+		rotations: prometheus.NewCounter(prometheus.CounterOpts{Name: "evergate_handle_rotations_total",
+			Help: "Handles that rotated."}),
+		reuse: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_handle_reuse_total",
+			Help: "Spent handles that came: suspected (a late request, or a theft), or detected (a theft; the session is revoked)."}, []string{"verdict"}),
+		unstored: prometheus.NewCounter(prometheus.CounterOpts{Name: "evergate_session_store_failures_total",
+			Help: "Renewed sessions that could not be stored at once."}),
+		unrevoked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_provider_revocation_failures_total",
+			Help: "Ended sessions whose tokens could not be revoked at the provider."}, []string{"provider"}),
+		audited: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_audit_events_total",
+			Help: "Events that were written to the audit log, by their name."}, []string{"event"}),
+		auditLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "evergate_audit_events_lost_total",
+			Help: "Events that a part of the audit log did not take."}),
+	}
+}
+
+func (e *events) register(in *prometheus.Registry) {
+	in.MustRegister(e.logins, e.ended, e.renewals, e.renewal, e.rotations, e.reuse, e.unstored, e.unrevoked, e.audited, e.auditLost)
+	for _, verdict := range []string{suspected, detected} {
+		e.reuse.WithLabelValues(verdict) // so that the first one shows as an increase
+	}
+}
+
+// Providers begins the series of the providers of a config, so that the first of anything
+// shows as an increase.
+func (m *Metrics) Providers(names []string) {
+	for _, p := range names {
+		p = text(p)
+		m.events.logins.WithLabelValues(p, signedIn)
+		m.events.unrevoked.WithLabelValues(p)
+		for _, outcome := range []string{renewed, withdrawn, event.RenewalUnavailable, event.RenewalUnclear} {
+			m.events.renewals.WithLabelValues(p, outcome)
+		}
+	}
+}
+
+// Hear is an event.Func.
+func (m *Metrics) Hear(_ context.Context, e event.Event) {
+	c, provider := &m.events, text(e.Provider)
+	switch e.Name {
+	case event.SessionStarted:
+		c.logins.WithLabelValues(provider, signedIn).Inc()
+	case event.LoginFailed:
+		c.logins.WithLabelValues(provider, e.Reason).Inc()
+	case event.SessionRenewed:
+		c.renewals.WithLabelValues(provider, renewed).Inc()
+		c.renewal.WithLabelValues(provider).Observe(e.Took.Seconds())
+	case event.SessionRenewalFailed:
+		c.renewals.WithLabelValues(provider, e.Reason).Inc()
+		if e.Took > 0 {
+			c.renewal.WithLabelValues(provider).Observe(e.Took.Seconds())
+		}
+	case event.SessionWithdrawn:
+		if e.Reason == event.GrantRefused || e.Reason == event.SubjectChanged {
+			c.renewals.WithLabelValues(provider, withdrawn).Inc()
+		}
+		c.ended.WithLabelValues(string(e.Name), e.Reason).Inc()
+	case event.SessionEnded, event.SessionRevoked:
+		c.ended.WithLabelValues(string(e.Name), e.Reason).Inc()
+	case event.SessionRotated:
+		c.rotations.Inc()
+	case event.ReuseSuspected:
+		c.reuse.WithLabelValues(suspected).Inc()
+	case event.ReuseDetected:
+		c.reuse.WithLabelValues(detected).Inc()
+		c.ended.WithLabelValues(string(e.Name), "").Inc()
+	case event.StoreFailed:
+		c.unstored.Inc()
+	case event.RevocationFailed:
+		c.unrevoked.WithLabelValues(provider).Inc()
+	}
+}
+
+// Audited counts an event that was written to the audit log.
+func (m *Metrics) Audited(name event.Name) { m.events.audited.WithLabelValues(string(name)).Inc() }
+
+// AuditLost counts events that were not.
+func (m *Metrics) AuditLost(n int) { m.events.auditLost.Add(float64(n)) }
