@@ -59,6 +59,13 @@ type HandlerConfig struct {
 	// one of the Handler's own, in memory; pass one where gateways share theirs, or
 	// the Handler is made anew on reload.
 	Forms *Forms
+	// Devices are the sessions of people, for their account page. Nil means that nobody can
+	// list or end them, as where the cookie is all there is.
+	Devices Devices
+	// Journal is what happened to people, for the same page. Nil keeps none.
+	Journal Journal
+	// Passwords changes passwords. Nil means that it is not done here.
+	Passwords PasswordChanger
 	// Extra are further handlers, by path below /.evergate/: "jwks.json". They
 	// answer for their own methods and headers.
 	Extra map[string]http.Handler
@@ -124,6 +131,8 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		"rotate":     {get: h.rotate, everywhere: true},
 		"resend":     {get: h.resendPage, everywhere: true},
 		"logout":     {get: h.logoutPage, post: h.signOut},
+		accountPath:  {get: h.account},
+		passwordPath: {get: h.passwordPage, post: h.changePassword},
 		"session":    {get: h.session, everywhere: true},
 		"ping":       {get: ping, everywhere: true},
 		"icon.svg":   {get: icon, everywhere: true},
@@ -131,6 +140,7 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		"session.js": {get: sessionJS, everywhere: true},
 		"style.css":  {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }, everywhere: true},
 	}
+	h.endpoints["account/signout"] = endpoint{post: h.signOutDevices}
 	if err := h.providerEndpoints(); err != nil {
 		return nil, err
 	}
@@ -185,6 +195,8 @@ func (h *Handler) serveApart(w http.ResponseWriter, r *http.Request, path string
 		ep = endpoint{get: h.arrive}
 	case path == "logout":
 		ep.get = h.leaveToSignOut
+	case path == accountPath || path == passwordPath:
+		ep = endpoint{get: h.leaveToAccount(path)}
 	case path == "login" || known && strings.HasPrefix(path, "login/"):
 		ep = endpoint{get: h.leave, post: h.leave}
 	case !ep.everywhere:

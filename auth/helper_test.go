@@ -32,6 +32,8 @@ type sessions struct {
 	mu    sync.Mutex
 	live  map[string]*auth.Login
 	fault error // of whatever is asked, while set
+	// beginFault is that of Begin alone.
+	beginFault error
 	// detour sends each request that has not been sent there on a detour.
 	detour bool
 	asked  func(*http.Request) // hears of each request, if set
@@ -72,6 +74,9 @@ func (s *sessions) Begin(h http.Header, r *http.Request, login *auth.Login, reme
 	defer s.mu.Unlock()
 	if s.fault != nil {
 		return s.fault
+	}
+	if s.beginFault != nil {
+		return s.beginFault
 	}
 	for _, c := range r.CookiesNamed(sessionCookie) {
 		delete(s.live, c.Value)

@@ -21,8 +21,12 @@ const ownFolder = "/.evergate"
 // being decoded once or twice holds an empty segment, a dot segment, a segment
 // that is only a parameter, a backslash or a control character. A path of the
 // gateway's own is refused too: going back to the sign-in page after signing in
-// would be a loop. The query is data, and is not looked into.
+// would be a loop. The pages of the account alone are none. The query is data, and is
+// not looked into.
 func ReturnTo(rd string) string {
+	if rd == own(accountPath) || rd == own(passwordPath) {
+		return rd
+	}
 	if rd == "" || len(rd) > maxReturnTo || rd[0] != '/' {
 		return "/"
 	}

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"html/template"
+	"maps"
 	"time"
 
 	"github.com/evergate/evergate/internal/web"
@@ -17,7 +18,7 @@ func PageSamples() map[string][]web.Sample {
 	who := &Login{Identity: Identity{User: "alice", Subject: "alice", Name: "Alice Example", Email: "alice@example.com", Provider: "corp"}, AuthTime: time.Unix(0, 0)}
 	ways := []straightView{{"Corp", "/.evergate/login/corp?rd=%2Fsample", "/sample"}, {"Partners", "/.evergate/login/partners?rd=%2Fsample", "/sample"}}
 	fields := []string{"/.evergate/login", "username", "password", "/sample?a=b"}
-	return map[string][]web.Sample{
+	all := map[string][]web.Sample{
 		"login": {
 			login(loginView{goal: goal{RD: "/sample?a=b"}, Host: "apps.example.com", Password: true}, fields...),
 			login(loginView{goal: goal{RD: "/sample", Form: "SAMPLE-FORM"}, Host: "apps.example.com", Path: "/sample", Kept: true, Why: endings[Idle],
@@ -51,4 +52,6 @@ func PageSamples() map[string][]web.Sample {
 			Action: template.HTMLAttr(`action="/sample?of=form"`), Size: web.T("{count} bytes", "count", 412)}},
 			Must: []string{formField, "SAMPLE-FORM", `action="/sample?of=form"`}}},
 	}
+	maps.Copy(all, accountSamples())
+	return all
 }

@@ -86,7 +86,13 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 		rd = one(r.URL.Query(), "rd")
 	}
 	back, e := h.placeOf(r, rd, to)
-	login, err := h.endSession(w, r, e, own("logout", "rd", rd, "to", to))
+	return h.finishSignOut(w, r, back, e, own("logout", "rd", rd, "to", to))
+}
+
+// finishSignOut ends the session that r brings, and that which an errand names, and goes to
+// back by way of the provider. Again is where to try again.
+func (h *Handler) finishSignOut(w http.ResponseWriter, r *http.Request, back place, e *errand, again string) error {
+	login, err := h.endSession(w, r, e, again)
 	if err != nil {
 		return err
 	}

@@ -46,8 +46,12 @@ type Info struct {
 	Seen   time.Time `json:"seen"`
 	Ends   time.Time `json:"ends"`
 	Device Device    `json:"device"`
+	// Retired says that a later sign-in of the same browser took its place, and that it
+	// lives on for a moment only, for what was under way.
+	Retired bool `json:"retired,omitempty"`
 
-	key Key
+	key    Key
+	unread bool // nothing but the name, the key and whose it is are known
 }
 
 const purposeMeta = "meta"
@@ -55,7 +59,7 @@ const purposeMeta = "meta"
 // meta seals what a list shows.
 func (s *state) meta(ring *Ring, key Key) []byte {
 	id := &s.Login.Identity
-	plain, err := json.Marshal(Info{User: id.User, Provider: id.Provider, Subject: id.Subject, Created: s.Created, Seen: s.Seen, Device: s.Device})
+	plain, err := json.Marshal(Info{User: id.User, Provider: id.Provider, Subject: id.Subject, Created: s.Created, Seen: s.Seen, Device: s.Device, Retired: s.Retired})
 	if err != nil || len(plain) > 60<<10 {
 		return nil // it is not listed; nothing else depends on it
 	}

@@ -144,6 +144,7 @@ var (
 	errGone     = &auth.Refused{Reason: "no such user any more", Here: true, Event: event.UserWithdrawn}
 	errDisabled = &auth.Refused{Reason: "disabled", Event: event.UserWithdrawn}
 	errPassword = &auth.Refused{Reason: "the password was changed", Event: event.NewPassword}
+	errNewer    = &auth.Refused{Reason: "signed in by another password than the users file here has, after that was read", Here: true, Event: event.NewPassword}
 )
 
 // Check implements auth.Checker. It allocates nothing: it is asked on every request.
@@ -154,6 +155,9 @@ func (m *Method) Check(login *auth.Login) error {
 		return errGone
 	case u.Disabled:
 		return errDisabled
+	case u.stamp != login.Stamp && login.AuthTime.UnixNano() > m.Users.readAt.Load():
+		// Another gateway knows of a newer password: it was changed there a moment ago.
+		return errNewer
 	case u.stamp != login.Stamp:
 		return errPassword
 	}

@@ -35,7 +35,7 @@ const (
 	minTime, maxTime     = 2, 20
 	maxThreads           = 16
 	saltSize, hashSize   = 16, 32
-	maxPassword          = 1024 // bytes; more is refused before it is hashed
+	maxPassword          = auth.MaxPassword
 )
 
 func parsePHC(s string) (p phc, err error) {

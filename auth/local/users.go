@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -36,6 +37,10 @@ type Directory struct {
 	users atomic.Pointer[map[string]*known]
 	costs atomic.Pointer[[]phc] // the hashes of all users, in the order of the file
 	seed  maphash.Seed
+	// readAt is when the users at hand were read, by the wall clock in ns.
+	readAt atomic.Int64
+
+	reading sync.Mutex // held from a look at the users to the swap: the later look wins
 
 	mu       sync.Mutex // guards onChange
 	onChange []func()
@@ -58,6 +63,12 @@ type DirectoryOptions struct {
 	Path string
 	// Every is how often the file is looked at; zero means each second.
 	Every time.Duration
+	// Save puts hash in the place of was, the stored password of a user. It returns
+	// auth.ErrChanged where that is not what is stored any more. Nil means that passwords
+	// are not changed from here.
+	Save func(ctx context.Context, name, was, hash string) error
+	// CanSave reports whether Save is likely to work; nil means that it is.
+	CanSave func() bool
 	// Log takes what went wrong; nil discards it.
 	Log *slog.Logger
 }
@@ -73,7 +84,7 @@ func NewDirectory(o DirectoryOptions) (*Directory, error) {
 	d := &Directory{opts: o, seed: maphash.MakeSeed()}
 	files := []string{o.Path}
 	seen := follow.Look(files)
-	if err := d.load(); err != nil {
+	if err := d.read(); err != nil {
 		return nil, err
 	}
 	if o.Path != "" {
@@ -118,7 +129,11 @@ func (d *Directory) decoy(name string) phc {
 	return p
 }
 
-func (d *Directory) load() error {
+// read reads the users.
+func (d *Directory) read() error {
+	d.reading.Lock()
+	defer d.reading.Unlock()
+	at := time.Now()
 	users, err := d.opts.Load()
 	if err != nil {
 		return err
@@ -134,6 +149,7 @@ func (d *Directory) load() error {
 	}
 	d.users.Store(&all)
 	d.costs.Store(&costs)
+	d.readAt.Store(at.UnixNano())
 	return nil
 }
 
@@ -145,11 +161,16 @@ func stampOf(password string) string {
 
 // changed reads the file again. A bad one keeps the users of before.
 func (d *Directory) changed() {
-	if err := d.load(); err != nil {
+	if err := d.read(); err != nil {
 		d.opts.Log.Error("the users file has changed and cannot be used; the users of before stay in force", "path", d.opts.Path, "err", err)
 		return
 	}
 	d.opts.Log.Info("the users file was read again", "path", d.opts.Path, "users", len(*d.users.Load()))
+	d.tell()
+}
+
+// tell calls those who want to hear of changes.
+func (d *Directory) tell() {
 	d.mu.Lock()
 	calls := d.onChange
 	d.mu.Unlock()

@@ -175,13 +175,16 @@ func (g *gateway) wire(e *edition) error {
 	clientKeys(e.providers, extra)
 	pageConfig := auth.HandlerConfig{
 		Sessions: g.sessions, Providers: signInAt(e.providers), Once: g.sessions.Once, Sealer: g.ring, Forms: g.forms, PublicURL: cfg.PublicURL,
-		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Heard: g.events.Hear, Extra: extra, Assets: e.look.Assets(),
+		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Heard: g.events.Hear, Journal: g.journal, Extra: extra, Assets: e.look.Assets(),
 	}
 	if apps, ok := g.sessions.(auth.Handovers); ok && hasAppHosts(cfg) {
 		pageConfig.Handovers, pageConfig.AppHost = apps, appHosts(cfg, e.router)
 	}
 	if e.people != nil {
-		pageConfig.Password = e.people
+		pageConfig.Password, pageConfig.Passwords = e.people, e.people
+	}
+	if all, ok := g.sessions.(auth.Devices); ok {
+		pageConfig.Devices = all
 	}
 	pages, err := auth.NewHandler(pageConfig)
 	if err != nil {

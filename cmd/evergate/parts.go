@@ -282,6 +282,7 @@ func (g *gateway) preparePeople(e, before *edition) error {
 		o := local.DirectoryOptions{Log: g.log, Load: func() ([]local.User, error) { return g.in.Users, nil }}
 		if g.in.Users == nil {
 			o.Path, o.Load = file, func() ([]local.User, error) { return loadUsers(file) }
+			o.Save, o.CanSave = savePassword(file), func() bool { return config.CanSetPassword(file) }
 		}
 		all, err := local.NewDirectory(o)
 		if err != nil {

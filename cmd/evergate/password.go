@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/secret"
 )
 
@@ -21,9 +22,7 @@ func newPassword() secret.Text {
 	return secret.New(s[:4] + "-" + s[4:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:])
 }
 
-// minPassword is the least length of a password that is the only factor
-// (NIST SP 800-63B-4 section 3.1.1).
-const minPassword = 15
+const minPassword = auth.MinPassword
 
 // readPassword reads a new password: the first line of stdin, or typed twice.
 func (p *program) readPassword(fromStdin bool) (secret.Text, error) {

@@ -1,0 +1,104 @@
+package auth
+
+import (
+	"net/http"
+
+	"github.com/evergate/evergate/internal/event"
+	"github.com/evergate/evergate/internal/web"
+)
+
+// maxOwnEvents bounds what the account page shows of them.
+const maxOwnEvents = 50
+
+// eventView is one thing that happened, in words.
+type eventView struct {
+	Words   web.Message
+	Times   int  // how often it came in a row
+	Alarm   bool // it may be somebody else's doing
+	When    moments
+	Address string
+	Device  web.Text // "" where nobody came
+	Current bool     // it is about the session at hand
+}
+
+// listEvents fills in what happened, or says why there is nothing to be seen.
+func (h *Handler) listEvents(r *http.Request, login *Login, v *accountView) {
+	if h.cfg.Journal == nil {
+		v.EventsNote = "This gateway keeps no record of what happened to accounts where you could read it."
+		return
+	}
+	all, err := h.cfg.Journal.Own(r.Context(), login)
+	if err != nil {
+		web.NoteOf(r.Context()).Err = err
+		v.EventsNote = "What happened lately cannot be shown right now. Try again shortly."
+		return
+	}
+	now := h.cfg.Now()
+	for _, e := range all[:min(len(all), maxOwnEvents)] {
+		kind := event.KindOf(e.Name)
+		if kind == nil || !kind.Own {
+			continue
+		}
+		row := eventView{Words: eventWords(e.Name, e.Reason), Times: max(e.Count, 1), When: moments{ago(e.At, now), e.At}, Address: e.Origin.Client,
+			Alarm:   e.Name == event.ReuseDetected || e.Name == event.LoginFailed,
+			Current: login.Session != nil && e.Session == login.Session.ID()}
+		if e.Origin.Agent != "" {
+			row.Device = device(e.Origin.Agent)
+		}
+		v.Events = append(v.Events, row)
+	}
+	if len(v.Events) == 0 {
+		v.EventsNote = "Nothing has happened lately."
+	}
+}
+
+// ownEvents are the words for what happened, by name, and by reason where it has one; "" is
+// any other.
+var ownEvents = map[event.Name]map[string]web.Message{
+	event.SessionStarted: {"": "Signed in"},
+	event.LoginFailed: {
+		"":                    "A sign-in failed",
+		event.BadCredentials:  "A sign-in failed: the password was wrong",
+		event.TooMany:         "A sign-in was put off: too many had failed",
+		event.ProviderRefused: "A sign-in failed: the provider said no",
+		event.NotAllowed:      "A sign-in failed: the account is not allowed here",
+		event.Insufficient:    "A sign-in was not as strong as the page asked for",
+		event.Unavailable:     "A sign-in failed: something was out of order",
+		event.CookieLost:      "A sign-in did not stick: the browser kept no cookie",
+		event.BadCallback:     "A sign-in failed: it could not be verified",
+	},
+	event.SessionEnded: {
+		"":                 "A sign-in ended",
+		event.SignedOut:    "Signed out",
+		event.Replaced:     "Signed out: somebody signed in anew in the same browser",
+		event.IdleTooLong:  "A sign-in ended: it was not used for long",
+		event.LifetimeOver: "A sign-in ended: its time was over",
+	},
+	event.SessionRevoked: {
+		"":                "A device was signed out",
+		event.ByProvider:  "A device was signed out by the provider",
+		event.ByOperator:  "A device was signed out by whoever runs this gateway",
+		event.ByPerson:    "A device was signed out on the account page",
+		event.NewPassword: "A device was signed out: the password was changed",
+	},
+	event.SessionWithdrawn: {
+		"":                   "A sign-in was withdrawn",
+		event.GrantRefused:   "A sign-in was withdrawn by the provider",
+		event.SubjectChanged: "A sign-in was withdrawn: the provider answered for somebody else",
+		event.UserWithdrawn:  "A sign-in was withdrawn: the account was removed or disabled",
+		event.NewPassword:    "A device was signed out: the password was changed",
+		event.ProviderGone:   "A sign-in was withdrawn: this way to sign in is not set up any more",
+	},
+	event.ReuseDetected:   {"": "A device was signed out for safety: a copy of its sign-in was used"},
+	event.PasswordChanged: {"": "The password was changed"},
+}
+
+func eventWords(name event.Name, reason string) web.Message {
+	if m, ok := ownEvents[name][reason]; ok {
+		return m
+	}
+	if m, ok := ownEvents[name][""]; ok {
+		return m
+	}
+	return web.Verbatim(string(name)) // one that a newer gateway wrote
+}

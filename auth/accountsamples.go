@@ -1,0 +1,49 @@
+package auth
+
+import (
+	"time"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+// accountSamples are what the pages of the account may have to show.
+func accountSamples() map[string][]web.Sample {
+	at := moments{web.T("{count} hours ago", "count", 3), time.Unix(0, 0)}
+	account := func(v accountView, must ...string) web.Sample {
+		return web.Sample{Page: web.Page{Title: "Your account", Data: v}, Must: append(must, v.Who.User)}
+	}
+	password := func(v passwordView) web.Sample {
+		v.User, v.Min = "alice", MinPassword
+		return web.Sample{Page: web.Page{Title: "Change your password", Script: scriptURL, Data: v},
+			Must: []string{own(passwordPath), `"current"`, `"new"`, `"again"`}}
+	}
+	return map[string][]web.Sample{
+		"account": {
+			account(accountView{
+				Done: doneOf(doneOthers, "2"),
+				Who: accountWho{User: "alice", Name: "Alice Example", Email: "alice@example.com", Groups: []string{"staff", "wiki"}, Provider: "Corp",
+					Since: at, Proof: web.Text{Message: proofs["pwd"]}, Ends: time.Unix(0, 0)},
+				Devices: []deviceView{
+					{Session: "SAMPLE-HERE", Label: web.T("Unknown browser"), Address: "192.0.2.1", Created: at, Seen: at, Current: true},
+					{Session: "SAMPLE-OTHER", Label: web.T("{browser} on {system}", "browser", "Firefox", "system", "Linux"), Agent: "Mozilla/5.0", Created: at, Seen: at},
+				},
+				Others: 1, PasswordAt: "Corp", SignOutElsewhere: "Corp",
+				Events: []eventView{
+					{Words: ownEvents["session.started"][""], When: at, Address: "192.0.2.1", Device: web.T("Unknown browser"), Current: true},
+					{Words: ownEvents["login.failed"][""], Times: 3, When: at, Alarm: true},
+				},
+			}, "SAMPLE-OTHER", own("account/signout"), own("logout"), `"others"`, `"all"`),
+			account(accountView{
+				Who:         accountWho{User: "alice"},
+				DevicesNote: "Your devices cannot be shown right now. Nothing has changed; try again shortly.",
+				EventsNote:  "What happened lately cannot be shown right now. Try again shortly.",
+			}, own("logout")),
+			account(accountView{Who: accountWho{User: "alice"}, CanChange: true}, own(passwordPath)),
+		},
+		"accountpassword": {
+			password(passwordView{}),
+			password(passwordView{Alert: web.T("The current password is wrong. Nothing was changed."), BadCurrent: true}),
+			password(passwordView{Alert: web.T("The two new passwords differ. Nothing was changed."), BadNew: true}),
+		},
+	}
+}
