@@ -1,0 +1,8 @@
+package dashboard
+
+// For tests.
+const (
+	Renewed      = renewed
+	RenewFailed  = renewFailed
+	RenewRefused = renewRefused
+)
