@@ -45,7 +45,8 @@ type History struct {
 
 	timeline timeline
 
-	last atomic.Pointer[Moment] // what became of the config last
+	last    atomic.Pointer[Moment] // what became of the config last
+	applied atomic.Pointer[Moment] // when another came into force; nil is the one of the start
 }
 
 // NewHistory returns a History that begins now. A nil now is time.Now.
@@ -137,6 +138,9 @@ func (h *History) Hear(_ context.Context, e event.Event) {
 	m := momentOf(&e)
 	if e.Name == event.ConfigReloaded || e.Name == event.ConfigBad {
 		h.last.Store(&m)
+	}
+	if e.Name == event.ConfigReloaded {
+		h.applied.Store(&m)
 	}
 	h.timeline.add(m)
 }
@@ -291,3 +295,5 @@ func (h *History) Timeline() []Moment { return h.timeline.list() }
 
 // Config is what became of the config last; nil is that it is the one of the start.
 func (h *History) Config() *Moment { return h.last.Load() }
+
+func (h *History) lastApplied() *Moment { return h.applied.Load() }
