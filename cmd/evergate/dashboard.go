@@ -67,7 +67,7 @@ func (g *gateway) source(cfg *config.Config) dashboard.Source {
 	}
 	if g.in.Users == nil {
 		s.File = func() admin.Running { return g.reloads.running() }
-		s.Reload = func() admin.Reloaded { return g.reloads.reload("the dashboard") }
+		s.Reload = func() admin.Reloaded { return g.reloads.reload(event.ByCommand) }
 	}
 	return s
 }

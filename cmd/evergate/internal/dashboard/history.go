@@ -139,7 +139,7 @@ func (h *History) Hear(_ context.Context, e event.Event) {
 	if e.Name == event.ConfigReloaded || e.Name == event.ConfigBad {
 		h.last.Store(&m)
 	}
-	if e.Name == event.ConfigReloaded {
+	if e.Name == event.ConfigReloaded && len(e.Changed) > 0 {
 		h.applied.Store(&m)
 	}
 	h.timeline.add(m)

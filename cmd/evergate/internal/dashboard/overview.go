@@ -219,10 +219,13 @@ func (h *Handler) inForce(now time.Time) Cell {
 	case last == nil:
 		return Cell{Text: "since the start", More: "nothing was reloaded"}
 	}
-	c := moment(last.At, now)
-	c.Text = "since " + c.Text
-	if len(last.Changed) > 0 {
-		c.More = "changed: " + clip(strings.Join(last.Changed, ", "), 100)
+	c := Cell{Text: "since the start"}
+	if applied := h.src.History.lastApplied(); applied != nil {
+		c = moment(applied.At, now)
+		c.Text, c.More = "since "+c.Text, "changed: "+clip(strings.Join(applied.Changed, ", "), 100)
+	}
+	if len(last.Changed) == 0 {
+		c.More = "read again at " + moment(last.At, now).Text + ", and the same"
 	}
 	return c
 }
