@@ -6,3 +6,13 @@ const (
 	RenewFailed  = renewFailed
 	RenewRefused = renewRefused
 )
+
+// Changes is for tests.
+var Changes = changes
+
+// Forget has the next page made anew.
+func (h *Handler) Forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.latest = nil
+}

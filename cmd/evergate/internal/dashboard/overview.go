@@ -96,13 +96,16 @@ func (h *Handler) checkParts(o *Overview, now time.Time) (bad, warn []string) {
 		}
 	}
 	o.Providers = Table{ID: "providers", Caption: "Providers", Heads: []string{"Provider", "State", "Since"}, None: "No provider is configured."}
-	away := false
+	series, _ := h.src.History.Series(int(time.Minute / step))
+	worked, failed := sum(series[renewed]), sum(series[renewFailed])
 	for _, p := range h.src.Providers() {
 		state, line := providerState(&p, now)
+		if state.Tone == "warn" && failed > 0 && worked == 0 {
+			state.Tone = "bad"
+		}
 		o.Providers.Rows = append(o.Providers.Rows, []Cell{{Text: p.Name, More: p.State.Issuer}, state, since(&p, now)})
 		switch state.Tone {
 		case "bad":
-			away = true
 			bad = append(bad, line)
 		case "warn":
 			warn = append(warn, line)
@@ -130,9 +133,8 @@ func (h *Handler) checkParts(o *Overview, now time.Time) (bad, warn []string) {
 	if err := h.src.Bad(); err != nil {
 		warn = append(warn, "The config file cannot be used, so the config of before is in force. The page Config says why.")
 	}
-	series, _ := h.src.History.Series(int(time.Minute / step))
-	if n := sum(series[renewFailed]); n > 0 && !away {
-		warn = append(warn, "In the last minute "+count(int(n), "renewal", "renewals")+" did not work; sessions are kept.")
+	if failed > 0 {
+		warn = append(warn, "In the last minute "+count(int(failed), "renewal", "renewals")+" did not work, and "+count(int(worked), "did", "did")+"; sessions are kept.")
 	}
 	return bad, warn
 }
@@ -231,7 +233,7 @@ func (h *Handler) inForce(now time.Time) Cell {
 }
 
 func (h *Handler) routesTable() Table {
-	t := Table{ID: "routes", Caption: "Requests in the last hour, by route", Heads: []string{"Route", "All", "To sign in", "Refused", "Failed"}, None: "Nobody has asked for anything."}
+	t := Table{ID: "routes", Caption: "Requests in the last hour and the last 5 minutes, by route", Heads: []string{"Route", "All", "To sign in", "Refused", "Failed"}, None: "Nobody has asked for anything."}
 	all := h.src.History.Routes()
 	slices.SortFunc(all, func(a, b RouteCounts) int {
 		return cmp.Or(cmp.Compare(b.Sixty[requests], a.Sixty[requests]), cmp.Compare(a.Route, b.Route))
@@ -243,13 +245,13 @@ func (h *Handler) routesTable() Table {
 		}
 		name := text(r.Route)
 		if r.Route == "" {
-			name.Text = "(no route: own pages, and what is refused)"
+			name.Text = "(none: own pages, and what no route is for)"
 		}
 		row := []Cell{name}
 		for i := range r.Sixty {
 			c := number(r.Sixty[i])
-			if i == requests || r.Five[i] > 0 {
-				c.More = fmt.Sprintf("%d in 5 min", r.Five[i])
+			if r.Five[i] > 0 {
+				c.More = fmt.Sprintf("5 min: %d", r.Five[i])
 			}
 			if i == failed && r.Five[i] > 0 {
 				c.Tone = "bad"

@@ -49,6 +49,12 @@ func (m *Moment) what() (words, tone string) {
 		return "The session store is out of order.", "bad"
 	case event.StoreBack:
 		return "The session store is back.", "good"
+	case event.GatewayStarted:
+		return "The gateway is up (" + m.Part + ").", ""
+	case event.GatewayStopped:
+		return "The gateway goes down.", ""
+	case event.UsersReloaded:
+		return "The users file was read again.", ""
 	case event.ConfigReloaded:
 		if len(m.Changed) == 0 {
 			return "The config was read again, and is the same.", ""
