@@ -458,6 +458,24 @@ func TestOpenDashboardsKeepNobodyWaiting(t *testing.T) {
 	d.start() // for the cleanup
 }
 
+// TestExplainKnowsTheDashboard: what is tried without a gateway is what a gateway does.
+func TestExplainKnowsTheDashboard(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "evergate.yaml")
+	if err := os.WriteFile(file, []byte(`public_url: http://localhost:8080
+identity: [{ local: { users_file: users.yaml } }]
+routes: [{ match: { path: /operator/ }, allow: [{ groups: [operators] }], admin: true }]
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for groups, want := range map[string]string{"operators": "Browser   200 OK", "staff": "Browser   403 Forbidden"} {
+		var out strings.Builder
+		code := run([]string{"explain", "--config", file, "--user", "olga", "--groups", groups, "GET", "http://localhost:8080/operator/"}, nil, &out, &out)
+		if code != exitOK || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: got exit code %d, want %q in\n%s", groups, code, want, out.String())
+		}
+	}
+}
+
 // TestAdminAPITellsWhatIsDone by programs, as the dashboard does.
 func TestAdminAPITellsWhatIsDone(t *testing.T) {
 	t.Parallel()

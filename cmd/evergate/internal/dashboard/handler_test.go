@@ -34,7 +34,6 @@ type house struct {
 	providers  []dashboard.Provider
 	targets    []proxy.TargetState
 	draining   bool
-	sessions   dashboard.Sessions
 	history    *dashboard.History
 	told       []event.Event
 	h          *dashboard.Handler
