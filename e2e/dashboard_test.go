@@ -116,7 +116,8 @@ func TestIncidentOnTheDashboard(t *testing.T) {
 	bob.until("bob, who was not asked to sign in", patience, `document.getElementById("user")?.textContent == "bob"`)
 
 	p.open(at[1] + "timeline")
-	p.until("the timeline, live", patience, says("rows-timeline", "A renewal for bob did not work")+" && "+says("rows-timeline", "bob signed in"))
+	p.until("the timeline, live", patience, says("rows-timeline", "A renewal for bob did not work")+" && "+says("rows-timeline", "bob signed in")+" && "+
+		says("rows-timeline", "Renewals by provider demo work again."))
 	p.everyLook("dashboard-timeline")
 	p.open(at[1] + "config")
 	p.until("the config", patience, `document.querySelector("pre")?.innerText.includes("client_secret: '[redacted]'")`)

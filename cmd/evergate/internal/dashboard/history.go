@@ -45,6 +45,10 @@ type History struct {
 
 	timeline timeline
 
+	spells    atomic.Int32         // how many there are in failingAt
+	spellsMu  sync.Mutex           // guards failingAt
+	failingAt map[string]time.Time // since when no renewal of a provider's has worked
+
 	last    atomic.Pointer[Moment] // what became of the config last
 	applied atomic.Pointer[Moment] // when another came into force; nil is the one of the start
 }
@@ -58,6 +62,7 @@ func NewHistory(now func() time.Time) *History {
 	h.all.init(slots)
 	h.others.minutes.init(minutes)
 	h.routes.Store(&map[string]*routeCounts{})
+	h.failingAt = map[string]time.Time{}
 	return h
 }
 
@@ -114,11 +119,15 @@ func (h *History) Hear(_ context.Context, e event.Event) {
 	switch e.Name {
 	case event.SessionRenewed:
 		h.count(renewed)
+		if h.spells.Load() > 0 {
+			h.over(&e)
+		}
 		return
 	case event.SessionRotated:
 		return
 	case event.SessionRenewalFailed:
 		h.count(renewFailed)
+		h.began(e.Provider)
 	case event.SessionWithdrawn:
 		if e.Reason == event.GrantRefused {
 			h.count(renewRefused)
@@ -143,6 +152,35 @@ func (h *History) Hear(_ context.Context, e event.Event) {
 		h.applied.Store(&m)
 	}
 	h.timeline.add(m)
+}
+
+// longSpell is how long renewals of a provider's have to fail, all of them, for their end
+// to be worth a word. One session that it chokes on is over with the next of another.
+const longSpell = 10 * time.Second
+
+// began notes that a renewal failed.
+func (h *History) began(provider string) {
+	h.spellsMu.Lock()
+	defer h.spellsMu.Unlock()
+	if _, known := h.failingAt[provider]; !known {
+		h.failingAt[provider] = h.now()
+		h.spells.Add(1)
+	}
+}
+
+// over notes that one has worked again.
+func (h *History) over(e *event.Event) {
+	h.spellsMu.Lock()
+	since, known := h.failingAt[e.Provider]
+	if known {
+		delete(h.failingAt, e.Provider)
+		h.spells.Add(-1)
+	}
+	h.spellsMu.Unlock()
+	if now := h.now(); known && now.Sub(since) >= longSpell {
+		h.timeline.add(Moment{At: now, Until: now, Times: 1, Name: event.SessionRenewed, Provider: e.Provider,
+			Detail: "for " + duration(now.Sub(since)) + " none had worked"})
+	}
 }
 
 // What is counted of a route.

@@ -152,6 +152,26 @@ func TestTimelineKeepsWhatBeganIt(t *testing.T) {
 	}
 }
 
+// TestTimelineTellsTheEndToo: that renewals work again is told where none had worked for a
+// while, and not for each one that works after one that did not.
+func TestTimelineTellsTheEndToo(t *testing.T) {
+	c := newClock()
+	h := dashboard.NewHistory(c.now)
+	hear := func(n event.Name, provider string) { h.Hear(t.Context(), event.Event{Name: n, Provider: provider}) }
+	hear(event.SessionRenewalFailed, "demo")
+	c.pass(5 * time.Second)
+	hear(event.SessionRenewed, "demo") // it was one session's trouble
+	hear(event.SessionRenewalFailed, "demo")
+	c.pass(40 * time.Second)
+	hear(event.SessionRenewed, "corp")
+	hear(event.SessionRenewed, "demo")
+	hear(event.SessionRenewed, "demo")
+	all := h.Timeline()
+	if len(all) != 3 || all[0].Name != event.SessionRenewed || all[0].Provider != "demo" || !strings.Contains(all[0].Detail, "40 s") {
+		t.Errorf("got %+v, want two failures, and once that demo works again after 40 s", all)
+	}
+}
+
 // TestHistoryUnderLoad is for the race detector, and counts all there is.
 func TestHistoryUnderLoad(t *testing.T) {
 	c := newClock()

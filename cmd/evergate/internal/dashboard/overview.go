@@ -3,6 +3,7 @@ package dashboard
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -164,7 +165,7 @@ func providerState(p *Provider, now time.Time) (Cell, string) {
 			"Provider " + p.Name + " cannot be reached since " + moment(s.Since, now).Text + " UTC, so nobody can sign in by it."
 	case s.LastError != "":
 		return Cell{Text: "has trouble", Tone: "warn", More: clip(s.LastError, maxDetail)},
-			"Provider " + p.Name + " has trouble since " + moment(s.Since, now).Text + " UTC: " + clip(s.LastError, maxDetail)
+			"Provider " + p.Name + " has trouble since " + moment(s.Since, now).Text + " UTC: " + brief(errors.New(s.LastError)) + "."
 	case !s.Discovered:
 		return Cell{Text: "not asked yet", Tone: "quiet"}, ""
 	}

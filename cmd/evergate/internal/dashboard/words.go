@@ -31,6 +31,8 @@ func (m *Moment) what() (words, tone string) {
 		return "A session of " + who + " was ended " + reason(m.Reason) + ".", ""
 	case event.SessionWithdrawn:
 		return "A session of " + who + " was ended: " + reason(m.Reason) + ".", "warn"
+	case event.SessionRenewed:
+		return "Renewals by provider " + at + " work again.", "good"
 	case event.SessionRenewalFailed:
 		return "A renewal for " + who + " did not work, and the session is kept: " + reason(m.Reason) + ".", "warn"
 	case event.ReuseSuspected:
