@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -12,6 +13,8 @@ type look[T any] struct {
 	find func(ctx context.Context) T
 	// every is how old what was seen may become. A look that takes long is taken less often.
 	every time.Duration
+	// most is how long it may take; zero means lookTime.
+	most time.Duration
 
 	mu   sync.Mutex // guards what follows
 	seen T
@@ -34,7 +37,7 @@ func (l *look[T]) get(ctx context.Context, wg *sync.WaitGroup) (T, time.Time) {
 		l.busy = busy
 		wg.Go(func() {
 			defer close(busy)
-			ctx, cancel := context.WithTimeout(ctx, lookTime)
+			ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.most, lookTime))
 			defer cancel()
 			began := time.Now()
 			seen := l.find(ctx)

@@ -319,7 +319,7 @@ func (h *Handler) startLooks() {
 		inUse, due := h.src.Sessions.Due(dueStep, dueSteps)
 		return dueSoon{inUse, due}
 	}}
-	h.total = look[total]{every: 5 * time.Second, find: func(ctx context.Context) total {
+	h.total = look[total]{every: 5 * time.Second, most: time.Minute, find: func(ctx context.Context) total {
 		_, n, err := h.src.Sessions.Latest(ctx, "", 0)
 		return total{n, err}
 	}}
