@@ -1,0 +1,153 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/evergate/evergate/internal/span"
+)
+
+// longest is for how long the span of a request may be open. What still goes on then, a
+// download or an upload, has a span of its own from there to its end: a trace is looked
+// at long before a stream of days is over.
+const longest = time.Minute
+
+// trace is the span of a request. Its methods do nothing for nil.
+type trace struct {
+	span.Span
+	note *Note
+	name string // of the method
+
+	mu    sync.Mutex // guards what follows
+	rest  span.Span  // of what goes on after the end of the span
+	over  bool       // that has begun
+	timer *time.Timer
+}
+
+// trace begins the span of a request, and returns the context that carries it.
+func (s *server) trace(ctx context.Context, x *exchange, r *http.Request) context.Context {
+	t := &trace{note: x.note, name: method(x.method)}
+	t.Span = s.Trace.Begin(r.Header, IsTrusted(s.TrustedProxies, PeerOf(r)) && !isProxysOwn(r.Context()))
+	x.rec.trace = t
+	if t.Recorded() {
+		t.Text(span.HTTPMethod, t.name)
+		t.Text(span.URLScheme, x.note.Scheme)
+		t.Text(span.URLPath, x.path)
+		t.Text(span.ServerAddress, x.host)
+		t.Text(span.RequestID, x.note.ID)
+		t.mu.Lock()
+		t.timer = time.AfterFunc(longest, func() { t.goesOn("long") })
+		t.mu.Unlock()
+	}
+	return span.Onto(ctx, t.Span)
+}
+
+// method is a method as the semantic conventions have it: strangers make up their own.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+		http.MethodConnect, http.MethodTrace, "QUERY", "PROPFIND", "PROPPATCH", "REPORT", "SEARCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK":
+		return m
+	}
+	return span.Other
+}
+
+// id names the trace, for the access line; "" is without one.
+func (t *trace) id() string {
+	if t == nil {
+		return ""
+	}
+	return t.TraceID()
+}
+
+// answering says of the span what is known when the header of the answer goes out, and
+// tells the browser which trace it is in.
+//
+// Server-Timing is what browsers have for that: their tools show it beside the request,
+// and scripts of the page read it. A header traceresponse is a draft that no browser
+// knows.
+func (t *trace) answering(h http.Header, status int) {
+	if t == nil || !t.Recorded() {
+		return
+	}
+	t.describe(status)
+	if status == http.StatusSwitchingProtocols {
+		t.goesOn("websocket")
+		return
+	}
+	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") {
+		t.goesOn("event-stream")
+	}
+	parent, _ := t.Place()
+	h["Server-Timing"] = append(h["Server-Timing"], `traceparent;desc="`+parent+`"`)
+}
+
+func (t *trace) describe(status int) {
+	n := t.note
+	name := t.name
+	if name == span.Other {
+		name = "HTTP"
+	}
+	if n.Route != "" {
+		name += " " + n.Route
+	}
+	t.Rename(name)
+	t.Text(span.HTTPRoute, n.Route)
+	t.Text(span.Decision, n.Decision)
+	if status == 0 {
+		return // there was none
+	}
+	t.Int(span.HTTPStatus, status)
+	if status >= 500 {
+		t.Fail(strconv.Itoa(status))
+	}
+}
+
+// goesOn ends the span under a request that goes on, which has another one from now on.
+func (t *trace) goesOn(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return
+	}
+	t.over = true
+	ctx := span.Onto(context.Background(), t.Span)
+	_, t.rest = span.Start(ctx, span.Internal, "stream")
+	t.rest.Text(span.Stream, what)
+	t.Text(span.Stream, what)
+	t.End()
+}
+
+// traced ends the span of a request that is over.
+func (x *exchange) traced() {
+	t := x.rec.trace
+	if t == nil || !t.Recorded() {
+		return
+	}
+	t.timer.Stop()
+	last := t.Span
+	t.mu.Lock()
+	if t.over {
+		last = t.rest
+	}
+	t.over = true
+	t.mu.Unlock()
+	status, gone := x.rec.outcome()
+	switch {
+	case gone:
+		last.Text(span.ErrorType, "canceled")
+	case x.rec.aborted && !t.note.Ended.Load() && !t.note.Down.Load():
+		last.Fail("aborted")
+	}
+	if gone {
+		status = 0
+	}
+	if !x.rec.wrote {
+		t.describe(status)
+	}
+	last.End()
+}
