@@ -20,6 +20,7 @@ func (c *Config) validate() {
 	c.checkRoutes()
 	c.checkRuleSets()
 	c.checkForwardAuth()
+	c.checkTracing()
 	c.checkTests()
 	c.checkProviders()
 	oneOf(c, "log.format", c.Log.Format, "auto", "text", "json")
