@@ -35,6 +35,7 @@ type edition struct {
 	people    *local.Method // the same
 	providers []*provider
 	settings  session.Settings
+	tracer    *tracer         // nil where nobody traces
 	pages     *web.ErrorPages // nil where the operator has none of their own
 	gate      *proxy.Gate
 	handler   http.Handler
@@ -103,6 +104,9 @@ func (g *gateway) prepare(cfg *config.Config) (_ *edition, err error) {
 	}
 	e.router.TakeCounts(before.router)
 	if e.pages, err = buildErrorPages(cfg, false); err != nil {
+		return nil, err
+	}
+	if err := g.prepareTracing(e, before); err != nil {
 		return nil, err
 	}
 	if err := runTests(g.life, cfg); err != nil {
@@ -195,7 +199,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	o := web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
-		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, ErrorPages: e.pages, Closing: g.leaving.Load,
+		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, ErrorPages: e.pages, Closing: g.leaving.Load, Trace: e.tracer.of(),
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), o)
 	if cfg.ForwardAuth != nil {

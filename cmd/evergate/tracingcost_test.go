@@ -2,17 +2,22 @@ package main
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/evergate/evergate/auth/local"
+	"github.com/evergate/evergate/config"
 )
 
 // tracingCost is a gateway of which BenchmarkRequest and docs/tracing.md tell what a
 // request costs. More is what its config says besides.
-func tracingCost(t testing.TB, more string) (ask func(path string), signedIn *http.Cookie) {
+func tracingCost(t testing.TB, more string) (ask func(path string)) {
 	t.Helper()
 	hash, err := local.NewHasher(1).Hash(t.Context(), testPassword)
 	if err != nil {
@@ -53,20 +58,51 @@ routes:
 		if w := send("GET", path, nil); w.Code != http.StatusOK || w.Body.String() != "ok" {
 			t.Fatalf("%s: got %d %s", path, w.Code, w.Body)
 		}
-	}, cookie
+	}
 }
 
 // BenchmarkRequest is what a request costs within the gateway, the request and the recorder
 // of its answer included.
 func BenchmarkRequest(b *testing.B) {
-	for _, path := range []string{"/open", "/mine", "/app"} {
-		b.Run(path[1:], func(b *testing.B) {
-			ask, _ := tracingCost(b, "")
-			ask(path)
-			b.ReportAllocs()
-			for b.Loop() {
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	b.Cleanup(collector.Close)
+	for _, tracing := range []struct{ name, config string }{
+		{"off", ""}, {"not-recorded", "tracing: { sample: 0, endpoint: \"" + collector.URL + "\" }"}, {"recorded", "tracing: { endpoint: \"" + collector.URL + "\" }"},
+	} {
+		for _, path := range []string{"/open", "/mine", "/app"} {
+			b.Run(tracing.name+path, func(b *testing.B) {
+				ask := tracingCost(b, tracing.config)
 				ask(path)
-			}
-		})
+				b.ReportAllocs()
+				for b.Loop() {
+					ask(path)
+				}
+			})
+		}
 	}
 }
+
+// gatewayWith builds a gateway on http://localhost:8080 with the rest of a config file.
+func gatewayWith(t testing.TB, rest string, in parts) *gateway {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "evergate.yaml")
+	if err := os.WriteFile(file, []byte("public_url: http://localhost:8080\nidentity: [ local: { users_file: users.yaml } ]\n"+rest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := build(cfg, slog.New(slog.DiscardHandler), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return g
+}
+
+func newForm(values url.Values) io.Reader { return strings.NewReader(values.Encode()) }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/evergate/evergate/internal/span"
 	"github.com/evergate/evergate/internal/tracing"
+	"github.com/evergate/evergate/internal/tracing/tracingtest"
 )
 
 // lost counts what a Tracer dropped, and keeps its log.
@@ -61,33 +62,33 @@ func TestACollectorThatAnswersLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	busy := answer{status: 503}
+	busy := tracingtest.Answer{Status: 503}
 	for _, tt := range []struct {
 		name    string
-		answers []answer
+		answers []tracingtest.Answer
 		asked   int
 		arrive  int
 		lost    int64
 		say     string
 	}{
 		{"well", nil, 1, 1, 0, ""},
-		{"busy, then well", []answer{{status: 429}, {status: 502}, {status: 504}}, 4, 1, 0, ""},
-		{"busy for good", []answer{busy, busy, busy, busy}, 4, 0, 1, "answered 503"},
-		{"a request that it does not understand", []answer{{status: 400}}, 1, 0, 1, "answered 400"},
-		{"a secret that ran out", []answer{{status: 401}}, 1, 0, 1, "check tracing.headers_file"},
-		{"an address where nothing is", []answer{{status: 404}}, 1, 0, 1, "check tracing.endpoint"},
-		{"a redirect", []answer{{status: 307, header: http.Header{"Location": {"http://127.0.0.1:1/"}}}}, 1, 0, 1, "where it leads"},
-		{"an outage that is no reason to wait", []answer{{status: 500}}, 1, 0, 1, "answered 500"},
-		{"a part is refused", []answer{{body: partial}}, 1, 1, 1, "did not take all"},
+		{"busy, then well", []tracingtest.Answer{{Status: 429}, {Status: 502}, {Status: 504}}, 4, 1, 0, ""},
+		{"busy for good", []tracingtest.Answer{busy, busy, busy, busy}, 4, 0, 1, "answered 503"},
+		{"a request that it does not understand", []tracingtest.Answer{{Status: 400}}, 1, 0, 1, "answered 400"},
+		{"a secret that ran out", []tracingtest.Answer{{Status: 401}}, 1, 0, 1, "check tracing.headers_file"},
+		{"an address where nothing is", []tracingtest.Answer{{Status: 404}}, 1, 0, 1, "check tracing.endpoint"},
+		{"a redirect", []tracingtest.Answer{{Status: 307, Header: http.Header{"Location": {"http://127.0.0.1:1/"}}}}, 1, 0, 1, "where it leads"},
+		{"an outage that is no reason to wait", []tracingtest.Answer{{Status: 500}}, 1, 0, 1, "answered 500"},
+		{"a part is refused", []tracingtest.Answer{{Body: partial}}, 1, 1, 1, "did not take all"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r, l := newReceiver(t, tt.answers...), &lost{}
-			begin(r.tracer(l.watch)).End()
+			r, l := tracingtest.New(t, tt.answers...), &lost{}
+			begin(newTracer(t, r, l.watch)).End()
 			l.await(t, tt.lost)
 			if tt.arrive > 0 {
-				r.all(tt.arrive)
+				r.All(tt.arrive)
 			}
-			if spans, asked := r.count(); spans != tt.arrive || asked != tt.asked {
+			if spans, asked := r.Count(); spans != tt.arrive || asked != tt.asked {
 				t.Errorf("got %d spans in %d batches, want %d in %d", spans, asked, tt.arrive, tt.asked)
 			}
 			if said := l.said(); !strings.Contains(said, tt.say) || (tt.lost == 0) != (said == "") {
@@ -99,10 +100,10 @@ func TestACollectorThatAnswersLater(t *testing.T) {
 
 // TestRetryAfterIsKept: no batch comes before the collector wants it.
 func TestRetryAfterIsKept(t *testing.T) {
-	r := newReceiver(t, answer{status: 429, header: http.Header{"Retry-After": {"1"}}})
-	begin(r.tracer(nil)).End()
+	r := tracingtest.New(t, tracingtest.Answer{Status: 429, Header: http.Header{"Retry-After": {"1"}}})
+	begin(newTracer(t, r, nil)).End()
 	began := time.Now()
-	if r.all(1); time.Since(began) < 900*time.Millisecond {
+	if r.All(1); time.Since(began) < 900*time.Millisecond {
 		t.Errorf("it came again after %s", time.Since(began))
 	}
 }
@@ -112,13 +113,13 @@ func TestRetryAfterIsKept(t *testing.T) {
 func TestACollectorThatHangs(t *testing.T) {
 	never := make(chan struct{})
 	defer close(never)
-	r, l := newReceiver(t, answer{wait: never}, answer{wait: never}, answer{wait: never}), &lost{}
-	tracer := r.tracer(func(o *tracing.Options) {
+	r, l := tracingtest.New(t, tracingtest.Answer{Wait: never}, tracingtest.Answer{Wait: never}, tracingtest.Answer{Wait: never}), &lost{}
+	tracer := newTracer(t, r, func(o *tracing.Options) {
 		l.watch(o)
 		o.Hasten(time.Millisecond, time.Minute, time.Millisecond, 200*time.Millisecond, 0)
 	})
 	begin(tracer).End()
-	for _, asked := r.count(); asked == 0; _, asked = r.count() {
+	for _, asked := r.Count(); asked == 0; _, asked = r.Count() {
 		time.Sleep(time.Millisecond)
 	}
 	const many = 50000
@@ -182,18 +183,18 @@ func TestACollectorThatIsAway(t *testing.T) {
 	if err != nil {
 		t.Skipf("SKIPPED: somebody else has the port by now: %v", err)
 	}
-	r := &receiver{t: t}
+	r := tracingtest.New(t)
 	server := &http.Server{Handler: r}
 	go func() { _ = server.Serve(back) }()
 	defer server.Close()
 	begin(tracer).End()
-	r.all(1)
+	r.All(1)
 }
 
 // TestCloseSendsWhatIsLeft: what ended before is there, though its time had not come.
 func TestCloseSendsWhatIsLeft(t *testing.T) {
-	r, l := newReceiver(t), &lost{}
-	tracer := r.tracer(func(o *tracing.Options) {
+	r, l := tracingtest.New(t), &lost{}
+	tracer := newTracer(t, r, func(o *tracing.Options) {
 		l.watch(o)
 		o.Hasten(time.Hour, time.Second, time.Second, 5*time.Second, 0)
 	})
@@ -204,15 +205,15 @@ func TestCloseSendsWhatIsLeft(t *testing.T) {
 	if err := tracer.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if spans, asked := r.count(); spans != many || asked < 3 || l.n.Load() != 0 {
+	if spans, asked := r.Count(); spans != many || asked < 3 || l.n.Load() != 0 {
 		t.Errorf("got %d spans in %d batches, %d lost, want %d in 3 or more", spans, asked, l.n.Load(), many)
 	}
 }
 
 // TestSpansFromAllSides: a span may be used by several goroutines, also when it is over.
 func TestSpansFromAllSides(t *testing.T) {
-	r := newReceiver(t)
-	tracer := r.tracer(nil)
+	r := tracingtest.New(t)
+	tracer := newTracer(t, r, nil)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -235,15 +236,15 @@ func TestSpansFromAllSides(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	r.all(8 * 50 * 4)
+	r.All(8 * 50 * 4)
 }
 
 // BenchmarkSpan is what a recorded span costs with four attributes, and one that is not.
 func BenchmarkSpan(b *testing.B) {
-	r := newReceiver(b)
+	r := tracingtest.New(b)
 	for name, share := range map[string]float64{"recorded": 1, "not recorded": 0} {
 		b.Run(name, func(b *testing.B) {
-			tracer := r.tracer(func(o *tracing.Options) { o.Sample = share })
+			tracer := newTracer(b, r, func(o *tracing.Options) { o.Sample = share })
 			b.ReportAllocs()
 			for b.Loop() {
 				s := begin(tracer)

@@ -12,12 +12,13 @@ import (
 
 	"github.com/evergate/evergate/internal/span"
 	"github.com/evergate/evergate/internal/tracing"
+	"github.com/evergate/evergate/internal/tracing/tracingtest"
 )
 
 // TestATrace: spans arrive with their parents, what was said of them, and in order of time.
 func TestATrace(t *testing.T) {
-	r := newReceiver(t)
-	tracer := r.tracer(func(o *tracing.Options) { o.Header = http.Header{"Authorization": {"Bearer secret"}} })
+	r := tracingtest.New(t)
+	tracer := newTracer(t, r, func(o *tracing.Options) { o.Header = http.Header{"Authorization": {"Bearer secret"}} })
 	root := begin(tracer)
 	root.Rename("GET wiki")
 	root.Text(span.URLPath, "/a\xffb")
@@ -35,7 +36,7 @@ func TestATrace(t *testing.T) {
 	root.Text(span.Decision, "too late")
 	root.End()
 
-	got := r.all(3)
+	got := r.All(3)
 	server, get, decide := got["GET wiki"], got["store get"], got["decide"]
 	if server == nil || get == nil || decide == nil {
 		t.Fatalf("got %v", got)
@@ -49,17 +50,17 @@ func TestATrace(t *testing.T) {
 	if hex.EncodeToString(server.TraceId) != root.TraceID() || string(server.TraceId) != string(decide.TraceId) {
 		t.Errorf("got the traces %x and %x, want %s", server.TraceId, decide.TraceId, root.TraceID())
 	}
-	said := attributes(server.Attributes)
+	said := tracingtest.Attributes(server.Attributes)
 	if said["url.path"] != "/a\uFFFDb" || len(said["http.route"]) != 1024 || said["evergate.decision"] != "" {
 		t.Errorf("got %v", said)
 	}
-	if get.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR || attributes(get.Attributes)["error.type"] != "timeout" || server.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET {
+	if get.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR || tracingtest.Attributes(get.Attributes)["error.type"] != "timeout" || server.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET {
 		t.Errorf("got the statuses %v, %v", get.Status, server.Status)
 	}
 	if len(get.Links) != 1 || string(get.Links[0].SpanId) != string(server.SpanId) {
 		t.Errorf("got the links %v", get.Links)
 	}
-	if said := attributes(decide.Attributes); said["http.response.status_code"] != "7" || said["evergate.forward_auth"] != "true" {
+	if said := tracingtest.Attributes(decide.Attributes); said["http.response.status_code"] != "7" || said["evergate.forward_auth"] != "true" {
 		t.Errorf("got %v", said)
 	}
 	for name, s := range got {
@@ -67,12 +68,11 @@ func TestATrace(t *testing.T) {
 			t.Errorf("%s: from %d to %d", name, s.StartTimeUnixNano, s.EndTimeUnixNano)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.resource["service.name"] != "evergate" || r.resource["service.version"] != "1.2.3" || len(r.resource["service.instance.id"]) != 32 {
-		t.Errorf("got the resource %v", r.resource)
+	header, resource := r.First()
+	if resource["service.name"] != "evergate" || resource["service.version"] != "1.2.3" || len(resource["service.instance.id"]) != 32 {
+		t.Errorf("got the resource %v", resource)
 	}
-	if got := r.headers[0].Get("Authorization"); got != "Bearer secret" {
+	if got := header.Get("Authorization"); got != "Bearer secret" {
 		t.Errorf("got the header %q", got)
 	}
 }
@@ -84,7 +84,7 @@ const (
 
 // TestWhoIsBelieved: whose trace a request joins, and who says whether it is recorded.
 func TestWhoIsBelieved(t *testing.T) {
-	r := newReceiver(t)
+	r := tracingtest.New(t)
 	for _, tt := range []struct {
 		name     string
 		trust    tracing.Trust
@@ -106,7 +106,7 @@ func TestWhoIsBelieved(t *testing.T) {
 		{"a stranger behind a proxy, where everybody is", tracing.Everybody, 0, true, "01", true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tracer := r.tracer(func(o *tracing.Options) { o.Trust, o.Sample = tt.trust, tt.sample })
+			tracer := newTracer(t, r, func(o *tracing.Options) { o.Trust, o.Sample = tt.trust, tt.sample })
 			h := http.Header{"Traceparent": {"00-" + theirTrace + "-" + theirSpan + "-" + tt.flags}, "Tracestate": {"a=1, b=2", "c=3"}}
 			s := tracer.Begin(h, tt.trusted)
 			defer s.End()
@@ -132,7 +132,7 @@ func TestWhoIsBelieved(t *testing.T) {
 
 // TestWhatIsNoParent: what is not as W3C Trace Context has it counts as not there.
 func TestWhatIsNoParent(t *testing.T) {
-	tracer := newReceiver(t).tracer(func(o *tracing.Options) { o.Trust = tracing.TrustedProxies })
+	tracer := newTracer(t, tracingtest.New(t), func(o *tracing.Options) { o.Trust = tracing.TrustedProxies })
 	good := "00-" + theirTrace + "-" + theirSpan + "-01"
 	for _, tt := range []struct {
 		name  string
@@ -167,7 +167,7 @@ func TestWhatIsNoParent(t *testing.T) {
 
 // TestTracestate: a list that is not as it has to be goes, and its traceparent stays.
 func TestTracestate(t *testing.T) {
-	tracer := newReceiver(t).tracer(func(o *tracing.Options) { o.Trust = tracing.TrustedProxies })
+	tracer := newTracer(t, tracingtest.New(t), func(o *tracing.Options) { o.Trust = tracing.TrustedProxies })
 	var many []string
 	for i := range 33 {
 		many = append(many, "k"+string(rune('a'+i%26))+string(rune('a'+i/26))+"=1")
@@ -201,9 +201,9 @@ func TestTracestate(t *testing.T) {
 
 // TestTheShareThatIsRecorded: of many traces about as many are as was asked for.
 func TestTheShareThatIsRecorded(t *testing.T) {
-	r := newReceiver(t)
+	r := tracingtest.New(t)
 	for _, share := range []float64{0, 0.25, 1} {
-		tracer := r.tracer(func(o *tracing.Options) { o.Sample = share })
+		tracer := newTracer(t, r, func(o *tracing.Options) { o.Sample = share })
 		recorded := 0
 		for range 4000 {
 			if begin(tracer).Recorded() {

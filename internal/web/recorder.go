@@ -82,7 +82,10 @@ func (w *recorder) Flush() { _ = w.FlushError() }
 // not counted.
 func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	w.hijacked = w.hijacked || err == nil
+	if err == nil {
+		w.hijacked = true
+		w.trace.upgraded()
+	}
 	return conn, buf, err
 }
 

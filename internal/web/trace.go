@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -37,7 +38,14 @@ func (s *server) trace(ctx context.Context, x *exchange, r *http.Request) contex
 		t.Text(span.HTTPMethod, t.name)
 		t.Text(span.URLScheme, x.note.Scheme)
 		t.Text(span.URLPath, x.path)
-		t.Text(span.ServerAddress, x.host)
+		host, port, err := net.SplitHostPort(x.host)
+		if err != nil {
+			host = x.host
+		}
+		t.Text(span.ServerAddress, host)
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+			t.Int(span.ServerPort, int(n))
+		}
 		t.Text(span.RequestID, x.note.ID)
 		t.mu.Lock()
 		t.timer = time.AfterFunc(longest, func() { t.goesOn("long") })
@@ -75,15 +83,19 @@ func (t *trace) answering(h http.Header, status int) {
 		return
 	}
 	t.describe(status)
-	if status == http.StatusSwitchingProtocols {
-		t.goesOn("websocket")
-		return
-	}
 	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") {
 		t.goesOn("event-stream")
 	}
 	parent, _ := t.Place()
 	h["Server-Timing"] = append(h["Server-Timing"], `traceparent;desc="`+parent+`"`)
+}
+
+// upgraded says that the connection is no HTTP any more.
+func (t *trace) upgraded() {
+	if t != nil && t.Recorded() {
+		t.describe(http.StatusSwitchingProtocols)
+		t.goesOn("websocket")
+	}
 }
 
 func (t *trace) describe(status int) {
@@ -146,7 +158,7 @@ func (x *exchange) traced() {
 	if gone {
 		status = 0
 	}
-	if !x.rec.wrote {
+	if !x.rec.wrote && !x.rec.hijacked {
 		t.describe(status)
 	}
 	last.End()

@@ -1,11 +1,14 @@
-package tracing_test
+// Package tracingtest has a collector for tests, which takes what the gateway sends by the
+// letter of OTLP.
+package tracingtest
 
 import (
 	"compress/gzip"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -14,76 +17,75 @@ import (
 	commonpb "go.opentelemetry.io/proto/slim/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/slim/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/evergate/evergate/internal/span"
-	"github.com/evergate/evergate/internal/tracing"
 )
 
-// receiver takes OTLP over HTTP as the specification has it, and nothing that is not so.
-type receiver struct {
+// Receiver takes OTLP over HTTP as the specification has it, and nothing that is not so.
+type Receiver struct {
 	*httptest.Server
 	t testing.TB
 
 	mu       sync.Mutex // guards all below
-	answers  []answer   // for the next questions; then all is well
+	answers  []Answer   // for the next questions; then all is well
 	asked    int
 	headers  []http.Header
 	spans    []*tracepb.Span
 	resource map[string]string
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	wait   chan struct{} // closed when it may be given
+// Answer is one to a batch; its zero value takes it.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	Wait   chan struct{} // closed when it may be given
 }
 
-func newReceiver(t testing.TB, answers ...answer) *receiver {
+// New starts a Receiver that gives answers first.
+func New(t testing.TB, answers ...Answer) *Receiver {
 	t.Helper()
-	r := &receiver{t: t, answers: answers}
+	r := &Receiver{t: t, answers: answers}
 	r.Server = httptest.NewServer(r)
 	t.Cleanup(r.Close)
 	return r
 }
 
-func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
-	var a answer
+	var a Answer
 	if r.asked++; len(r.answers) > 0 {
 		a, r.answers = r.answers[0], r.answers[1:]
 	}
 	r.headers = append(r.headers, req.Header.Clone())
 	r.mu.Unlock()
-	if a.wait != nil {
+	if a.Wait != nil {
 		select {
-		case <-a.wait:
+		case <-a.Wait:
 		case <-req.Context().Done():
 			return
 		}
 	}
-	if a.status != 0 {
-		for name, values := range a.header {
+	if a.Status != 0 {
+		for name, values := range a.Header {
 			w.Header()[name] = values
 		}
-		w.WriteHeader(a.status)
-		_, _ = w.Write(a.body)
+		w.WriteHeader(a.Status)
+		_, _ = w.Write(a.Body)
 		return
 	}
 	batch := r.read(req)
 	r.mu.Lock()
 	for _, resource := range batch.ResourceSpans {
-		r.resource = attributes(resource.Resource.Attributes)
+		r.resource = Attributes(resource.Resource.Attributes)
 		for _, scope := range resource.ScopeSpans {
 			r.spans = append(r.spans, scope.Spans...)
 		}
 	}
 	r.mu.Unlock()
 	w.Header().Set("Content-Type", "application/x-protobuf")
-	_, _ = w.Write(a.body)
+	_, _ = w.Write(a.Body)
 }
 
-func (r *receiver) read(req *http.Request) *collectorpb.ExportTraceServiceRequest {
+func (r *Receiver) read(req *http.Request) *collectorpb.ExportTraceServiceRequest {
 	batch := &collectorpb.ExportTraceServiceRequest{}
 	if req.Method != http.MethodPost || req.URL.Path != "/v1/traces" || req.Header.Get("Content-Type") != "application/x-protobuf" || req.Header.Get("Content-Encoding") != "gzip" {
 		r.t.Errorf("got %s %s %v, want OTLP", req.Method, req.URL, req.Header)
@@ -104,8 +106,8 @@ func (r *receiver) read(req *http.Request) *collectorpb.ExportTraceServiceReques
 	return batch
 }
 
-// all waits until there are n spans, and returns them by name.
-func (r *receiver) all(n int) map[string]*tracepb.Span {
+// All waits until there are n spans, and returns them by name.
+func (r *Receiver) All(n int) map[string]*tracepb.Span {
 	r.t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		r.mu.Lock()
@@ -125,45 +127,42 @@ func (r *receiver) all(n int) map[string]*tracepb.Span {
 	}
 }
 
-func (r *receiver) count() (spans, asked int) {
+// Count is how many spans have come, and batches.
+func (r *Receiver) Count() (spans, asked int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.spans), r.asked
 }
 
-func attributes(all []*commonpb.KeyValue) map[string]string {
+// Attributes are those of a message, as text.
+func Attributes(all []*commonpb.KeyValue) map[string]string {
 	m := map[string]string{}
 	for _, a := range all {
 		switch v := a.Value.Value.(type) {
 		case *commonpb.AnyValue_StringValue:
 			m[a.Key] = v.StringValue
 		case *commonpb.AnyValue_IntValue:
-			m[a.Key] = string(rune('0' + v.IntValue%10))
+			m[a.Key] = strconv.FormatInt(v.IntValue, 10)
 		case *commonpb.AnyValue_BoolValue:
-			m[a.Key] = map[bool]string{true: "true", false: "false"}[v.BoolValue]
+			m[a.Key] = strconv.FormatBool(v.BoolValue)
 		}
 	}
 	return m
 }
 
-// tracer makes a Tracer that sends to r, soon.
-func (r *receiver) tracer(edit func(*tracing.Options)) *tracing.Tracer {
-	r.t.Helper()
-	at, err := url.Parse(r.URL)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	o := tracing.Options{Endpoint: at, Service: "evergate", Version: "1.2.3", Sample: 1}
-	o.Hasten(time.Millisecond, 5*time.Second, time.Millisecond, 5*time.Second, 0)
-	if edit != nil {
-		edit(&o)
-	}
-	t, err := tracing.New(o)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { _ = t.Close() })
-	return t
+// Spans are those that have come.
+func (r *Receiver) Spans() []*tracepb.Span {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.spans)
 }
 
-func begin(t *tracing.Tracer) span.Span { return t.Begin(http.Header{}, false) }
+// First is the header of the first batch, and what the sender said of itself.
+func (r *Receiver) First() (http.Header, map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.headers) == 0 {
+		return nil, nil
+	}
+	return r.headers[0], r.resource
+}
