@@ -2,7 +2,9 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"reflect"
 
@@ -56,6 +58,18 @@ func tracingFiles(c *config.Tracing) []string {
 		files = append(files, c.TLS.CAFile, c.TLS.CertFile, c.TLS.KeyFile)
 	}
 	return files
+}
+
+// checkTracingHeaders looks at the headers for the collector, where they can be read here.
+func checkTracingHeaders(cfg *config.Config) error {
+	if cfg.Tracing == nil {
+		return nil
+	}
+	_, err := cfg.Tracing.Headers()
+	if _, away := errors.AsType[*fs.PathError](err); err == nil || away {
+		return nil
+	}
+	return config.Faults{cfg.Fault("tracing.headers_file", err.Error())}
 }
 
 var trusts = map[string]tracing.Trust{"nobody": tracing.Nobody, "trusted_proxies": tracing.TrustedProxies, "everybody": tracing.Everybody}

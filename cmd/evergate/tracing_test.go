@@ -208,6 +208,22 @@ func TestOneRenewalIsWaitedForByMany(t *testing.T) {
 	}
 }
 
+// TestRenewalsWithoutAStore are traced too.
+func TestRenewalsWithoutAStore(t *testing.T) {
+	t.Parallel()
+	b := newTraceBed(t, "session: { store: cookie }\n"+tracedApp, nil)
+	c := b.browser()
+	b.clock.forward(time.Hour)
+	trace, _ := traceOf(b.get(c, "/"))
+	b.close()
+	all := spansOf(b.collector, trace)
+	renew, decide := b.one(all, "renew"), b.one(all, "decide")
+	under(t, renew, decide)
+	under(t, b.one(all, "wait for renewal"), decide)
+	under(t, b.one(all, "POST"), renew)
+	wants(t, renew, "evergate.provider=corp", "evergate.renewal=renewed")
+}
+
 // TestARenewalThatFails says so, and how.
 func TestARenewalThatFails(t *testing.T) {
 	t.Parallel()
