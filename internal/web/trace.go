@@ -35,6 +35,7 @@ func (s *server) trace(ctx context.Context, x *exchange, r *http.Request) contex
 	t.Span = s.Trace.Begin(r.Header, IsTrusted(s.TrustedProxies, PeerOf(r)) && !isProxysOwn(r.Context()))
 	x.rec.trace = t
 	if t.Recorded() {
+		t.Rename(t.title())
 		t.Text(span.HTTPMethod, t.name)
 		t.Text(span.URLScheme, x.note.Scheme)
 		t.Text(span.URLPath, x.path)
@@ -99,24 +100,51 @@ func (t *trace) upgraded() {
 }
 
 func (t *trace) describe(status int) {
-	n := t.note
+	n, s := t.note, t.open()
+	if s == t.Span {
+		s.Rename(t.title())
+	}
+	s.Text(span.HTTPRoute, n.Route)
+	s.Text(span.Decision, n.Decision)
+	if status == 0 {
+		return // there was none
+	}
+	s.Int(span.HTTPStatus, status)
+	if status >= 500 {
+		s.Fail(strconv.Itoa(status))
+	}
+}
+
+// title is the method, and the route where that is known.
+func (t *trace) title() string {
 	name := t.name
 	if name == span.Other {
 		name = "HTTP"
 	}
-	if n.Route != "" {
-		name += " " + n.Route
+	if t.note.Route != "" {
+		name += " " + t.note.Route
 	}
-	t.Rename(name)
-	t.Text(span.HTTPRoute, n.Route)
-	t.Text(span.Decision, n.Decision)
-	if status == 0 {
-		return // there was none
+	return name
+}
+
+// open is the span that has not ended yet.
+func (t *trace) open() span.Span {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return t.rest
 	}
-	t.Int(span.HTTPStatus, status)
-	if status >= 500 {
-		t.Fail(strconv.Itoa(status))
+	return t.Span
+}
+
+// last is the span that ends with the request. A timer that is late finds nothing to do.
+func (t *trace) last() span.Span {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.over {
+		t.over, t.rest = true, t.Span
 	}
+	return t.rest
 }
 
 // goesOn ends the span under a request that goes on, which has another one from now on.
@@ -141,13 +169,7 @@ func (x *exchange) traced() {
 		return
 	}
 	t.timer.Stop()
-	last := t.Span
-	t.mu.Lock()
-	if t.over {
-		last = t.rest
-	}
-	t.over = true
-	t.mu.Unlock()
+	last := t.last()
 	status, gone := x.rec.outcome()
 	switch {
 	case gone:

@@ -101,6 +101,11 @@ func TestSpansOfRequests(t *testing.T) {
 			w.WriteHeader(200)
 			time.Sleep(48 * time.Hour)
 		}, []string{"GET: 200 long 1m0s", "stream: long 47h59m0s"}},
+		{"slow to answer", "GET", nil, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(2 * time.Minute)
+			web.NoteOf(r.Context()).Route = "wiki"
+			w.WriteHeader(503)
+		}, []string{"GET: long 1m0s", "stream: 503 503 long 1m0s"}},
 		{"an event stream", "GET", nil, func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(time.Second)
 			w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
