@@ -153,6 +153,7 @@ var endings = map[string]web.Message{
 	Withdrawn: "Your sign-in was withdrawn. That happens when a password changes or an account is switched off.",
 	Theft:     "Your sign-in was ended because a copy of its cookie turned up elsewhere. If you see this often, tell whoever runs this gateway.",
 	Elsewhere: "You were signed out at the place where you sign in, or from another device.",
+	Operator:  "You were signed out by whoever runs this gateway.",
 	Stale:     "Your sign-in could not be renewed for too long.",
 }
 

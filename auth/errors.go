@@ -26,6 +26,7 @@ const (
 	Withdrawn = "withdrawn" // the provider said no: disabled, password changed, grant revoked
 	Theft     = "theft"     // a spent handle was proven to be in a cookie jar
 	Elsewhere = "elsewhere" // signed out at the provider, or from another device
+	Operator  = "operator"  // signed out by whoever runs the gateway
 	Stale     = "stale"     // the access token ran out long ago and could not be renewed
 
 	// Unconfirmed: the session lives, and has to be handed to this host once more.

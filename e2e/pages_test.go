@@ -29,7 +29,7 @@ type gatewayPage struct {
 
 // remembersEnds says that a session's end is known for a while after it. As long as it is not,
 // the store forgets a session as it ends, and with it why.
-const remembersEnds = false
+const remembersEnds = true
 
 // loginForm finds the form for local users.
 const loginForm = `form[action="/.evergate/login"] input[name=password]`

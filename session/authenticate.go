@@ -32,7 +32,7 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 	for range maxTries {
 		l, err := m.load(ctx, h)
 		if err != nil {
-			return m.unread(ctx, h, host, err)
+			return m.unread(r, h, host, err)
 		}
 		if err := m.stands(ctx, &l); err != nil {
 			return nil, err
@@ -84,25 +84,42 @@ func (m *Manager) probed(r *http.Request, host string, h handle) bool {
 }
 
 // unread is the answer when the record could not be read.
-func (m *Manager) unread(ctx context.Context, h handle, host string, err error) (*auth.Login, error) {
+func (m *Manager) unread(r *http.Request, h handle, host string, err error) (*auth.Login, error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		// The cookie stays: this request may be a late one, and the jar may hold
 		// the handle of a newer session under the same name by now.
 		reason := auth.Ended
 		m.mu.Lock()
-		if e := m.entries[h.session.Key()]; e != nil {
-			reason = e.why()
-		}
+		e := m.entries[h.session.Key()]
 		m.mu.Unlock()
+		switch {
+		case e != nil && e.why() != "":
+			reason = e.why()
+		case errors.Is(err, ErrDeleted):
+			reason = auth.Elsewhere // a browser that signs out here has its cookie deleted
+		case m.restedFor(r) >= m.set().IdleTimeout:
+			reason = auth.Idle
+		}
 		return nil, &auth.Absent{Reason: reason}
 	case errors.Is(err, ErrSeal):
 		return nil, &auth.Absent{Reason: auth.Damaged}
 	}
-	if login := m.fromMemory(ctx, h, host); login != nil {
+	if login := m.fromMemory(r.Context(), h, host); login != nil {
 		return login, nil
 	}
 	return nil, &auth.Unavailable{What: "the session store", Err: err}
+}
+
+// restedFor is for how long the handle that r brings has lain in its jar: whoever uses a
+// session gets new ones.
+func (m *Manager) restedFor(r *http.Request) time.Duration {
+	for _, c := range r.CookiesNamed(m.cfg.Cookie) {
+		if made, ok := sealedAt(c.Value); ok {
+			return m.cfg.Now().Sub(made)
+		}
+	}
+	return 0
 }
 
 // fromMemory serves a session while the store is out of order, and never

@@ -57,9 +57,9 @@ type Info struct {
 const purposeMeta = "meta"
 
 // meta seals what a list shows.
-func (s *state) meta(ring *Ring, key Key) []byte {
+func (s *state) meta(ring *Ring, key Key, ends time.Time) []byte {
 	id := &s.Login.Identity
-	plain, err := json.Marshal(Info{User: id.User, Provider: id.Provider, Subject: id.Subject, Created: s.Created, Seen: s.Seen, Device: s.Device, Retired: s.Retired})
+	plain, err := json.Marshal(Info{User: id.User, Provider: id.Provider, Subject: id.Subject, Created: s.Created, Seen: s.Seen, Ends: ends, Device: s.Device, Retired: s.Retired})
 	if err != nil || len(plain) > 60<<10 {
 		return nil // it is not listed; nothing else depends on it
 	}
@@ -115,8 +115,11 @@ func (l Ledger) open(key Key, rec Record) (Info, bool) {
 	if json.Unmarshal(plain, &info) != nil {
 		return Info{}, false
 	}
-	info.Name, info.key, info.Ends = key.Name(), key, rec.Expires
-	return info, true
+	info.Name, info.key = key.Name(), key
+	if info.Ends.IsZero() {
+		info.Ends = rec.Expires // of an older version
+	}
+	return info, time.Now().Before(info.Ends) // after that it is kept to tell why it ended
 }
 
 // find returns the sessions under a tag, whichever key of the ring it was made with.
@@ -191,5 +194,5 @@ func (m *Manager) Revoke(ctx context.Context, w Which) (int, error) {
 	if err != nil {
 		return 0, &auth.Unavailable{What: "the session store", Err: err}
 	}
-	return m.endKeys(ctx, keys, auth.Elsewhere, event.ByOperator)
+	return m.endKeys(ctx, keys, auth.Operator, event.ByOperator)
 }

@@ -97,7 +97,7 @@ func (m *Manager) save(ctx context.Context, l loaded, next state) (loaded, error
 	if err != nil {
 		return loaded{}, err
 	}
-	rec := Record{Version: number, Expires: m.expires(&next), Tags: m.tags(&next.Login), Meta: next.meta(m.cfg.Ring, l.entry.key), Data: data}
+	rec := Record{Version: number, Expires: m.expires(&next), Tags: m.tags(&next.Login), Meta: next.meta(m.cfg.Ring, l.entry.key, m.endsUnused(&next)), Data: data}
 	asked := m.cfg.Now()
 	if err := m.cfg.Store.Put(ctx, l.entry.key, l.inStore, rec); err != nil {
 		if errors.Is(err, ErrConflict) {

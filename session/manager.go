@@ -183,20 +183,23 @@ func (m *Manager) ends(s *state) time.Time {
 	return ends
 }
 
-// expires is when the store may forget a session.
-func (m *Manager) expires(s *state) time.Time {
-	ends := m.ends(s)
-	if !s.Until.IsZero() && ends.Equal(s.Until) {
-		// It is kept a little longer, to know of which provider it was: that may sign
-		// the person in again without a word.
-		ends = earlier(ends.Add(silentTime), s.Created.Add(m.set().MaxLifetime))
-	}
-	return earlier(ends, s.Seen.Add(m.set().IdleTimeout+m.seenEvery()))
+// endsUnused is when the session ends if nobody uses it any more.
+func (m *Manager) endsUnused(s *state) time.Time {
+	return earlier(m.ends(s), s.Seen.Add(m.set().IdleTimeout+m.seenEvery()))
 }
 
-// silentTime is for how long after the end of a session that could not be renewed
-// its person may come back without a word.
-const silentTime = time.Hour
+// expires is when the store may forget a session. It keeps it a little longer than that
+// lives: so its person can be told why it ended, and of which provider it was, which may
+// sign them in again without a word.
+func (m *Manager) expires(s *state) time.Time {
+	if s.Retired {
+		return m.endsUnused(s)
+	}
+	return m.endsUnused(s).Add(toldTime)
+}
+
+// toldTime is for how long after its end a session is known.
+const toldTime = time.Hour
 
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {

@@ -196,6 +196,15 @@ func (b *bed) start() {
 	b.m = m
 }
 
+// again is another gateway over the same store.
+func (b *bed) again() {
+	b.Helper()
+	if err := b.m.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.start()
+}
+
 // jar is a browser's cookies.
 type jar map[string]string
 
@@ -531,9 +540,53 @@ func TestIdleAndAbsoluteEnd(t *testing.T) {
 			time.Sleep(time.Hour)
 			b.mustServe(busy)
 		}
-		b.mustBeAbsent(idle, auth.Ended)
+		b.mustBeAbsent(idle, auth.Idle)
 		time.Sleep(time.Hour)
-		b.mustBeAbsent(busy, auth.Ended)
+		b.mustBeAbsent(busy, auth.Over)
+	})
+}
+
+// TestTheEndIsToldLater: somebody who comes back after a night, to another gateway, hears why
+// their session ended; and nobody who looks at a list takes it for one that lives.
+func TestTheEndIsToldLater(t *testing.T) {
+	run(t, func(b *bed) {
+		listed := func() int {
+			all, err := b.m.List(b.Context(), "")
+			if err != nil {
+				b.Fatal(err)
+			}
+			return len(all)
+		}
+		idle, busy, out := b.signIn(), b.signIn(), b.signIn()
+		for range 71 {
+			time.Sleep(time.Hour)
+			b.mustServe(busy)
+		}
+		if n := listed(); n != 1 {
+			b.Errorf("%d sessions are listed, want the one that lives", n)
+		}
+		b.again()
+		b.mustBeAbsent(idle, auth.Idle) // the store has forgotten it; its handle is old
+		time.Sleep(time.Hour + time.Minute)
+		if n := listed(); n != 0 {
+			b.Errorf("%d sessions are listed, want none: their time is over", n)
+		}
+		b.again()
+		b.mustBeAbsent(busy, auth.Over)
+		time.Sleep(2 * time.Hour)
+		b.again()
+		b.mustBeAbsent(busy, auth.Ended) // that is too long ago to be known
+		b.mustBeAbsent(out, auth.Idle)
+	})
+}
+
+func TestTheOperatorIsNamed(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		if n, err := b.m.Revoke(b.Context(), session.Which{User: "alice"}); err != nil || n != 1 {
+			b.Fatalf("revoke: %d %v", n, err)
+		}
+		b.mustBeAbsent(j, auth.Operator)
 	})
 }
 

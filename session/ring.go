@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
@@ -200,6 +201,19 @@ func (r *Ring) Open(purpose, host, sealed string) ([]byte, error) {
 		return b[8:], nil
 	}
 	return nil, ErrUnknownKey
+}
+
+// sealedAt is when a value that Open has opened was sealed, to the second: securecookie
+// puts the time in front of it, under its MAC.
+func sealedAt(sealed string) (time.Time, bool) {
+	_, value, _ := strings.Cut(sealed, ".")
+	b, err := base64.URLEncoding.DecodeString(value)
+	if err != nil {
+		return time.Time{}, false
+	}
+	stamp, _, _ := bytes.Cut(b, []byte{'|'})
+	seconds, err := strconv.ParseInt(string(stamp), 10, 64)
+	return time.Unix(seconds, 0), err == nil
 }
 
 // Tags returns the digests of a thing that sessions are found by, one for each
