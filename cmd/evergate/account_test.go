@@ -30,7 +30,6 @@ type device struct {
 	f     *fleet
 	c     *http.Client
 	agent string
-	more  []string // further headers, name and value
 }
 
 // answerOf is an answer that was read, redirects followed.
