@@ -12,6 +12,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LEGACY := apache2 libapache2-mod-php dokuwiki nagios4-core nagios4-cgi python3-notebook
 PACKAGES := $(LEGACY) chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl prometheus rpm $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
+# What looks at the gateway's pages: axe-core, Lighthouse, html-validate and others, from npm.
+PAGES := e2e/pages
 
 .PHONY: test check unit simulate soak e2e deploy deps build fuzz bench-million release packaging packaging-full
 
@@ -64,6 +66,10 @@ deps:
 	if node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 0 : 1)'; then \
 		npm install --silent --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
 			oidc-provider@9.13.3 node-linux-$$(node -p process.arch)@22; fi
+	@if [ -d $(PAGES)/node_modules/axe-core ] || ! command -v npm >/dev/null; then exit 0; fi; \
+	echo "installing what looks at pages"; cd $(PAGES) && \
+	npm install --silent --no-save --no-package-lock --no-audit --no-fund --ignore-scripts && \
+	echo '{}' >node_modules/@mdn/mdn-http-observatory/conf/hsts-preload.json
 
 check:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi

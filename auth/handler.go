@@ -122,7 +122,7 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		h.cfg.Forms, h.ownForms = NewForms(cfg.Now), true
 	}
 	var err error
-	if h.pages, err = parsePages(); err != nil {
+	if h.pages, err = ParsePages(); err != nil {
 		return nil, err
 	}
 	h.endpoints = map[string]endpoint{

@@ -37,8 +37,13 @@ func script(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// parsePages parses all pages, by name.
-func parsePages() (map[string]*web.Pages, error) {
+// Script is what serves one of the scripts of the pages, or nil.
+func Script(path string) web.Handler {
+	return map[string]web.Handler{own("login.js"): script, own("session.js"): sessionJS}[path]
+}
+
+// ParsePages parses all pages, by name.
+func ParsePages() (map[string]*web.Pages, error) {
 	files, err := pageFiles.ReadDir("pages")
 	if err != nil {
 		return nil, fmt.Errorf("read the pages: %w", err)

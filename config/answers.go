@@ -48,7 +48,7 @@ func (s *Static) setDefaults()   { *s = Static{Index: "index.html"} }
 func (r *Respond) setDefaults()  { *r = Respond{Status: 200} }
 
 // ways are the keys that say what a route does; it has one of them.
-var ways = []string{"upstream", "redirect", "respond", "static"}
+var ways = []string{"upstream", "redirect", "respond", "static", "admin"}
 
 // checkWay sees to it that a route does one thing, and looks at that.
 func (c *Config) checkWay(r *Route, path string) {
@@ -69,7 +69,7 @@ func (c *Config) checkWay(r *Route, path string) {
 		return
 	}
 	if first == "" {
-		c.wrong("add a line such as upstream: http://127.0.0.1:3000, or one of redirect, respond and static", path, "upstream is missing")
+		c.wrong("add a line such as upstream: http://127.0.0.1:3000, or one of redirect, respond, static and admin", path, "upstream is missing")
 		return
 	}
 	if r.Upstream != nil {
@@ -86,6 +86,9 @@ func (c *Config) checkWay(r *Route, path string) {
 	}
 	if r.Respond != nil {
 		c.checkRespond(r.Respond, path+".respond")
+	}
+	if first == "admin" {
+		c.checkDashboard(r, path)
 	}
 	if c.given(path+".compress") && len(r.Compress) == 0 {
 		c.wrong("leave the line out to compress nothing", path+".compress", "the list is empty")
@@ -221,6 +224,8 @@ func (r *Route) String() string {
 		return "the files in " + r.Static.Dir
 	case r.Respond != nil:
 		return fmt.Sprintf("a fixed answer (%d)", r.Respond.Status)
+	case r.Admin:
+		return "the dashboard"
 	}
 	return "apps behind the proxy in front"
 }

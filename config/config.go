@@ -58,7 +58,7 @@ type Admin struct {
 	Decisions int `yaml:"decisions"`
 }
 
-// Pages are the operator's own.
+// Pages are how the pages look that people see of the gateway.
 type Pages struct {
 	// Name is who runs the gateway: it is on every page and in the title of the window. ""
 	// shows nobody's.
@@ -194,10 +194,13 @@ type Route struct {
 	// Upstream is where the requests go: http, https, or unix:///path/to/socket.
 	Upstream *Upstream `yaml:"upstream"`
 	// Redirect, Respond and Static are what a route says by itself, in place of an
-	// upstream: exactly one of the four is set.
+	// upstream: exactly one of the four, or of them and Admin, is set.
 	Redirect *Redirect `yaml:"redirect"`
 	Respond  *Respond  `yaml:"respond"`
 	Static   *Static   `yaml:"static"`
+	// Admin shows the dashboard of the admin listener to those whom the route's own allow,
+	// deny or rules let pass.
+	Admin bool `yaml:"admin"`
 	// StripPrefix is taken off paths before they go up, AddPrefix put in front.
 	StripPrefix string `yaml:"strip_prefix"`
 	AddPrefix   string `yaml:"add_prefix"`

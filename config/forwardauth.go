@@ -50,7 +50,7 @@ func (c *Config) checkForwardAuth() {
 // Decides reports whether a route leaves its requests to a proxy in front, which asks about
 // them.
 func (c *Config) Decides(r *Route) bool {
-	return c.ForwardAuth != nil && r.Upstream == nil && r.Redirect == nil && r.Respond == nil && r.Static == nil
+	return c.ForwardAuth != nil && r.Upstream == nil && r.Redirect == nil && r.Respond == nil && r.Static == nil && !r.Admin
 }
 
 // checkDecides refuses what only says something where the gateway carries requests.

@@ -73,7 +73,7 @@ func (c *Config) warnRoutes(warn warner) {
 		at[p] = append(at[p], i)
 	}
 	for i := range c.Routes {
-		if other, bare := c.bare(i, at); bare != "" {
+		if other, bare := c.bare(i, at); bare != "" && !c.Routes[i].Admin { // the dashboard shows nothing there
 			warn(fmt.Sprintf("routes[%d].match.path", i), "%s itself is not under it, and goes by %s. Many apps show the same page there: add a route for it", bare, other)
 		}
 		if lines := c.winners(i, at); lines != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // Answer is what a route says by itself, in the place of an Upstream: *Redirect,
-// *Static or *Respond. The rule has let the request pass when it is asked.
+// *Static, *Respond or Dashboard. The rule has let the request pass when it is asked.
 type Answer interface {
 	// answer writes the answer. What it returns as an error is answered as a page or
 	// as problem+json; then it has written nothing.

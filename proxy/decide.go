@@ -146,7 +146,7 @@ func (g *Gate) find(r *http.Request) Decision {
 	}
 	d.host = name
 	if isReserved(target.Path) {
-		if !g.Router.KnowsHost(name) && !g.isPublicHost(name) {
+		if !g.Router.KnowsHost(name) && !g.isPublicHost(name) && !web.IsAsset(target.Path) {
 			return refuse(d, routeError(ErrNoHost))
 		}
 		if !strings.HasPrefix(target.Path, reserved+"/") || !target.spelled || target.Chars != 0 {

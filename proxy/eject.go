@@ -18,6 +18,12 @@ type TargetState struct {
 	Target string
 	// Err says why it is out of order; nil means it is not.
 	Err error
+	// Requests is how many are under way there, or -1 where nobody counts them: a target
+	// that is the only one and has no limit.
+	Requests int
+	// Failed is how many requests failed in a row, and Last what the last of them met.
+	Failed int
+	Last   error
 }
 
 // States tells how the targets are, as far as health checks and requests have
@@ -27,8 +33,14 @@ func (u *Upstream) States() []TargetState {
 	defer u.mu.Unlock()
 	all := make([]TargetState, len(u.targets))
 	for i, t := range u.targets {
-		all[i].Target = t.name
+		all[i].Target, all[i].Requests = t.name, t.busy
+		if u.direct {
+			all[i].Requests = -1
+		}
 		fails := t.fails.Load()
+		if cause := t.cause.Load(); fails > 0 && cause != nil {
+			all[i].Failed, all[i].Last = int(fails), *cause
+		}
 		switch {
 		case t.sick != nil:
 			all[i].Err = fmt.Errorf("its health checks fail: %w", t.sick)

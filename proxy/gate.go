@@ -66,6 +66,8 @@ type Gate struct {
 	// Decided is told of each decision before it is acted on, and may set ShownHeader in h,
 	// the header of the answer. It must not keep the request. Nil means nobody.
 	Decided func(h http.Header, r *http.Request, d *Decision)
+	// Dashboard makes the pages of routes whose Answer is a Dashboard; see there. Nil means 404.
+	Dashboard http.Handler
 	// Now is the clock that rules go by. Nil means time.Now.
 	Now func() time.Time
 	// Log hears of what upstreams try. Nil means nobody.
@@ -98,7 +100,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 		g.Own.ServeHTTP(w, r)
 		return nil
 	}
-	if d.Route != nil && !d.Route.carries() {
+	if d.Route != nil && (!d.Route.carries() || d.Route.shows()) {
 		r = r.WithContext(auth.WithoutForm(r.Context()))
 	}
 	return g.turnAway(w, r, &d)
@@ -163,6 +165,10 @@ func (d *Decision) note(n *web.Note) {
 
 // pass hands the request to its upstream, or has the route answer.
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *web.Note) error {
+	if d.Route.shows() && g.Dashboard != nil {
+		g.dashboard(w, r, d, note)
+		return nil
+	}
 	if d.Route.Answer != nil {
 		return g.answer(w, r, d, note)
 	}

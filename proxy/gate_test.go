@@ -197,6 +197,11 @@ func TestHosts(t *testing.T) {
 		{"gw.test", "/x", 404, ""},
 		{"evil.test", "/app/", 421, ""},
 		{"evil.test", "/.evergate/login", 421, ""},
+		{"evil.test", "/.evergate/style.css", 200, "own /.evergate/style.css"}, // of the page that says so
+		{"evil.test", "/.evergate/icon.svg", 200, "own /.evergate/icon.svg"},
+		{"evil.test", "/.evergate/pages.css", 200, "own /.evergate/pages.css"},
+		{"evil.test", "/.evergate/session.js", 421, ""},
+		{"evil.test", "/.evergate/style.css/", 421, ""},
 		{"gw.test", "/.evergate/login", 200, "own /.evergate/login"},
 		{"GW.test.:443", "/.evergate/login", 200, "own /.evergate/login"},
 		{"login.test", "/.evergate/login", 200, "own /.evergate/login"},

@@ -23,6 +23,8 @@ func buildAnswer(r *config.Route, access auth.Policy, log *slog.Logger) (*proxy.
 	switch {
 	case r.Redirect != nil:
 		out.Answer = &proxy.Redirect{To: r.Redirect.To, Status: r.Redirect.Status, KeepQuery: r.Redirect.KeepQuery}
+	case r.Admin:
+		out.Answer = proxy.Dashboard{}
 	case r.Respond != nil:
 		out.Answer = &proxy.Respond{Status: r.Respond.Status, Body: r.Respond.Body, BodyFile: r.Respond.BodyFile, ContentType: r.Respond.ContentType}
 		if file := r.Respond.BodyFile; file != "" && log != nil {

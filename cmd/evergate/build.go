@@ -16,6 +16,7 @@ import (
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
+	"github.com/evergate/evergate/cmd/evergate/internal/dashboard"
 	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
@@ -23,6 +24,7 @@ import (
 	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/follow"
 	"github.com/evergate/evergate/internal/metrics"
+	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/proxy"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/token"
@@ -62,6 +64,10 @@ type gateway struct {
 	journal   *auth.ShelfJournal
 	well      *wellness
 	open      atomic.Pointer[func() int64] // how many connections there are
+	history   *dashboard.History
+	dashboard *dashboard.Handler
+	started   time.Time
+	reloads   *reloader // nil where there is no file; set before anything is served
 
 	leaving atomic.Bool // connections are not kept any more
 	// Questions of a proxy in front.
@@ -100,6 +106,8 @@ type parts struct {
 	Now func() time.Time
 	// Wrap stands between the sessions and their store, if set.
 	Wrap func(session.Store) session.Store
+	// AdminToken opens the dashboard where there are Users.
+	AdminToken secret.Text
 	// Log is what of the log can change, if set.
 	Log *logControl
 }
@@ -108,6 +116,7 @@ type parts struct {
 // here is what lasts, there what a reload of the config makes anew.
 func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err error) {
 	g := &gateway{in: in, log: log, hasher: local.NewHasher(hashesAtOnce), metrics: metrics.New(version, runtime.Version(), time.Now())}
+	g.started, g.history = time.Now(), dashboard.NewHistory(in.Now)
 	g.decisions = decisions.New(decisions.Options{Logger: log, Counter: g.metrics, Now: in.Now})
 	g.life, g.end = context.WithCancel(context.Background())
 	defer func() {
@@ -162,6 +171,10 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if g.Certificates != nil {
 		g.close = append(g.close, g.Certificates.Close)
 	}
+	if err := g.buildDashboard(cfg); err != nil {
+		g.letGo(first)
+		return nil, err
+	}
 	if err := g.wire(first); err != nil {
 		g.letGo(first)
 		return nil, err
@@ -192,7 +205,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 func (g *gateway) listen() {
 	g.journal = buildJournal(g.in, g.store, g.ring, g.log)
 	g.audit = audit.New(audit.Options{Log: g.log, Written: g.metrics.Audited, Lost: g.metrics.AuditLost})
-	g.events = event.NewHub(g.metrics.Hear, g.journal.Hear, g.audit.Hear)
+	g.events = event.NewHub(g.metrics.Hear, g.journal.Hear, g.audit.Hear, g.history.Hear)
 	g.close = append(g.close, g.journal.Close, g.audit.Close)
 }
 
@@ -213,8 +226,9 @@ func (g *gateway) buildAdmin(cfg *config.Config) (err error) {
 	}
 	g.Admin.Metrics = g.metrics.Handler()
 	g.Admin.Beside["audit"] = func(context.Context) error { return g.audit.Trouble() }
+	g.Admin.Dashboard = g.dashboard.Private()
 	if g.Admin.API != nil {
-		g.Admin.API.Decisions = g.decisions
+		g.Admin.API.Decisions, g.Admin.API.Tell = g.decisions, g.tell
 	}
 	g.Admin.Current = func() map[string]admin.Check { return g.current.Load().checks }
 	if g.Certificates != nil {

@@ -142,7 +142,8 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 			"Break it (503, slow, new keys, revoked), and watch the app:  "+provider.control())
 	}
 	log, _ := newLog(p.err, cfg.Log)
-	g, err := build(cfg, log, parts{Users: users})
+	token := newPassword()
+	g, err := build(cfg, log, parts{Users: users, AdminToken: token})
 	if err != nil {
 		return err
 	}
@@ -152,6 +153,7 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 	for _, line := range pr.next {
 		fmt.Fprintln(p.err, "  - "+line)
 	}
+	fmt.Fprintf(p.err, "dashboard: http://%s/\ntoken:     %s\n", back.Addr(), token.Reveal())
 	fmt.Fprintln(p.err, "Plain http on a loopback name: the cookie is not Secure, so that every browser keeps it. Ctrl-C ends it.")
 	return startServers(g, log, &listeners{front: front, back: back}, &serviceManager{log: log}).run(ctx, nil, nil, nil)
 }

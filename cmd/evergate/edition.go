@@ -196,7 +196,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	e.decisions = g.decisions.Edition(cfg, e.router, keep)
 	e.gate = &proxy.Gate{
-		Decided: e.decisions.Decided, Now: g.in.Now,
+		Decided: e.decisions.Decided, Now: g.in.Now, Dashboard: g.dashboard.Published(),
 		Router: e.router, Auth: g.sessions, Bearer: oidc.NewBearers(methodsOf(e.providers)...), Minter: e.issuer, Own: pages, Challenge: pages.Challenge,
 		Restore: pages.Restore, SignOut: pages.SignOut, Log: g.log, Streams: &g.streams, PublicHost: cfg.PublicURL.Hostname(), StallTimeout: cfg.Limits.StallTimeout,
 		RateLimited: func(route string) { g.metrics.RateLimited(route) },
@@ -204,7 +204,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	o := web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
-		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, Look: e.look, Closing: g.leaving.Load, Done: g.metrics.Done,
+		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, Look: e.look, Closing: g.leaving.Load, Done: g.done,
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), o)
 	if cfg.ForwardAuth != nil {

@@ -86,7 +86,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(p.demoCmd(), p.devCmd(), p.initCmd(), p.serveCmd(), p.checkCmd(), p.explainCmd(), p.doctorCmd(), p.userCmd(),
-		p.reloadCmd(), p.upgradeCmd(), p.keyCmd(), p.importCmd(), p.sessionCmd(), p.configCmd(), p.snippetCmd(), p.healthcheckCmd(), p.versionCmd())
+		p.reloadCmd(), p.upgradeCmd(), p.keyCmd(), p.importCmd(), p.sessionCmd(), p.configCmd(), p.snippetCmd(), p.pagesCmd(), p.healthcheckCmd(), p.versionCmd())
 	root.Args = func(cmd *cobra.Command, args []string) error { return p.unknown(cmd, args) }
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 

@@ -111,7 +111,7 @@ func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 		return nil, err
 	}
 	gate := &proxy.Gate{Router: r.router, Auth: r.who, Bearer: client{r.who}, Minter: r.who, Own: pages, Challenge: pages.Challenge,
-		PublicHost: cfg.PublicURL.Hostname(), Now: r.clock,
+		PublicHost: cfg.PublicURL.Hostname(), Now: r.clock, Dashboard: http.HandlerFunc(rehearsedDashboard),
 		OwnCookie: func(cookie string) bool { return isOwnCookie(cookie, name) },
 		Decided:   func(_ http.Header, _ *http.Request, d *proxy.Decision) { copied := *d; r.last = &copied },
 	}
@@ -121,6 +121,9 @@ func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 }
 
 func (r *rehearsal) clock() time.Time { return r.now }
+
+// rehearsedDashboard stands for the pages of a gateway that runs.
+func rehearsedDashboard(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
 
 // play rehearses one request.
 func (r *rehearsal) play(ctx context.Context, s scene) outcome {

@@ -59,7 +59,7 @@ type reloader struct {
 // before the gateway read them.
 func newReloader(g *gateway, file string, files map[string]follow.Digest, log *slog.Logger, told *serviceManager) *reloader {
 	r := &reloader{g: g, file: file, files: files, log: log, told: told}
-	g.Admin.Beside["config"] = r.check
+	g.reloads, g.Admin.Beside["config"] = r, r.check
 	if g.Admin.API != nil {
 		g.Admin.API.Reload = func() admin.Reloaded { return r.reload(event.ByCommand) }
 		g.Admin.API.Running = r.running

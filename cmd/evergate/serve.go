@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -120,7 +121,8 @@ func (p *program) announce(cfg *config.Config, file string, on net.Addr) {
 				cfg.PublicURL, id.OIDC.Name, id.OIDC.Issuer, cfg.PublicURL, id.OIDC.Name)
 		}
 	}
-	fmt.Fprintf(p.err, "Is it well?  evergate healthcheck --config %s\n", file)
+	fmt.Fprintf(p.err, "Is it well?  evergate healthcheck --config %s, or the dashboard at http://%s/ with the token in %s\n",
+		file, reachable(cfg.Admin.Listen), filepath.Join(cfg.DataDir, adminTokenFile))
 	if cfg.PublicURL.Scheme == "http" {
 		fmt.Fprintln(p.err, "public_url is plain http on a loopback name: the session cookie is not Secure. For this machine only.")
 	}

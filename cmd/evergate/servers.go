@@ -53,6 +53,7 @@ func startServers(g *gateway, log *slog.Logger, ls *listeners, told *serviceMana
 	}
 	s.private = &http.Server{Handler: g.Admin, ReadHeaderTimeout: 5 * time.Second,
 		ErrorLog: slog.NewLogLogger(debugOnly{log.Handler()}, slog.LevelDebug)}
+	s.private.RegisterOnShutdown(g.dashboard.EndStreams)
 	go func() { s.failed <- s.public.Serve(ls.front, ls.redirect) }()
 	go func() { s.failed <- serveOn(s.private, ls.back) }()
 	at := []any{"listen", ls.front.Addr().String(), "admin", ls.back.Addr().String(), "version", version}

@@ -15,10 +15,22 @@ import (
 
 // Where a Look is served.
 const (
+	stylePath    = "/.evergate/style.css"
+	iconPath     = "/.evergate/icon.svg"
 	colorsPath   = "/.evergate/colors.css"
 	logoPath     = "/.evergate/logo"
 	logoDarkPath = "/.evergate/logo-dark"
 )
+
+// IsAsset reports whether path is what the pages look like. It is the same on every host,
+// known or not: one that is not has a page too, which says so.
+func IsAsset(path string) bool {
+	switch path {
+	case stylePath, iconPath, StylesheetPath, colorsPath, logoPath, logoDarkPath:
+		return true
+	}
+	return false
+}
 
 // asset is a file of the pages' own. A new text has a new address, so that no browser
 // shows a new page in old clothes.

@@ -111,6 +111,15 @@ func checkLink(s string) error {
 	return fmt.Errorf("%q is no link for a page: want https://…, mailto:… or a path such as /imprint", s)
 }
 
+// Languages are those that the pages speak.
+func (k *Look) Languages() []string {
+	all := make([]string, len(k.speaks.all))
+	for i, l := range k.speaks.all {
+		all[i] = l.tag.String()
+	}
+	return all
+}
+
 // tongue is the language for whoever sent r.
 func (k *Look) tongue(r *http.Request) *tongue { return k.speaks.of(r.Header) }
 

@@ -220,7 +220,7 @@ var (
 )
 
 // stylesheet is the address of the stylesheet.
-func stylesheet() string { return style.at("/.evergate/style.css") }
+func stylesheet() string { return style.at(stylePath) }
 
 // Assets serves the stylesheet of the pages, under the path that the frame names.
 func Assets() http.Handler { return style }

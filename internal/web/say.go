@@ -13,8 +13,19 @@ func (l *tongue) funcs() template.FuncMap {
 		"stylesheet": stylesheet,
 		"t":          l.say,
 		"strong":     func(v any) template.HTML { return template.HTML("<strong>" + l.htmlValue(v) + "</strong>") },
+		"place":      l.place,
 		"code":       func(v any) template.HTML { return template.HTML("<code>" + l.htmlValue(v) + "</code>") },
 	}
+}
+
+// place is a host and a path on it. They are one thing, and stay in one order where the
+// words around them run the other way.
+func (l *tongue) place(host, path string) template.HTML {
+	s := "<strong>" + template.HTMLEscapeString(host) + "</strong>" + template.HTMLEscapeString(path)
+	if l.apart(host + path) {
+		s = `<bdi dir="ltr">` + s + "</bdi>"
+	}
+	return template.HTML(s)
 }
 
 // say is "t" in templates: a message and the parts of it, by name, or all of them in an

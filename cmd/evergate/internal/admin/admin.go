@@ -15,7 +15,7 @@ import (
 // Check asks one part whether it is in order; nil means it is.
 type Check func(ctx context.Context) error
 
-// Handler serves /livez, /readyz, /metrics and /api/.
+// Handler serves /livez, /readyz, /metrics, /api/ and the dashboard on all other paths.
 type Handler struct {
 	// Checks are asked by /readyz, by the name of the part.
 	Checks map[string]Check
@@ -30,6 +30,8 @@ type Handler struct {
 	API *API
 	// Version is that of the program, for /readyz.
 	Version string
+	// Dashboard serves what is left, if set. It asks by itself who is there.
+	Dashboard http.Handler
 	// Draining reports that the gateway is going down, if set.
 	Draining func() bool
 }
@@ -46,6 +48,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this listener answers to loopback names and addresses alone", http.StatusMisdirectedRequest)
 	case h.API != nil && strings.HasPrefix(r.URL.Path, apiPrefix):
 		h.API.serve(w, r)
+	case h.Dashboard != nil && !ownPaths[r.URL.Path]:
+		h.Dashboard.ServeHTTP(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
@@ -59,6 +63,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	}
 }
+
+// ownPaths are those that everybody may ask for.
+var ownPaths = map[string]bool{"/livez": true, "/readyz": true, "/metrics": true}
 
 // part is the state of one part in the answer of /readyz.
 type part struct {

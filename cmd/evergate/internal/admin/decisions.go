@@ -2,12 +2,15 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // Decisions is the answer of GET /api/decisions?session=&user=&limit=, the newest first.
@@ -71,6 +74,8 @@ func (a *API) decisions(w http.ResponseWriter, r *http.Request, call string) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+		a.tell(r, slog.LevelInfo, "decisions are shown in somebody's answers, or not any more, as the operator asked",
+			event.Event{Name: event.AdminShown, Actor: byToken, User: show.User, Err: errors.New("for " + long.String())})
 	}
 	answer(w, Shown{log.Shown()}, nil)
 }

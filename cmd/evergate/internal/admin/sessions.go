@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
 
 	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 )
@@ -40,6 +42,8 @@ type API struct {
 	// Upgrade has a new process take over, and returns its id once it is ready to; nil
 	// where there is no file.
 	Upgrade func() (pid int, err error)
+	// Tell hears of what is done here; nil is nobody.
+	Tell Tell
 }
 
 const apiPrefix = "/api/"
@@ -59,6 +63,7 @@ func (a *API) allows(r *http.Request) bool {
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	if !a.allows(r) {
+		a.tell(r, slog.LevelWarn, "somebody came to the admin API without the operator's token", event.Event{Name: event.AdminRefused, Reason: event.BadCredentials})
 		w.Header().Set("WWW-Authenticate", `Bearer realm="evergate admin"`)
 		http.Error(w, "the Bearer token of data_dir/admin.token is needed", http.StatusUnauthorized)
 		return
@@ -72,8 +77,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	case "GET /api/decisions", "GET /api/observed", "GET /api/decisions/show", "POST /api/decisions/show":
 		a.decisions(w, r, call)
 	case "POST /api/reload":
+		a.tell(r, slog.LevelInfo, "the config is read again, as the operator asked", event.Event{Name: event.AdminReloaded, Actor: byToken})
 		a.reload(w)
 	case "POST /api/upgrade":
+		a.tell(r, slog.LevelInfo, "another process is to take over, as the operator asked", event.Event{Name: event.AdminUpgraded, Actor: byToken})
 		a.upgrade(w)
 	case "GET /api/process":
 		answer(w, Process{os.Getpid()}, nil)
@@ -94,6 +101,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		n, err := a.Sessions.Revoke(r.Context(), which)
+		if n > 0 || err == nil {
+			a.tell(r, slog.LevelInfo, "sessions were ended by the operator",
+				event.Event{Name: event.AdminRevoked, Actor: byToken, User: which.User, Session: which.Name, Count: n, Err: err})
+		}
 		answer(w, Revoked{n}, err)
 	default:
 		http.NotFound(w, r)

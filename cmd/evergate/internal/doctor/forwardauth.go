@@ -87,7 +87,7 @@ func (p *Patient) knock(ctx context.Context, address string) (status int, code s
 func guarded(c *config.Config) string {
 	home := strings.ToLower(c.PublicURL.Hostname())
 	for _, r := range c.Routes {
-		if r.Public || r.Match.Host != "" && r.Match.Host != home || len(r.Match.Methods) > 0 || r.Redirect != nil || r.Respond != nil || r.Static != nil {
+		if r.Public || r.Match.Host != "" && r.Match.Host != home || len(r.Match.Methods) > 0 || r.Redirect != nil || r.Respond != nil || r.Static != nil || r.Admin {
 			continue
 		}
 		path := strings.ReplaceAll(r.Match.Path, "*", "x")

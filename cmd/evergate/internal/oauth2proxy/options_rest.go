@@ -4,7 +4,7 @@ const (
 	askedHow    = "Evergate does that too: set forward_auth, and take the front proxy's configuration from evergate snippet; see docs/forward-auth.md."
 	forwardAuth = "It is said to a front proxy that asks about each request (auth_request, ForwardAuth). " + askedHow
 	ownLog      = "Evergate writes one log, to standard error, as text or JSON, a line for each request: log: { level, format }. Rotating it is the service manager's."
-	ownPages    = "The pages are Evergate's own. Errors can be yours: pages: { templates: FOLDER }, see docs/responses.md."
+	ownPages    = "pages: { name, logo_file, colors, links, help, messages, templates } make the pages yours, see docs/pages.md."
 	ownCookie   = "The session cookie is Secure, HttpOnly, SameSite=Lax, for the path / and one host, always."
 	ownHealth   = "Health is told on the operator's listener (admin.listen): /livez and /readyz. No path of the public address is taken for it."
 	ownAdmin    = "Metrics are at /metrics on the operator's listener, admin.listen, by default 127.0.0.1:9180 in plain http. Keep it off public addresses."

@@ -190,7 +190,7 @@ func (f *Front) lay(cfg *config.Config, o *Options) error {
 // to the same share one.
 func (f *Front) app(r *config.Route, i int, o *Options) (*App, error) {
 	up := r.Upstream
-	if r.Redirect != nil || r.Respond != nil || r.Static != nil || up != nil && !plain(r) {
+	if r.Redirect != nil || r.Respond != nil || r.Static != nil || r.Admin || up != nil && !plain(r) {
 		return nil, nil
 	}
 	if up == nil {
