@@ -31,8 +31,10 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 		t.Fatal(err)
 	}
 	samples := auth.PageSamples()
-	if len(pages) != len(samples) {
-		t.Errorf("got samples of %d pages, and there are %d", len(samples), len(pages))
+	for name := range pages {
+		if len(samples[name]) == 0 {
+			t.Errorf("%s.html has no sample: put what it may show into auth/samples.go", name)
+		}
 	}
 	dir := t.TempDir()
 	for name := range samples {
