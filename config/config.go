@@ -32,6 +32,8 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// ForwardAuth answers a proxy in front that asks about each request; nil does not.
 	ForwardAuth *ForwardAuth `yaml:"forward_auth"`
+	// Tracing hands spans of requests to an OpenTelemetry collector; nil does not.
+	Tracing *Tracing `yaml:"tracing"`
 	// Pages are what people see of the gateway itself.
 	Pages Pages `yaml:"pages"`
 	// Identity are the ways to sign in.

@@ -130,6 +130,14 @@ func (c *Config) eachFile(in func(*string)) {
 			in(&o.CAFile)
 		}
 	}
+	if t := c.Tracing; t != nil {
+		in(&t.HeadersFile)
+		if t.TLS != nil {
+			in(&t.TLS.CAFile)
+			in(&t.TLS.CertFile)
+			in(&t.TLS.KeyFile)
+		}
+	}
 	r := &c.Session.Redis
 	in(&r.PasswordFile)
 	in(&r.SentinelPasswordFile)

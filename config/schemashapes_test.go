@@ -18,6 +18,7 @@ const (
 	durationPattern = `^([+]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+|[+-]?0|[0-9]+d)$`
 	prefixPattern   = `^[0-9A-Fa-f:.]+(%[^/]+)?(/[0-9]{1,3})?$`
 	levelPattern    = `^([Dd][Ee][Bb][Uu][Gg]|[Ii][Nn][Ff][Oo]|[Ww][Aa][Rr][Nn]|[Ee][Rr][Rr][Oo][Rr])([+-][0-9]+)?$`
+	sharePattern    = `^\+?(0*\.[0-9]+|0+\.?[0-9]*|0*1\.?0*)([eE][+]?0+)?$`
 	percentPattern  = `^\+?0*([1-9]|[1-8][0-9]|90)%$`
 )
 
@@ -34,6 +35,7 @@ var shapes = map[reflect.Type][]object{
 	reflect.TypeFor[csrfSwitch]():    {{{"enum", []string{"on", "off"}}}},
 	reflect.TypeFor[secret.Text]():   {{{"type", anyValue}}},
 	reflect.TypeFor[Size]():          {{{"type", "integer"}, {"minimum", 0}}, {{"type", "string"}, {"pattern", `^[0-9]+\s*(GiB|MiB|KiB|B)?$`}}},
+	reflect.TypeFor[Share]():         {{{"type", "number"}, {"minimum", 0}, {"maximum", 1}}, {{"type", "string"}, {"pattern", sharePattern}}},
 	reflect.TypeFor[RenewBefore](): {{{"type", "string"}, {"pattern", percentPattern}},
 		{{"type", "string"}, {"pattern", durationPattern}}},
 }

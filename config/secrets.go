@@ -50,5 +50,11 @@ func (c *Config) SecretFiles() (all []SecretFile) {
 			add(r.TLS.KeyFile, "session.redis.tls.key_file")
 		}
 	}
+	if t := c.Tracing; t != nil {
+		add(t.HeadersFile, "tracing.headers_file")
+		if t.TLS != nil {
+			add(t.TLS.KeyFile, "tracing.tls.key_file")
+		}
+	}
 	return all
 }

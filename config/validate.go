@@ -21,6 +21,7 @@ func (c *Config) validate() {
 	c.checkRuleSets()
 	c.checkForwardAuth()
 	c.checkAudit()
+	c.checkTracing()
 	c.checkTests()
 	c.checkProviders()
 	oneOf(c, "log.format", c.Log.Format, "auto", "text", "json")

@@ -31,6 +31,7 @@ func (c *Config) Warnings() []*Fault {
 		}
 	}
 	c.warnForwardAuth(warn)
+	c.warnTracing(warn)
 	c.warnShadowed(warn)
 	c.warnProofs(warn)
 	c.warnPlain(warn)

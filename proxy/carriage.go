@@ -27,6 +27,7 @@ type carriage struct {
 	host      string      // Host for the upstream, of the canonical name
 	scheme    string
 	websocket bool
+	delivered bool // the cookies that were due
 	note      *web.Note
 	log       *slog.Logger
 	own       func(name string) bool
@@ -35,6 +36,8 @@ type carriage struct {
 	streams   *Streams
 	patience  time.Duration // with a client that stands still; zero has no end
 	shown     []string      // the values of ShownHeader, or nil
+
+	traced *wayUp // nil where nobody traces
 
 	start  time.Time
 	cancel context.CancelFunc // ends the request upstream
@@ -45,12 +48,11 @@ type carriage struct {
 	sent, taken stall // the body of the request: by the client, and by the target
 	down        stall // the answer, by the client
 
-	signOut   func(h http.Header, r *http.Request) (string, error) // what the answer ends; nil is nothing, or it is done
-	kept      []string                                             // the app's cookies, where its answer gives way to ours
-	limits    []string                                             // RateLimit, of the route
-	delivered bool
-	cookies   http.Header // what Deliver gave
-	bodyErr   atomic.Pointer[error]
+	signOut func(h http.Header, r *http.Request) (string, error) // what the answer ends; nil is nothing, or it is done
+	kept    []string                                             // the app's cookies, where its answer gives way to ours
+	limits  []string                                             // RateLimit, of the route
+	cookies http.Header                                          // what Deliver gave
+	bodyErr atomic.Pointer[error]
 
 	endless bool // it has no end of its own; set before attend is called
 
@@ -142,6 +144,7 @@ func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 			h["X-Forwarded-For"] = []string{peer.String()}
 		}
 	}
+	c.place(h) // before what the route says of single headers
 	c.route.up.apply(h, c)
 	if c.route.credential != "" {
 		delete(h, c.route.credential)

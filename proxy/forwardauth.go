@@ -13,6 +13,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/inject"
+	"github.com/evergate/evergate/internal/span"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -84,6 +85,7 @@ func (f *ForwardAuth) Handler(around func(http.Handler) http.Handler) http.Handl
 func (f *ForwardAuth) answer(w http.ResponseWriter, r *http.Request) {
 	q, _ := r.Context().Value(inquiryKey{}).(inquiry)
 	out := &forwarded{ResponseWriter: w, nginx: f.Dialect == Nginx}
+	span.From(r.Context()).Flag(span.ForwardAuth)
 	if f.Heard != nil {
 		f.Heard(q.refused)
 	}

@@ -108,7 +108,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 
 // decide is Decide for a request that is acted on: it is told of.
 func (g *Gate) decide(w http.ResponseWriter, r *http.Request) Decision {
-	d := g.Decide(r)
+	d := g.traced(r)
 	d.note(web.NoteOf(r.Context()))
 	if g.Decided != nil {
 		g.Decided(w.Header(), r, &d)

@@ -129,6 +129,13 @@ func (t *target) roundTrip(req *http.Request, c *carriage) (*http.Response, erro
 
 // send hands req to the line that it needs.
 func (t *target) send(req *http.Request, c *carriage) (*http.Response, error) {
+	req, s := t.trace(req, c)
+	res, err := t.hand(req, c)
+	answered(s, res, err)
+	return res, err
+}
+
+func (t *target) hand(req *http.Request, c *carriage) (*http.Response, error) {
 	if wire := c.route.Upstream.options.Wire; wire != nil {
 		return wire.RoundTrip(req)
 	}

@@ -257,10 +257,13 @@ func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*
 	login := stored.login()
 	now := m.cfg.Now()
 	if stored.renewable() && m.due(l.entry.key, stored.storedToken, now) {
-		for f := m.renew(l.entry, h, "", ""); f != nil && m.tooOld(stored.storedToken, now); f = m.renew(l.entry, h, "", "") {
+		for f := m.renew(ctx, l.entry, h, "", ""); f != nil && m.tooOld(stored.storedToken, now); f = m.renew(ctx, l.entry, h, "", "") {
+			waits := f.waited(ctx)
 			select {
 			case <-f.done:
+				waits.End()
 			case <-ctx.Done():
+				waits.End()
 				return nil, &auth.Unavailable{What: "the renewal of your sign-in", Err: ctx.Err()}
 			}
 			if f.resource == "" {

@@ -179,7 +179,7 @@ func (s *live) attend(ctx context.Context, allowed func(*auth.Login) error) erro
 		switch now := s.m.cfg.Now(); {
 		case !stored.renewable():
 		case s.m.due(s.e.key, stored.storedToken, now):
-			s.m.renew(s.e, s.h, "", "")
+			s.m.renew(ctx, s.e, s.h, "", "")
 			wait = min(wait, max(retryAt.Sub(now), time.Second))
 		default:
 			wait = min(wait, s.m.renewsAt(s.e.key, stored).Sub(now))

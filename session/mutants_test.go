@@ -86,7 +86,7 @@ var mutants = []mutant{
 	{name: "a renewal on the request's context", few: 3000, changes: []change{
 		{"authenticate.go", "\tl.entry.use(l.now)\n\tstored := l.stored()", "\tl.entry.use(l.now)\n\tl.entry.asking = ctx\n\tstored := l.stored()"},
 		{"manager.go", "type entry struct {\n", "type entry struct {\n\tasking context.Context\n"},
-		{"renew.go", "m.runRenewal(m.grants,", "m.runRenewal(e.asking,"}}},
+		{"renew.go", "m.runRenewal(span.Onto(m.grants, s),", "m.runRenewal(e.asking,"}}},
 	{name: "a reply before it is persisted", few: 20000, changes: []change{
 		{"renew.go", "\treturn m.commit(ctx, l, h, stored, storeLogin(fresh), resource, took)", `	next := storeLogin(fresh)
 	l.entry.settled(&unsavedLogin{next, l.state.Login.grant()}, resource)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/event"
+	"github.com/evergate/evergate/internal/span"
 )
 
 // skewLeeway is the disagreement of clocks that must do no harm (R9).
@@ -43,6 +44,7 @@ func (m *Manager) tooOld(t storedToken, now time.Time) bool {
 type flight struct {
 	resource string
 	done     chan struct{}
+	span     span.Span
 }
 
 // trouble is how renewals for one resource fail.
@@ -54,8 +56,9 @@ type trouble struct {
 
 // renew starts a renewal for resource, or returns the one under way, which may
 // be for another. It returns nil while the last failure asks to wait. Refused
-// is the token that an upstream did not take, or "".
-func (m *Manager) renew(e *entry, h handle, resource, refused string) *flight {
+// is the token that an upstream did not take, or "". Of ctx, which is the request's that
+// asked, the trace alone goes with it.
+func (m *Manager) renew(ctx context.Context, e *entry, h handle, resource, refused string) *flight {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -64,7 +67,8 @@ func (m *Manager) renew(e *entry, h handle, resource, refused string) *flight {
 	case m.cfg.Now().Before(e.trouble[resource].retryAt), m.ctx.Err() != nil:
 		return nil
 	}
-	f := &flight{resource: resource, done: make(chan struct{})}
+	_, s := span.Start(ctx, span.Internal, "renew")
+	f := &flight{resource: resource, done: make(chan struct{}), span: s}
 	e.flight = f
 	if refused != "" {
 		e.forced, e.forceAt = refused, m.cfg.Now().Add(forceEvery)
@@ -76,9 +80,10 @@ func (m *Manager) renew(e *entry, h handle, resource, refused string) *flight {
 			e.wakeLocked()
 			e.mu.Unlock()
 			close(f.done)
+			s.End()
 		}()
 		// The request that asked may go away; the renewal does not (R7).
-		m.runRenewal(m.grants, e, h, resource, refused)
+		m.runRenewal(span.Onto(m.grants, s), e, h, resource, refused)
 	})
 	return f
 }
@@ -125,6 +130,7 @@ func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, res
 		return true
 	}
 	asked := m.cfg.Now()
+	span.From(ctx).Text(span.Provider, old.Identity.Provider)
 	fresh, err := method.Refresh(ctx, old, resource)
 	took := m.cfg.Now().Sub(asked)
 	if away := m.knownElsewhere(l.entry, err); away != nil {
@@ -186,6 +192,7 @@ func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh st
 		_, err := m.save(ctx, l, next)
 		if err == nil {
 			e.settled(nil, resource)
+			tellRenewal(ctx, renewalDone, nil)
 			m.tell(ctx, slog.LevelDebug, "access token renewed", done, slog.Time("expires", next.Login.of(resource).Expires))
 			return true
 		}
@@ -204,6 +211,7 @@ func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh st
 		break
 	}
 	e.settled(&unsavedLogin{next.Login, had}, resource)
+	tellRenewal(ctx, renewalUnsaved, nil)
 	return false
 }
 
@@ -217,6 +225,7 @@ func (e *entry) settled(unsaved *unsavedLogin, resource string) {
 }
 
 func (m *Manager) renewalRefused(ctx context.Context, l *loaded, refused *auth.Refused) {
+	tellRenewal(ctx, renewalRefused, nil)
 	m.tell(ctx, slog.LevelInfo, "renewal refused: the session ends",
 		because(about(event.SessionWithdrawn, l.entry.key, &l.state.Login.Identity), refusal(refused), refused))
 	if err := m.revoke(ctx, l.entry.key, auth.Withdrawn); err != nil {
@@ -228,6 +237,7 @@ func (m *Manager) renewalRefused(ctx context.Context, l *loaded, refused *auth.R
 // renewalFailed keeps the session and backs off, with jitter, so that a
 // provider that comes back is not met by everybody at once.
 func (m *Manager) renewalFailed(ctx context.Context, e *entry, id *auth.Identity, resource string, took time.Duration, err error) {
+	tellRenewal(ctx, renewalFailed, err)
 	e.mu.Lock()
 	t := e.trouble[resource]
 	t.failed++

@@ -143,7 +143,7 @@ func (s *Stateless) access(ctx context.Context, k *kept, c *cookieSet, resource,
 		must := t.Token == refused || t.Token == "" || mustWait(t, now)
 		var f *flight
 		if !tried {
-			f = s.renew(k, resource, refused)
+			f = s.renew(ctx, k, resource, refused)
 		}
 		if f == nil {
 			return s.usable(k, resource)
@@ -164,6 +164,7 @@ func (s *Stateless) access(ctx context.Context, k *kept, c *cookieSet, resource,
 // wait waits for a renewal: for as long as it takes, or where it need not be for
 // aheadTime.
 func (f *flight) wait(ctx context.Context, must bool) (landed bool, err error) {
+	defer f.waited(ctx).End()
 	var enough <-chan time.Time
 	if !must {
 		timer := time.NewTimer(aheadTime)

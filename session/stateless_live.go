@@ -127,7 +127,7 @@ func (l *carriedLive) attend(ctx context.Context, allowed func(*auth.Login) erro
 		switch {
 		case !stored.renewable():
 		case s.due(k.key, stored.storedToken, now):
-			s.renew(k, "", "")
+			s.renew(ctx, k, "", "")
 			wait = min(wait, max(retryAt.Sub(now), time.Second))
 		default:
 			wait = min(wait, s.renewsAt(k.key, stored).Sub(now))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/event"
+	"github.com/evergate/evergate/internal/span"
 )
 
 // window is how long before its expiry a token is renewed. Each session has its
@@ -36,8 +37,9 @@ func mustWait(t storedToken, now time.Time) bool {
 // renew starts a renewal for resource, or returns the one under way, which may be
 // for another: each grant may replace the refresh token, so a session has one at a
 // time. It returns nil while the last failure asks to wait. Refused is the token
-// that an upstream did not take, or "".
-func (s *Stateless) renew(k *kept, resource, refused string) *flight {
+// that an upstream did not take, or "". Of ctx, which is the request's that asked, the
+// trace alone goes with it.
+func (s *Stateless) renew(ctx context.Context, k *kept, resource, refused string) *flight {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
@@ -46,7 +48,8 @@ func (s *Stateless) renew(k *kept, resource, refused string) *flight {
 	case k.hot == nil, s.cfg.Now().Before(k.trouble[resource].retryAt), s.ctx.Err() != nil:
 		return nil
 	}
-	f := &flight{resource: resource, done: make(chan struct{})}
+	_, renewing := span.Start(ctx, span.Internal, "renew")
+	f := &flight{resource: resource, done: make(chan struct{}), span: renewing}
 	k.flight = f
 	if refused != "" {
 		k.forced, k.forceAt = refused, s.cfg.Now().Add(forceEvery)
@@ -58,9 +61,10 @@ func (s *Stateless) renew(k *kept, resource, refused string) *flight {
 			k.wake()
 			k.mu.Unlock()
 			close(f.done)
+			renewing.End()
 		}()
 		// The request that asked may go away; the renewal does not (R7).
-		ctx, cancel := context.WithTimeout(s.grants, renewTimeout)
+		ctx, cancel := context.WithTimeout(span.Onto(s.grants, renewing), renewTimeout)
 		defer cancel()
 		s.runRenewal(ctx, k, resource, refused)
 	})
@@ -84,6 +88,7 @@ func (s *Stateless) runRenewal(ctx context.Context, k *kept, resource, refused s
 		return
 	}
 	asked := s.cfg.Now()
+	span.From(ctx).Text(span.Provider, sent.Identity.Provider)
 	fresh, err := method.Refresh(ctx, sent.login(), resource)
 	took := s.cfg.Now().Sub(asked)
 	if no, ok := errors.AsType[*auth.Refused](err); ok {
@@ -130,6 +135,7 @@ func (s *Stateless) commit(ctx context.Context, k *kept, sent, fresh storedLogin
 	k.mu.Unlock()
 	done := about(event.SessionRenewed, k.key, &fresh.Identity)
 	done.Resource, done.Took = resource, took
+	tellRenewal(ctx, renewalDone, nil)
 	s.tell(ctx, slog.LevelDebug, "access token renewed", done, slog.Uint64("generation", generation), slog.Time("expires", p.Login.of(resource).Expires))
 	switch {
 	case err != nil:
@@ -149,6 +155,7 @@ func (s *Stateless) leftOut(ctx context.Context, key Key, subject string) {
 // renewalRefused ends the session: for the cookie whose token was refused, and those
 // before. One of a later generation may have been handed out before a restart.
 func (s *Stateless) renewalRefused(ctx context.Context, k *kept, sent storedLogin, refused *auth.Refused) {
+	tellRenewal(ctx, renewalRefused, nil)
 	k.mu.Lock()
 	superseded := k.hot != nil && k.hot.Login.RefreshToken != sent.RefreshToken
 	if !superseded {
@@ -164,6 +171,7 @@ func (s *Stateless) renewalRefused(ctx context.Context, k *kept, sent storedLogi
 // renewalFailed keeps the session and backs off, with jitter, so that a provider
 // that comes back is not met by everybody at once.
 func (s *Stateless) renewalFailed(ctx context.Context, k *kept, id *auth.Identity, resource string, took time.Duration, err error) {
+	tellRenewal(ctx, renewalFailed, err)
 	k.mu.Lock()
 	t := k.trouble[resource]
 	t.failed++

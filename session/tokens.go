@@ -84,7 +84,7 @@ func (s *live) access(ctx context.Context, resource, refused string) (auth.Token
 		must := t.Token == refused || m.tooOld(t, now)
 		var f *flight
 		if !tried {
-			f = m.renew(e, s.h, resource, refused)
+			f = m.renew(ctx, e, s.h, resource, refused)
 		}
 		switch {
 		case !must:
@@ -98,9 +98,12 @@ func (s *live) access(ctx context.Context, resource, refused string) (auth.Token
 			}
 			return stored.of(resource).token(), nil
 		}
+		waits := f.waited(ctx)
 		select {
 		case <-f.done:
+			waits.End()
 		case <-ctx.Done():
+			waits.End()
 			return auth.Token{}, &auth.Unavailable{What: "the renewal of your sign-in", Err: ctx.Err()}
 		}
 		tried = f.resource == resource

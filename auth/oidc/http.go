@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/internal/span"
 )
 
 const (
@@ -62,6 +64,13 @@ type answer struct {
 // call sends a request and reads the answer. An error means that there is none,
 // or none that can be used: an outage.
 func (m *Method) call(ctx context.Context, req *http.Request) (*answer, error) {
+	ctx, s := span.Start(ctx, span.Client, req.Method)
+	a, err := m.send(ctx, req)
+	m.traced(s, req, a, err)
+	return a, err
+}
+
+func (m *Method) send(ctx context.Context, req *http.Request) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
 	req.Header.Set("Accept", "application/json")

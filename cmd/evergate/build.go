@@ -138,6 +138,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	if g.store, err = openStore(cfg, log, in, g); err != nil {
 		return nil, err
 	}
+	traced := traceStore(g.store, cfg, inMemory)
 	if g.ring, err = buildRing(cfg, inMemory); err != nil {
 		return nil, err
 	}
@@ -146,23 +147,23 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		g.ringAt = watchRing(g.ring, files, log, g.events.Hear)
 		g.close = append(g.close, func() error { return g.ringAt.Close() })
 	}
-	if g.keys, err = buildKeys(cfg, g.store, g.ring, log, inMemory); err != nil {
+	if g.keys, err = buildKeys(cfg, traced, g.ring, log, inMemory); err != nil {
 		return nil, err
 	}
 	g.close = append(g.close, g.keys.Close)
-	g.throttle = buildThrottle(in, g.store, g.ring)
+	g.throttle = buildThrottle(in, traced, g.ring)
 	g.close = append(g.close, g.closeEditions)
 	first, err := g.prepare(cfg)
 	if err != nil {
 		return nil, err
 	}
-	g.sessions, err = buildSessions(session.Config{Ring: g.ring, Cookie: g.cookie, Insecure: !secure, Log: log, Heard: g.events.Hear, Now: in.Now}, first.settings, g.store)
+	g.sessions, err = buildSessions(session.Config{Ring: g.ring, Cookie: g.cookie, Insecure: !secure, Log: log, Heard: g.events.Hear, Now: in.Now}, first.settings, traced)
 	if err != nil {
 		g.letGo(first)
 		return nil, err
 	}
 	g.close = append(g.close, g.sessions.Close)
-	g.forms = buildForms(in, g.store, g.ring)
+	g.forms = buildForms(in, traced, g.ring)
 	g.close = append(g.close, g.forms.Close)
 	if g.Certificates, err = buildCertificates(cfg, log); err != nil {
 		g.letGo(first)

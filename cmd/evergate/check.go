@@ -80,6 +80,9 @@ func checkUsers(cfg *config.Config) (missing []string, err error) {
 // faults that only the parts can see.
 func check(cfg *config.Config) error {
 	_, _, err := buildRouter(cfg, nil, nil)
+	if err == nil {
+		err = checkTracingHeaders(cfg)
+	}
 	_, bad := buildLook(cfg, true)
 	if pages, ok := errors.AsType[config.Faults](bad); ok {
 		if faults, ok := errors.AsType[config.Faults](err); ok || err == nil {

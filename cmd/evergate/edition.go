@@ -37,6 +37,7 @@ type edition struct {
 	providers []*provider
 	settings  session.Settings
 	look      *web.Look
+	tracer    *tracer // nil where nobody traces
 	gate      *proxy.Gate
 	handler   http.Handler
 	forward   http.Handler // for a proxy in front that asks; nil where none does
@@ -109,6 +110,9 @@ func (g *gateway) prepare(cfg *config.Config) (_ *edition, err error) {
 	}
 	e.router.TakeCounts(before.router)
 	if e.look, err = buildLook(cfg, false); err != nil {
+		return nil, err
+	}
+	if err := g.prepareTracing(e, before); err != nil {
 		return nil, err
 	}
 	if err := runTests(g.life, cfg); err != nil {
@@ -204,7 +208,7 @@ func (g *gateway) wire(e *edition) error {
 	}
 	o := web.Options{
 		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
-		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, Look: e.look, Closing: g.leaving.Load, Done: g.done,
+		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, Look: e.look, Closing: g.leaving.Load, Done: g.done, Trace: e.tracer.of(),
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), o)
 	if cfg.ForwardAuth != nil {

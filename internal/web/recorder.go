@@ -14,12 +14,13 @@ import (
 type recorder struct {
 	http.ResponseWriter
 	ctx  context.Context
-	id   string
+	note *Note
 	head bool   // a HEAD request: its answer has no body
 	hsts string // Strict-Transport-Security, or ""
 
 	body    *incoming   // of the request, or nil
 	closing func() bool // or nil
+	trace   *trace      // or nil
 
 	status   int
 	bytes    int64
@@ -40,10 +41,11 @@ func (w *recorder) WriteHeader(status int) {
 		w.wrote, w.status = true, status
 		w.late = w.ctx.Err() != nil
 		// An upstream may have answered with an id of its own; the one in our log counts.
-		w.Header().Set("X-Request-Id", w.id)
+		w.Header().Set("X-Request-Id", w.note.ID)
 		if w.hsts != "" { // an upstream's own would stand beside it, and the first one counts
 			w.Header().Set("Strict-Transport-Security", w.hsts)
 		}
+		w.trace.answering(w.Header(), status)
 		if status != http.StatusSwitchingProtocols {
 			w.body.answering(w.Header())
 			if w.closing != nil && w.closing() {
@@ -80,7 +82,10 @@ func (w *recorder) Flush() { _ = w.FlushError() }
 // not counted.
 func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	w.hijacked = w.hijacked || err == nil
+	if err == nil {
+		w.hijacked = true
+		w.trace.upgraded()
+	}
 	return conn, buf, err
 }
 

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/evergate/evergate/internal/span"
 )
 
 // StatusClientGone is what the access line says of a request whose client went
@@ -43,6 +45,8 @@ type Options struct {
 	// Done hears of each request when it is over, if set. It returns at once, and keeps no
 	// pointer to what it is given.
 	Done func(d *Done)
+	// Trace begins the span of each request; nil begins none.
+	Trace span.Tracer
 	// Now is the clock of durations; nil means time.Now.
 	Now func() time.Time
 }
@@ -113,16 +117,21 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.note.Unread = true
 		s.clientUnknown(x, r, err)
 	}
-	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), id: x.note.ID, head: r.Method == http.MethodHead, closing: s.Closing}
+	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), note: x.note, head: r.Method == http.MethodHead, closing: s.Closing}
 	if s.HSTS > 0 && x.note.Scheme == "https" { // over plain http browsers must not listen (RFC 6797 section 8.1)
 		x.rec.hsts = "max-age=" + strconv.FormatInt(int64(s.HSTS/time.Second), 10)
 	}
 	w.Header().Set("X-Request-Id", x.note.ID)
-	r = r.WithContext(WithNote(r.Context(), x.note))
+	ctx := WithNote(r.Context(), x.note)
+	if s.Trace != nil {
+		ctx = s.trace(ctx, x, r)
+	}
+	r = r.WithContext(ctx)
 	x.note.body = watchBody(w, r, s.RequestTimeout)
 	x.rec.body = x.note.body
 	defer func() {
 		raise := s.recovered(x, r, recover())
+		x.traced()
 		s.line(x)
 		if raise {
 			panic(http.ErrAbortHandler) // net/http cuts the connection, so that half an answer does not pass for a whole one
@@ -196,7 +205,7 @@ func (s *server) line(x *exchange) {
 	attrs = append(attrs, slog.String("request_id", n.ID), slog.String("client", client),
 		slog.String("method", x.method), slog.String("host", x.host), slog.String("path", x.path))
 	for _, a := range []struct{ key, value string }{
-		{"route", n.Route}, {"subject", n.Subject}, {"session", n.Session}, {"decision", n.Decision}, {"observed", n.Observed}, {"upstream", n.Target},
+		{"trace_id", x.rec.trace.id()}, {"route", n.Route}, {"subject", n.Subject}, {"session", n.Session}, {"decision", n.Decision}, {"observed", n.Observed}, {"upstream", n.Target},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))
