@@ -43,7 +43,11 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	own, err := web.LoadTemplates(dir, map[string][]web.Sample{"login": {}, "straight": {}, "logout": {}, "signedout": {}, "framed": {}, "landed": {}, "resend": {}})
+	untried := map[string][]web.Sample{}
+	for name := range samples {
+		untried[name] = []web.Sample{}
+	}
+	own, err := web.LoadTemplates(dir, untried)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,6 @@ type device struct {
 	f     *fleet
 	c     *http.Client
 	agent string
-	more  []string // further headers, name and value
 }
 
 // answerOf is an answer that was read, redirects followed.
@@ -91,15 +90,17 @@ func (d *device) signIn(user, password string) answerOf {
 
 func (d *device) in() bool { d.f.Helper(); return d.f.in(d.c) }
 
-// want compares an answer with a status and with texts; one that begins with "!" must not be there.
+// want compares an answer with a status and with texts; one that begins with "!" must not be
+// there. What the account page tells of the past does not count.
 func (a answerOf) want(t *testing.T, what string, status int, texts ...string) {
 	t.Helper()
 	if a.StatusCode != status {
 		t.Errorf("%s: got status %d at %s, want %d:\n%s", what, a.StatusCode, a.Request.URL, status, a.body)
 	}
+	now, _, _ := strings.Cut(a.body, "<h2>What happened lately")
 	for _, text := range texts {
 		absent, no := strings.CutPrefix(text, "!")
-		if strings.Contains(a.body, absent) == no {
+		if strings.Contains(now, absent) == no {
 			t.Errorf("%s: got %q there %v, in:\n%s", what, absent, no, a.body)
 		}
 	}
@@ -125,6 +126,10 @@ func TestAccountPage(t *testing.T) {
 	ask := desk.get("/.evergate/account")
 	ask.want(t, "with nobody signed in", 200, "<h1>Sign in</h1>", `name="rd" value="/.evergate/account"`)
 	page := desk.signIn("alice", testPassword)
+	german := desk.send("GET", "/.evergate/account", nil, "Accept-Language", "de")
+	german.want(t, "in German", 200, `lang="de"`, "Ihr Konto", "Firefox auf Linux", "Dieses Gerät", "!Your account", "!This device")
+	arabic := desk.send("GET", "/.evergate/account/password", nil, "Accept-Language", "ar")
+	arabic.want(t, "in Arabic", 200, `dir="rtl"`, "كلمة المرور الحالية", "!Current password")
 	page.want(t, "after signing in there", 200, "<h1>Your account</h1>", "alice", "Firefox on Linux", "This device", "127.0.0.1", "password",
 		"!Sign out all other devices", "!cannot be changed here")
 	if page.Request.URL.Path != "/.evergate/account" || page.Header.Get("Cache-Control") != "no-store" || !strings.Contains(page.Header.Get("Content-Security-Policy"), "default-src 'none'") {
@@ -139,7 +144,8 @@ func TestAccountPage(t *testing.T) {
 
 	page = desk.get("/.evergate/account")
 	page.want(t, "three devices", 200, "Firefox on Linux", "Safari on iPhone", "Chrome on Windows", "Sign out all other devices", "Sign out everywhere")
-	if n := strings.Count(page.body, "This device"); n != 1 || len(page.others()) != 2 {
+	now, _, _ := strings.Cut(page.body, "<h2>What happened lately")
+	if n := strings.Count(now, "This device"); n != 1 || len(page.others()) != 2 {
 		t.Errorf("got %d devices marked and %d to sign out, want 1 and 2:\n%s", n, len(page.others()), page.body)
 	}
 	// The latest used comes first after the one at hand.
@@ -377,6 +383,37 @@ func TestChangePassword(t *testing.T) {
 	f.device(onLinux).signIn("bob", testPassword).want(t, "somebody else's", 200, "Your account")
 	if fi, err := os.Stat(file); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("got mode %v, %v", fi.Mode(), err)
+	}
+}
+
+// TestAccountTellsWhatHappened: one's own sign-ins, failed ones too, and what was ended and
+// changed, and nothing of anybody else.
+func TestAccountTellsWhatHappened(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	desk, phone, bob := f.device(onLinux), f.device(onIPhone), f.device(onWindows)
+	desk.signIn("alice", testPassword)
+	bob.signIn("bob", testPassword)
+	phone.signIn("alice", "hunter2")
+	phone.signIn("alice", testPassword)
+	desk.post(signoutPath, "which", "others")
+	desk.post("/.evergate/account/password", "current", "hunter2", "new", newWords, "again", newWords)
+	desk.post("/.evergate/account/password", "current", testPassword, "new", newWords, "again", newWords)
+	_, happened, _ := strings.Cut(desk.get("/.evergate/account").body, "What happened lately")
+	for _, want := range []string{"Signed in", "A sign-in failed: the password was wrong", "A device was signed out on the account page", "The password was changed",
+		"Safari on iPhone", "Firefox on Linux", "from 127.0.0.1", "If something here was not you, change your password."} {
+		if !strings.Contains(happened, want) {
+			t.Errorf("got no %q in\n%s", want, happened)
+		}
+	}
+	for _, no := range []string{"Chrome on Windows", "hunter2", testPassword, newWords} {
+		if strings.Contains(happened, no) {
+			t.Errorf("got %q in\n%s", no, happened)
+		}
+	}
+	_, happened, _ = strings.Cut(bob.get("/.evergate/account").body, "What happened lately")
+	if strings.Contains(happened, "The password was changed") || !strings.Contains(happened, "Signed in") {
+		t.Errorf("bob is told\n%s", happened)
 	}
 }
 
