@@ -47,7 +47,7 @@ func describeCommand(t *testing.T, b *strings.Builder, c *cobra.Command) {
 		text = c.Short + "."
 	}
 	text = strings.ReplaceAll(text, "\n#", "\n\\#") // no heading
-	fmt.Fprintf(b, "## %s\n\n%s\n\n```\n%s\n```\n\n", c.CommandPath(), text, c.UseLine())
+	fmt.Fprintf(b, "## %s\n\n%s\n\n```text\n%s\n```\n\n", c.CommandPath(), text, c.UseLine())
 	examples := strings.Split(c.Example, "\n")
 	for i, line := range examples {
 		examples[i] = strings.TrimPrefix(line, "  ")
@@ -60,6 +60,6 @@ func describeCommand(t *testing.T, b *strings.Builder, c *cobra.Command) {
 		}
 	}
 	if len(flags) > 0 {
-		fmt.Fprintf(b, "```\n%s\n```\n\n", strings.Join(flags, "\n"))
+		fmt.Fprintf(b, "```text\n%s\n```\n\n", strings.Join(flags, "\n"))
 	}
 }
