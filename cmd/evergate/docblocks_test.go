@@ -12,9 +12,18 @@ import (
 // Examples of these kinds are run or loaded by the tests that are named; sh and no kind at all are
 // commands, which TestCommandsInPages reads.
 var exampleTests = map[string]string{
-	"yaml":    "TestGuides, TestProviderGuides, TestREADME and, of the chart, TestKubernetesGuide",
-	"html":    "TestResponsesGuide and TestSessionAwareGuide",
-	"console": "TestTutorial and TestIncidentPages",
+	"yaml": "TestGuides, TestProviderGuides, TestREADME and, of the chart, TestKubernetesGuide",
+	"html": "TestResponsesGuide and TestSessionAwareGuide",
+	"go":   "TestTutorial",
+}
+
+// followedBy are the tests that type what stands in the console blocks of a page, and compare
+// what is printed.
+var followedBy = map[string]string{
+	"docs/tutorial.md":               "TestTutorial",
+	"docs/key-rotation.md":           "TestKeyRotationPage",
+	"docs/incident-stolen-token.md":  "TestIncidentStolenToken",
+	"docs/incident-provider-down.md": "TestIncidentProviderDown",
 }
 
 // notRun says how many examples of a page no test runs, which it marks as text (what is said
@@ -29,6 +38,7 @@ var notRun = map[string]struct {
 	"docs/observe.md":       {4, "what is said, and a query for Prometheus"},
 	"docs/protection.md":    {1, "headers of an answer"},
 	"docs/redis.md":         {2, "of Redis: TestRedisGuide holds the rule against the one that is tested"},
+	"docs/threat-model.md":  {1, "a drawing"},
 	"docs/step-up.md":       {3, "answers of an app and of the gateway, and a script of a page"},
 	"docs/reference/cli.md": {-1, "usage, as the command has it"},
 }
@@ -37,10 +47,18 @@ var notRun = map[string]struct {
 // among the few that none does.
 func TestExamplesAreOfAKind(t *testing.T) {
 	sum := 0
+	for name, test := range followedBy {
+		if !strings.Contains(sources(t, "*_test.go"), "func "+test+"(") || !strings.Contains(sources(t, "*_test.go"), `pageOf(t, "`+name+`")`) {
+			t.Errorf("%s: there is no %s that reads it", name, test)
+		}
+	}
 	for _, p := range pages(t) {
 		idle := 0
 		for _, b := range p.blocks {
-			if _, ok := exampleTests[b.kind]; !ok && b.kind != "sh" && b.kind != "" {
+			if b.kind == "console" && followedBy[p.name] == "" {
+				t.Errorf("%s:%d: no test follows this page; write one like TestKeyRotationPage, or have sh in place of console", p.name, b.line)
+			}
+			if _, ok := exampleTests[b.kind]; !ok && b.kind != "sh" && b.kind != "" && b.kind != "console" {
 				idle++
 			}
 		}
@@ -101,7 +119,7 @@ func TestCommandsInPages(t *testing.T) {
 						if _, err := os.Stat("../../deploy/" + name); err != nil {
 							t.Errorf("%s: %s: %v", where, line, err)
 						}
-					case !tools.MatchString(name):
+					case b.kind != "console" && !tools.MatchString(name): // a console is typed by its test
 						t.Errorf("%s: nobody here knows the command %q; what is said rather than typed is a block of the kind text", where, name)
 					}
 				}
@@ -166,7 +184,7 @@ func commandsIn(line string) (all [][]string) {
 		words = []string{}
 	}
 	skip := false
-	for _, w := range word.FindAllString(line, -1) {
+	for _, w := range word.FindAllString(strings.ReplaceAll(line, "2>&1", ""), -1) {
 		switch {
 		case skip:
 			skip = false
