@@ -183,12 +183,15 @@ func TestKeyRotationPage(t *testing.T) {
 	o.block(guide, "curl -s http://localhost:8080/.evergate/jwks.json")
 	before := o.run("curl -s http://localhost:8080/.evergate/jwks.json")
 	o.kill()
-	o.block(guide, "mv evergate-data/sessions.db")
+	p.edit("session: {", "session: { cookie: { name: evergate-anew },")
+	o.block(guide, "mv evergate.key evergate.key.taken")
 	o.start()
 	if after := o.run("curl -s http://localhost:8080/.evergate/jwks.json"); after == before || !strings.Contains(after, `"kid"`) {
 		t.Errorf("got the signing keys\n%s\nbefore, and\n%s\nafter, want others", before, after)
 	}
-	in(alice, http.StatusUnauthorized)
+	in(alice, http.StatusUnauthorized) // asked to sign in, and not 503
+	signInAgain(t, p, alice)
+	in(alice, http.StatusOK)
 	if n := consoles(guide); n != 5 {
 		t.Errorf("got %d blocks, want 5: the test follows those", n)
 	}
