@@ -212,6 +212,7 @@ func (c *console) draw(page, here string) {
 func (c *console) follow(p page, b block) (said string) {
 	c.Helper()
 	lines := strings.Split(strings.TrimSuffix(b.text, "\n"), "\n")
+	waited := false
 	for len(lines) > 0 {
 		command, ok := strings.CutPrefix(lines[0], "$ ")
 		if !ok {
@@ -226,15 +227,15 @@ func (c *console) follow(p page, b block) (said string) {
 			c.beside(command, want)
 			continue
 		}
-		said = c.run(command)
-		got := strings.Split(strings.TrimSuffix(said, "\n"), "\n")
-		if said == "" {
-			got = nil
+		well := false
+		for end := time.Now().Add(20 * time.Second); !well; time.Sleep(200 * time.Millisecond) {
+			said = c.run(command)
+			well = c.likelyAll(want, said)
+			if !waited || time.Now().After(end) {
+				break
+			}
 		}
-		well := len(got) == len(want)
-		for i := 0; well && i < len(got); i++ {
-			well = c.likely(want[i]).MatchString(got[i])
-		}
+		waited = strings.HasPrefix(command, "sleep ") // a page knows how long that takes, a busy machine does not
 		if !well {
 			c.Fatalf("%s:%d: %s\nprints\n%s\nand the page says\n%s", p.name, b.line, command, said, strings.Join(want, "\n"))
 		}
@@ -243,18 +244,25 @@ func (c *console) follow(p page, b block) (said string) {
 	return said
 }
 
+// likelyAll reports whether every line is as the page has it.
+func (c *console) likelyAll(want []string, said string) bool {
+	var got []string
+	if said != "" {
+		got = strings.Split(strings.TrimSuffix(said, "\n"), "\n")
+	}
+	if len(got) != len(want) {
+		return false
+	}
+	for i := range got {
+		if !c.likely(want[i]).MatchString(got[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // apart reports whether a block is for a terminal of its own: the words before it say so.
 func apart(p page, b block) bool {
 	before := strings.Split(p.text, "\n")[:b.line-1]
 	return len(before) > 1 && strings.Contains(strings.Join(before[max(0, len(before)-3):], " "), "terminal of its own")
-}
-
-// pageOf reads one page.
-func pageOf(t *testing.T, name string) page {
-	t.Helper()
-	b, err := os.ReadFile("../../" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return readPage(name, string(b))
 }

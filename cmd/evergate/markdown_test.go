@@ -111,3 +111,13 @@ func readPage(name, text string) page {
 	})
 	return p
 }
+
+// pageOf reads one page.
+func pageOf(t *testing.T, name string) page {
+	t.Helper()
+	b, err := os.ReadFile("../../" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readPage(name, string(b))
+}
