@@ -71,15 +71,28 @@ Flags:
 // run is the program without its process: scripts in testdata call it too.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	p := &program{in: in, out: out, err: errOut}
+	root := p.root()
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	root.SetArgs(args)
+
+	ctx, stop := untilSignal()
+	defer stop()
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	return p.report(err)
+}
+
+// root is the command with all commands below it.
+func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "evergate", Long: usage,
 		SilenceUsage: true, SilenceErrors: true, DisableAutoGenTag: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errOut)
-	root.SetArgs(args)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &misuse{err, cmd.CommandPath() + " --help"}
 	})
@@ -89,14 +102,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		p.reloadCmd(), p.upgradeCmd(), p.keyCmd(), p.importCmd(), p.sessionCmd(), p.configCmd(), p.snippetCmd(), p.pagesCmd(), p.healthcheckCmd(), p.versionCmd())
 	root.Args = func(cmd *cobra.Command, args []string) error { return p.unknown(cmd, args) }
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-
-	ctx, stop := untilSignal()
-	defer stop()
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
-	}
-	return p.report(err)
+	return root
 }
 
 // untilSignal returns a context that ends with the first signal to stop; a second
