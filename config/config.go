@@ -196,7 +196,7 @@ type Route struct {
 	// Upstream is where the requests go: http, https, or unix:///path/to/socket.
 	Upstream *Upstream `yaml:"upstream"`
 	// Redirect, Respond and Static are what a route says by itself, in place of an
-	// upstream: exactly one of the four, or of them and Admin, is set.
+	// upstream, and so is admin: exactly one of the five is set.
 	Redirect *Redirect `yaml:"redirect"`
 	Respond  *Respond  `yaml:"respond"`
 	Static   *Static   `yaml:"static"`

@@ -36,6 +36,7 @@ var notRun = map[string]struct {
 	"docs/doctor.md":        {1, "TestDoctorGuide finds its lines in the code"},
 	"docs/legacy-apps.md":   {1, "of Apache, which e2e runs with an app"},
 	"docs/observe.md":       {4, "what is said, and a query for Prometheus"},
+	"docs/pages.md":         {1, "messages, which TestPagesGuide loads"},
 	"docs/protection.md":    {1, "headers of an answer"},
 	"docs/redis.md":         {2, "of Redis: TestRedisGuide holds the rule against the one that is tested"},
 	"docs/threat-model.md":  {1, "a drawing"},

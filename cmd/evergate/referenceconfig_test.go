@@ -286,6 +286,8 @@ func (c *configReference) kind(path string, p *node) string {
 			return "number"
 		}
 		return "number, " + least + " to " + most
+	case kinds.text() == "number":
+		return "number, " + p.at("minimum").text() + " to " + p.at("maximum").text()
 	case kinds.text() == "array":
 		return "list of " + c.kind(path+"[]", p.at("items"))
 	case p.at("additionalProperties") != nil:
@@ -305,7 +307,7 @@ func (c *configReference) patterned(path, pattern string) string {
 		return "part such as `20%`"
 	case strings.Contains(pattern, "0-9A-Fa-f:."):
 		return "address or range"
-	case pattern == "^[+-]?[0-9]+$", pattern == `\$\{`, strings.Contains(pattern, "[Dd][Ee]"):
+	case strings.Contains(pattern, "([eE][+]?0+)?$"), pattern == "^[+-]?[0-9]+$", pattern == `\$\{`, strings.Contains(pattern, "[Dd][Ee]"):
 		return "" // other ways to write what another alternative has
 	}
 	c.t.Errorf("%s: the page has no words for the pattern %s", path, pattern)

@@ -170,7 +170,11 @@ func endpointsOfAuth(t *testing.T) (all []string) {
 		id, ok := lit.Type.(*ast.Ident)
 		return ok && id.Name == "endpoint" || lit.Type == nil && bare
 	}
+	names := map[string]string{} // constants of the package
 	path := func(expr ast.Expr) string {
+		if id, ok := expr.(*ast.Ident); ok {
+			return names[id.Name]
+		}
 		if b, ok := expr.(*ast.BinaryExpr); ok { // "login/" + p.Name
 			if lit, ok := b.X.(*ast.BasicLit); ok {
 				text, _ := strconv.Unquote(lit.Value)
@@ -188,6 +192,7 @@ func endpointsOfAuth(t *testing.T) (all []string) {
 			all = append(all, p)
 		}
 	}
+	var parsed []*ast.File
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -196,6 +201,17 @@ func endpointsOfAuth(t *testing.T) (all []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		parsed = append(parsed, f)
+		ast.Inspect(f, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Names) == 1 && len(spec.Values) == 1 {
+				if lit, ok := spec.Values[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					names[spec.Names[0].Name], _ = strconv.Unquote(lit.Value)
+				}
+			}
+			return true
+		})
+	}
+	for _, f := range parsed {
 		ast.Inspect(f, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.CompositeLit:
