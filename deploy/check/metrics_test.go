@@ -45,6 +45,11 @@ func TestMetricsOfEverything(t *testing.T) {
 	shows("a sign-in at the provider", `logins_total\{outcome="signed_in",provider="corp"\}`)
 	shows("a wrong password", `logins_total\{outcome="credentials",provider="local"\}`)
 	shows("a session that was revoked", `sessions_ended_total\{event="session.revoked",reason="by_operator"\}`)
+	if status, _ := o.ask("/api/sessions"); status != http.StatusUnauthorized {
+		t.Errorf("a stranger at the admin listener: got %d", status)
+	}
+	shows("a stranger at the admin listener", `audit_events_total\{event="admin.refused"\}`)
+
 	o.bobSignsIn()
 	bob := func() { o.bob.get(o.url + "/") }
 	o.within(t, "a renewal", func() error {
