@@ -17,7 +17,7 @@ type Audit struct {
 	Syslog *Syslog `yaml:"syslog"`
 }
 
-// Syslog is a server or a socket that takes RFC 5424.
+// Syslog is a server that takes RFC 5424, or the socket of syslog(3).
 type Syslog struct {
 	// Address is udp://host:514, tcp://host:601 or unix:///dev/log.
 	Address *url.URL `yaml:"address"`

@@ -233,7 +233,7 @@ func (g *gateway) buildAdmin(cfg *config.Config) (err error) {
 	}
 	g.Admin.Current = func() map[string]admin.Check { return g.current.Load().checks }
 	if g.Certificates != nil {
-		g.Admin.Beside["certificate"] = func(context.Context) error { return g.Certificates.Trouble() }
+		g.Admin.Beside[certificatePart] = func(context.Context) error { return g.Certificates.Trouble() }
 	}
 	g.well = watchWellness(g)
 	g.close = append(g.close, g.well.Close)

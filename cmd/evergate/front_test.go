@@ -128,8 +128,11 @@ func (g *frontGate) run(cmd *exec.Cmd, env ...string) {
 	})
 }
 
-func (g *frontGate) ready() string {
-	res, err := http.Get("http://127.0.0.1:" + g.admin + "/readyz")
+func (g *frontGate) ready() string { return g.ask("/readyz") }
+
+// ask gets a path of the admin listener.
+func (g *frontGate) ask(path string) string {
+	res, err := http.Get("http://127.0.0.1:" + g.admin + path)
 	if err != nil {
 		return ""
 	}
@@ -351,6 +354,9 @@ limits: { headers: 30, request_timeout: 1s }
 	if !strings.Contains(g.ready(), "in 9 days") || !strings.Contains(g.out.String(), "event=tls.ending") {
 		t.Errorf("/readyz: got %s, want the end of the certificate told there and in the log", g.ready())
 	}
+	g.await("the metrics tell of it", func() bool {
+		return strings.Contains(g.ask("/metrics"), `evergate_part_up{kind="certificate",name="certificate"} 0`)
+	})
 
 	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

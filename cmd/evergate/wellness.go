@@ -19,10 +19,11 @@ import (
 // when one goes and when it is back. Whoever asks gets what was seen last: a scrape must not
 // wait for a store that is away.
 type wellness struct {
-	g    *gateway
-	last atomic.Pointer[map[string]wellPart]
-	stop context.CancelFunc
-	done sync.WaitGroup
+	g      *gateway
+	always map[string]admin.Check // those that no config changes
+	last   atomic.Pointer[map[string]wellPart]
+	stop   context.CancelFunc
+	done   sync.WaitGroup
 }
 
 // wellPart is how a part was, and since when.
@@ -40,7 +41,13 @@ const (
 // watchWellness looks at once, and then until Close.
 func watchWellness(g *gateway) *wellness {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &wellness{g: g, stop: stop}
+	w := &wellness{g: g, always: maps.Clone(g.Admin.Checks), stop: stop}
+	// Here and not at each look: who follows the config adds to Beside while this runs.
+	for _, beside := range []string{storeWrites, certificatePart} {
+		if check := g.Admin.Beside[beside]; check != nil {
+			w.always[beside] = check
+		}
+	}
 	w.last.Store(&map[string]wellPart{})
 	w.done.Go(func() {
 		tick := time.NewTicker(wellEvery)
@@ -64,6 +71,9 @@ func (w *wellness) Close() error {
 	return nil
 }
 
+// certificatePart is the part of /readyz that says how the certificate is.
+const certificatePart = "certificate"
+
 // kinds are the parts that are looked at, by the beginning of their names in /readyz.
 var kinds = []struct {
 	prefix, kind string
@@ -72,6 +82,7 @@ var kinds = []struct {
 	{"store", "store", event.StoreAway, event.StoreBack},
 	{"provider ", "provider", event.ProviderAway, event.ProviderBack},
 	{"upstream ", "upstream", event.UpstreamAway, event.UpstreamBack},
+	{certificatePart, certificatePart, "", ""}, // the front door tells of it, as tls.bad and tls.ending
 }
 
 func (w *wellness) look(ctx context.Context) {
@@ -80,10 +91,7 @@ func (w *wellness) look(ctx context.Context) {
 		return
 	}
 	checks := maps.Clone(e.checks)
-	maps.Copy(checks, w.g.Admin.Checks)
-	if writes := w.g.Admin.Beside[storeWrites]; writes != nil {
-		checks[storeWrites] = writes
-	}
+	maps.Copy(checks, w.always)
 	before, now := *w.last.Load(), map[string]wellPart{}
 	for _, name := range slices.Sorted(maps.Keys(checks)) {
 		for _, k := range kinds {
@@ -91,8 +99,8 @@ func (w *wellness) look(ctx context.Context) {
 			if !ok {
 				continue
 			}
-			if k.kind == "store" {
-				rest = name // "store" and "store writes"
+			if rest == "" || k.kind == "store" {
+				rest = name // "certificate"; "store" and "store writes"
 			}
 			was, known := before[name]
 			p := w.one(ctx, checks[name], k.kind, rest, was, known)
@@ -126,7 +134,8 @@ func (w *wellness) tell(away, back event.Name, p *wellPart, was error, known boo
 		e.Name, e.Err = away, p.err
 	case p.err == nil && known && was != nil:
 		e.Name = back
-	default:
+	}
+	if e.Name == "" {
 		return
 	}
 	// The parts themselves tell the log, with more to say.
@@ -135,7 +144,7 @@ func (w *wellness) tell(away, back event.Name, p *wellPart, was error, known boo
 
 // state is what the metrics say of the gateway.
 func (g *gateway) state() metrics.State {
-	s := metrics.State{Sessions: g.sessions.Len(), Streams: g.streams.Len(), AuditOK: g.audit.Trouble() == nil}
+	s := metrics.State{Sessions: g.sessions.Len(), Streams: g.streams.Len(), AuditOK: g.audit.Trouble() == nil, Now: time.Now()}
 	for _, p := range *g.well.last.Load() {
 		s.Parts = append(s.Parts, metrics.Part{Kind: p.kind, Name: p.name, OK: p.err == nil})
 	}

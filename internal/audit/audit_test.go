@@ -172,14 +172,16 @@ func TestLost(t *testing.T) {
 
 func TestSyslog(t *testing.T) {
 	message := regexp.MustCompile(`^<85>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \S+ evergate \d+ audit - (\{.*\})$`)
-	check := func(t *testing.T, got []byte) {
+	local := regexp.MustCompile(`^<85>[A-Z][a-z]{2} [ 0-9][0-9] \d\d:\d\d:\d\d evergate\[\d+\]: (\{.*\})$`)
+	checkForm := func(t *testing.T, form *regexp.Regexp, got []byte) {
 		t.Helper()
-		m := message.FindSubmatch(got)
+		m := form.FindSubmatch(got)
 		var fields map[string]any
 		if m == nil || json.Unmarshal(m[1], &fields) != nil || fields["user"] != "alice" {
-			t.Errorf("got %q, want a message of RFC 5424 with the line in it", got)
+			t.Errorf("got %q, want the line in a message like %s", got, form)
 		}
 	}
+	check := func(t *testing.T, got []byte) { t.Helper(); checkForm(t, message, got) }
 	sink := func(t *testing.T, to string) audit.Sink {
 		u, err := url.Parse(to)
 		if err != nil {
@@ -215,7 +217,7 @@ func TestSyslog(t *testing.T) {
 		if _, err := s.Write(line); err != nil {
 			t.Fatal(err)
 		}
-		check(t, datagram(t, c))
+		checkForm(t, local, datagram(t, c))
 		_ = c.Close()
 		_ = os.Remove(path)
 		if c, err = net.ListenPacket("unixgram", path); err != nil {
@@ -225,7 +227,7 @@ func TestSyslog(t *testing.T) {
 		if _, err := s.Write(line); err != nil {
 			t.Fatalf("after the daemon was restarted: %v", err)
 		}
-		check(t, datagram(t, c))
+		checkForm(t, local, datagram(t, c))
 	})
 	t.Run("tcp", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

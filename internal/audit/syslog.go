@@ -22,8 +22,9 @@ const (
 	redialEvery = 5 * time.Second
 )
 
-// syslog sends lines as messages of RFC 5424: over a unix socket or UDP one datagram each
-// (RFC 5426), over TCP with their length in front (RFC 6587 section 3.4.1).
+// syslog sends lines as messages of RFC 5424: over UDP one datagram each (RFC 5426), over TCP
+// with their length in front (RFC 6587 section 3.4.1). A unix socket is the one of syslog(3), at
+// which rsyslog and the journal understand the older form alone, without a host.
 type syslog struct {
 	network, address string
 	name             string
@@ -58,8 +59,13 @@ func Syslog(to *url.URL, facility string) (Sink, error) {
 
 // Write implements Sink.
 func (s *syslog) Write(line []byte) (int, error) {
-	message := fmt.Appendf(nil, "<%d>1 %s %s evergate %d audit - ", s.facility*8+severityNotice,
-		time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), s.host, os.Getpid())
+	now, priority := time.Now(), s.facility*8+severityNotice
+	var message []byte
+	if s.network == "unixgram" {
+		message = fmt.Appendf(nil, "<%d>%s evergate[%d]: ", priority, now.Format(time.Stamp), os.Getpid())
+	} else {
+		message = fmt.Appendf(nil, "<%d>1 %s %s evergate %d audit - ", priority, now.UTC().Format("2006-01-02T15:04:05.000Z"), s.host, os.Getpid())
+	}
 	message = append(message, bytes.TrimRight(line, "\n")...)
 	if s.network == "tcp" {
 		message = append(strconv.AppendInt(nil, int64(len(message)), 10), append([]byte{' '}, message...)...)

@@ -65,7 +65,9 @@ func TestRequests(t *testing.T) {
 func TestEvents(t *testing.T) {
 	m := metrics.New("1.2.3", "go1.26", time.Unix(1000, 0))
 	m.Providers([]string{"local", "corp"})
-	want(t, page(t, m), `evergate_renewals_total{outcome="unavailable",provider="corp"} 0`, `evergate_handle_reuse_total{verdict="detected"} 0`)
+	want(t, page(t, m), `evergate_renewals_total{outcome="unavailable",provider="corp"} 0`, `evergate_handle_reuse_total{verdict="detected"} 0`,
+		`evergate_logins_total{outcome="throttled",provider="local"} 0`, `evergate_sessions_ended_total{event="session.withdrawn",reason="grant_refused"} 0`,
+		`evergate_sessions_ended_total{event="session.reuse_detected",reason=""} 0`, `evergate_audit_events_total{event="admin.refused"} 0`)
 	for _, e := range []event.Event{
 		{Name: event.SessionStarted, Provider: "corp"},
 		{Name: event.LoginFailed, Provider: "local", Reason: event.BadCredentials},
@@ -98,10 +100,11 @@ func TestState(t *testing.T) {
 	m := metrics.New("1.2.3", "go1.26", time.Unix(1000, 0))
 	m.Watch(func() metrics.State {
 		return metrics.State{Sessions: 7, Streams: 2, Connections: 9, Draining: true, AuditOK: true, Parts: []metrics.Part{
-			{"provider", "corp", false}, {"store", "store", true}, {"upstream", "http://a", true}, {"upstream", "http://a", false}}}
+			{"provider", "corp", false}, {"store", "store", true}, {"upstream", "http://a", true}, {"upstream", "http://a", false}},
+			Now: time.Unix(2000, 500e6)}
 	})
 	want(t, page(t, m), `evergate_part_up{kind="provider",name="corp"} 0`, `evergate_part_up{kind="store",name="store"} 1`, "evergate_sessions_in_use 7",
-		"evergate_streams 2", "evergate_connections 9", "evergate_draining 1", "evergate_audit_up 1")
+		"evergate_streams 2", "evergate_connections 9", "evergate_draining 1", "evergate_audit_up 1", "evergate_time_seconds 2000.5")
 }
 
 func BenchmarkDone(b *testing.B) {

@@ -56,8 +56,22 @@ func newEvents() events {
 
 func (e *events) register(in *prometheus.Registry) {
 	in.MustRegister(e.logins, e.ended, e.renewals, e.renewal, e.rotations, e.reuse, e.unstored, e.unrevoked, e.audited, e.auditLost)
+	// All series begin at zero, so that the first of anything shows as an increase: a theft,
+	// or five hundred sessions that end between two scrapes.
 	for _, verdict := range []string{suspected, detected} {
-		e.reuse.WithLabelValues(verdict) // so that the first one shows as an increase
+		e.reuse.WithLabelValues(verdict)
+	}
+	e.ended.WithLabelValues(string(event.ReuseDetected), "")
+	for _, k := range event.Kinds {
+		switch k.Name {
+		case event.SessionEnded, event.SessionRevoked, event.SessionWithdrawn:
+			for _, reason := range k.Reasons {
+				e.ended.WithLabelValues(string(k.Name), reason)
+			}
+		}
+		if k.Audit {
+			e.audited.WithLabelValues(string(k.Name))
+		}
 	}
 }
 
@@ -67,6 +81,9 @@ func (m *Metrics) Providers(names []string) {
 	for _, p := range names {
 		p = text(p)
 		m.events.logins.WithLabelValues(p, signedIn)
+		for _, reason := range event.KindOf(event.LoginFailed).Reasons {
+			m.events.logins.WithLabelValues(p, reason)
+		}
 		m.events.unrevoked.WithLabelValues(p)
 		for _, outcome := range []string{renewed, withdrawn, event.RenewalUnavailable, event.RenewalUnclear} {
 			m.events.renewals.WithLabelValues(p, outcome)

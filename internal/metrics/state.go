@@ -1,10 +1,14 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Part is how a part of the gateway is.
 type Part struct {
-	// Kind is "store", "provider" or "upstream", Name which one.
+	// Kind is "store", "provider", "upstream" or "certificate", Name which one.
 	Kind, Name string
 	// OK says that it is in order.
 	OK bool
@@ -23,17 +27,20 @@ type State struct {
 	Draining bool
 	// AuditOK says that every part of the audit log takes lines.
 	AuditOK bool
+	// Now is what the gateway takes for the time.
+	Now time.Time
 }
 
 var (
 	partUp = prometheus.NewDesc("evergate_part_up",
-		"1 if a part is in order: the store, a provider, a target of an upstream. Looked at every 2 s.", []string{"kind", "name"}, nil)
+		"1 if a part is in order: the store, a provider, a target of an upstream, the certificate. Looked at every 2 s.", []string{"kind", "name"}, nil)
 	sessionsKnown = prometheus.NewDesc("evergate_sessions_in_use",
 		"Sessions that this process has in memory: those used within the last hour or so.", nil, nil)
 	streamsOpen = prometheus.NewDesc("evergate_streams", "WebSockets, event streams and long answers that are open.", nil, nil)
 	connections = prometheus.NewDesc("evergate_connections", "Open connections of clients.", nil, nil)
 	draining    = prometheus.NewDesc("evergate_draining", "1 if the gateway goes down and takes no new connection.", nil, nil)
 	auditUp     = prometheus.NewDesc("evergate_audit_up", "1 if every part of the audit log takes lines.", nil, nil)
+	clock       = prometheus.NewDesc("evergate_time_seconds", "What time it is for the gateway, in seconds since 1970.", nil, nil)
 )
 
 // states is a prometheus.Collector.
@@ -41,7 +48,7 @@ type states struct{ now func() State }
 
 // Describe implements prometheus.Collector.
 func (s states) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{partUp, sessionsKnown, streamsOpen, connections, draining, auditUp} {
+	for _, d := range []*prometheus.Desc{partUp, sessionsKnown, streamsOpen, connections, draining, auditUp, clock} {
 		to <- d
 	}
 }
@@ -66,6 +73,7 @@ func (s states) Collect(to chan<- prometheus.Metric) {
 	gauge(connections, float64(now.Connections))
 	gauge(draining, bit(now.Draining))
 	gauge(auditUp, bit(now.AuditOK))
+	gauge(clock, seconds(now.Now))
 }
 
 // Watch has now asked at each scrape. It is called once.
