@@ -15,6 +15,13 @@ var exampleTests = map[string]string{
 	"yaml": "TestGuides, TestProviderGuides, TestREADME and, of the chart, TestKubernetesGuide",
 	"html": "TestResponsesGuide and TestSessionAwareGuide",
 	"go":   "TestTutorial",
+
+	// in deploy/check
+	"prometheus": "TestMetricsGuide",
+	"promql":     "TestMetricsGuide",
+	"jq":         "TestAuditGuide",
+	"logrotate":  "TestAuditRotates",
+	"rsyslog":    "TestAuditAtRsyslog",
 }
 
 // followedBy are the tests that type what stands in the console blocks of a page, and compare
@@ -33,6 +40,8 @@ var notRun = map[string]struct {
 	why string
 }{
 	"ARCHITECTURE.md":       {2, "the tree and a drawing"},
+	"docs/audit.md":         {1, "lines, which TestAuditGuide compares with those of a gateway"},
+	"docs/health.md":        {1, "an answer, which TestHealthGuide compares with that of a gateway"},
 	"docs/doctor.md":        {1, "TestDoctorGuide finds its lines in the code"},
 	"docs/legacy-apps.md":   {1, "of Apache, which e2e runs with an app"},
 	"docs/observe.md":       {4, "what is said, and a query for Prometheus"},
@@ -77,7 +86,7 @@ func TestExamplesAreOfAKind(t *testing.T) {
 }
 
 // tools are what commands begin with besides evergate itself. They are not here, or not ours to try.
-var tools = regexp.MustCompile(`^(?:docker|kubectl|helm|systemctl|dpkg|rpm|apt|dnf|sha256sum|tar|cosign|useradd|install|chown|chmod|cp|cd|mkdir|curl|yq|grep|tail|jq|sleep|mv|cat|sed|export|python3|openssl|pass|haproxy|nginx|caddy|EVERGATE_FULL=1)$`)
+var tools = regexp.MustCompile(`^(?:docker|kubectl|helm|systemctl|dpkg|rpm|apt|dnf|sha256sum|tar|cosign|useradd|install|chown|chmod|cp|cd|mkdir|curl|yq|grep|tail|jq|sleep|mv|cat|sed|export|python3|openssl|pass|haproxy|nginx|caddy|EVERGATE_FULL=1|journalctl)$`)
 
 // TestCommandsInPages: what pages have people type is understood: the command is there, with these
 // flags and as many arguments; targets of make, packages and scripts of the repository are there too.
