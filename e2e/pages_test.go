@@ -24,6 +24,8 @@ type gatewayPage struct {
 	open   func(v *visitor)
 
 	framed        bool // open shows it in a frame
+	forOperators  bool // it is in English, may be large and goes on to tell what is new
+	isList        bool // it is as large as what it lists
 	sendsAnywhere bool // its form goes to the app, which may lead on to anywhere
 }
 
@@ -90,10 +92,22 @@ func gatewayPages() []*gatewayPage {
 		// What a browser asks for after signing in that keeps no cookie.
 		{name: "sign in did not stick", status: 400, path: "/.evergate/landed", has: `main li`, says: "cookies",
 			open: func(v *visitor) { v.visit("plain", "/.evergate/landed?rd=/page") }},
-		{name: "session ended elsewhere", status: 200, path: "/.evergate/login", has: loginForm, says: "another device",
+		{name: "session ended by the operator", status: 200, path: "/.evergate/login", has: loginForm, says: "whoever runs this gateway",
 			open: func(v *visitor) {
 				v.enter("plain", "/page", "carol")
 				v.w.revoke("plain", "carol")
+				v.visit("plain", "/page")
+			}},
+		{name: "session ended from another device", status: 200, path: "/.evergate/login", has: loginForm, says: "another device",
+			open: func(v *visitor) {
+				v.enter("plain", "/page", "alice")
+				old := v.sessionCookie("plain")
+				v.forget() // from now on it is another device
+				v.enter("plain", "/page", "alice")
+				v.visit("plain", "/.evergate/account")
+				v.click("form:has(input[value=others]) button")
+				v.until("the others are signed out", patience, `document.querySelector(".note[role=status]")`)
+				v.putBack("plain", old)
 				v.visit("plain", "/page")
 			}},
 		{name: "session ended for safety", status: 200, path: "/.evergate/login", has: `a[data-rd]`, says: "copy of its cookie",
@@ -187,6 +201,55 @@ func gatewayPages() []*gatewayPage {
 				v.click("button")
 				v.until("a refusal", patience, `document.title != "app"`)
 			}},
+		{name: "account", status: 200, path: "/.evergate/account", has: `form[action="/.evergate/account/signout"] button`, says: "alice", isList: true,
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.forget() // from now on it is another device
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/.evergate/account")
+			}},
+		{name: "change password", status: 200, path: "/.evergate/account/password", has: `input[autocomplete=new-password]`, says: "password",
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/.evergate/account/password")
+			}},
+		{name: "change password refused", status: 403, path: "/.evergate/account/password", has: `[role=alert]`, says: "current password",
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/.evergate/account/password")
+				v.fill("#current", "not-the-password")
+				v.fill("#new", "another horse and battery")
+				v.fill("#again", "another horse and battery")
+				v.click(`main button[type=submit]`)
+				v.until("a refusal", patience, `document.querySelector("[role=alert]")`)
+			}},
+		{name: "dashboard", status: 200, path: "/operator/", has: `h2`, says: "enewal", forOperators: true,
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/operator/")
+			}},
+		{name: "dashboard of sessions", status: 200, path: "/operator/sessions", has: `table a`, says: "alice", forOperators: true,
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/operator/sessions?user=local%2Falice")
+			}},
+		{name: "dashboard asks before it ends them", status: 200, path: "/operator/revoke", has: `form button`, says: "alice", forOperators: true,
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/operator/revoke?user=local%2Falice")
+			}},
+		{name: "dashboard of what happened", status: 200, path: "/operator/timeline", has: `time`, says: "alice", forOperators: true,
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/operator/timeline")
+			}},
+		{name: "dashboard of the config", status: 200, path: "/operator/config", has: `pre`, says: "public_url", forOperators: true,
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/operator/config")
+			}},
+		{name: "dashboard wants the token", status: 200, path: "/signin", has: `input[type=password]`, says: "token", forOperators: true,
+			open: func(v *visitor) { v.open(v.w.admin["apps"] + "/") }},
 		{name: "session ended idle", status: 200, path: "/.evergate/login", has: loginForm, says: idle,
 			before: func(v *visitor) { v.enter("idle", "/page", "alice") },
 			then:   ripe,

@@ -57,10 +57,6 @@ var (
 	}
 )
 
-// rightToLeft says that the pages speak Arabic. While they do not, English is what comes;
-// what says that it is Arabic has to go from right to left in either case.
-const rightToLeft = true
-
 // visitor is a person with a browser profile of their own, who looks at one page.
 type visitor struct {
 	*tab

@@ -29,6 +29,7 @@ type pagesWorld struct {
 
 	fickle *oidctest.Provider // goes away while people are signed in
 	config map[string]string  // files, by gateway
+	admin  map[string]string  // where the operator's pages are, by gateway
 	ready  time.Time          // since when those are signed in who will be signed out
 }
 
@@ -40,7 +41,7 @@ const pagesPassword = "correct horse battery"
 // and idle and limit, where sessions end after a minute.
 func newPagesWorld(t *testing.T) *pagesWorld {
 	t.Helper()
-	w := &pagesWorld{t: t, app: newPagesApp(t), ports: map[string]string{}, config: map[string]string{}}
+	w := &pagesWorld{t: t, app: newPagesApp(t), ports: map[string]string{}, config: map[string]string{}, admin: map[string]string{}}
 	w.certs = newCertificates(t, "*.evergate.test")
 	for _, name := range []string{"apps", "plain", "one", "idle", "limit"} {
 		w.ports[name] = freePort(t)
@@ -75,6 +76,7 @@ routes:
   - { match: { host: apps.evergate.test }, upstream: %[1]q }
   - { match: { host: apps.evergate.test, path: /public/ }, public: true, upstream: %[1]q }
   - { match: { host: apps.evergate.test, path: /finance/ }, allow: [ groups: [finance] ], upstream: %[1]q }
+  - { match: { host: apps.evergate.test, path: /operator/ }, allow: [ groups: [staff] ], admin: true }
   - { match: { host: apps.evergate.test, path: /down/ }, public: true, upstream: %[2]q }
   - { match: { host: apps.evergate.test, path: /slow/ }, public: true, upstream: %[1]q, timeouts: { response_header: 200ms } }
   - { match: { host: apps.evergate.test, path: /busy/ }, public: true, upstream: %[1]q, rate_limit: { requests: 1, per: 24h, by: address } }
@@ -96,7 +98,8 @@ routes:
 // gateway starts one, with what stands behind identity and what stands beside it.
 func (w *pagesWorld) gateway(name, identity, more string, files map[string]string) {
 	w.t.Helper()
-	dir, port := w.t.TempDir(), w.ports[name]
+	dir, port, admin := w.t.TempDir(), w.ports[name], freePort(w.t)
+	w.admin[name] = "http://127.0.0.1:" + admin
 	w.certs.write(w.t, dir)
 	for file, text := range files {
 		writeFile(w.t, dir, file, text)
@@ -108,7 +111,7 @@ public_url: %[2]s
 admin: { listen: "127.0.0.1:%[3]s" }
 tls: { cert_file: cert.pem, key_file: key.pem, hsts: 365d }
 identity:
-%[4]s%[5]s`, port, w.at(name), freePort(w.t), identity, more))
+%[4]s%[5]s`, port, w.at(name), admin, identity, more))
 	if strings.Contains(identity, "users_file") {
 		for _, user := range []string{"alice", "carol"} {
 			evergate(w.t, dir, pagesPassword+"\n", "user", "add", "--config", w.config[name], "--groups", "staff", "--password-stdin", user)
