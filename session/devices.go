@@ -34,7 +34,7 @@ func (m *Manager) own(ctx context.Context, login *auth.Login) (all []Info, err e
 		if err != nil {
 			return nil, err
 		}
-		info, ok := ledger.open(key, rec)
+		info, ok := ledger.read(key, rec)
 		if !ok {
 			info = Info{Name: key.Name(), Provider: id.Provider, Subject: id.Subject, unread: true, key: key}
 		}
@@ -54,7 +54,7 @@ func (m *Manager) OwnDevices(ctx context.Context, login *auth.Login) ([]auth.Dev
 	}
 	var devices []auth.Device
 	for _, info := range all {
-		if info.unread || info.Retired {
+		if info.unread || info.over || info.Retired {
 			continue
 		}
 		devices = append(devices, auth.Device{Name: info.Name, Created: info.Created, Seen: info.Seen, Ends: info.Ends,
@@ -85,7 +85,7 @@ func (m *Manager) EndOthers(ctx context.Context, login *auth.Login, reason strin
 	return m.endOwn(ctx, login, reason, func(info *Info) bool { return info.Name != nameOf(login) })
 }
 
-// endOwn ends those that are picked. What it counts is what a list shows.
+// endOwn ends those that are picked. What it counts and tells of are those that still lived.
 func (m *Manager) endOwn(ctx context.Context, login *auth.Login, reason string, picked func(*Info) bool) (ended int, err error) {
 	// Half of it is worse than all of it: whoever asked may hang up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
@@ -100,6 +100,9 @@ func (m *Manager) endOwn(ctx context.Context, login *auth.Login, reason string, 
 		if err2 := m.revoke(ctx, info.key, auth.Elsewhere); err2 != nil {
 			err = errors.Join(err, err2)
 			continue // the others end all the same
+		}
+		if info.over && was == nil {
+			continue // nothing is left to tell of; it is gone in case that another config lets it live longer
 		}
 		if !info.Retired {
 			ended++

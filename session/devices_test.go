@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -186,6 +187,46 @@ func examineDevices(b *deviceBed) {
 	}
 	if got := b.agents(at); got != "desk" {
 		b.Errorf("afterwards: got the devices %s", got)
+	}
+}
+
+// TestSessionsThatAreOver: one whose time is over is kept for an hour to tell why. Nobody counts it
+// among those that live, nor is told afterwards that somebody ended it.
+func TestSessionsThatAreOver(t *testing.T) {
+	for name, end := range map[string]func(b *deviceBed, at *auth.Login) (int, error){
+		"on the account page": func(b *deviceBed, at *auth.Login) (int, error) {
+			return b.m.EndOthers(b.Context(), at, "by_person")
+		},
+		"by the operator": func(b *deviceBed, at *auth.Login) (int, error) {
+			return b.m.Revoke(b.Context(), session.Which{User: "alice"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newDeviceBed(t, memory.New())
+				desk, phone := jar{}, jar{}
+				at := b.signIn(desk, "local", "alice", "alice", "desk")
+				old := b.signIn(phone, "local", "alice", "alice", "phone").Session.ID()
+				for range 4 { // an hour is what a session may rest
+					time.Sleep(20 * time.Minute)
+					at = b.served(desk)
+				}
+				if _, n, err := b.m.Latest(b.Context(), "", 0); n != 1 || err != nil {
+					t.Errorf("got %d live sessions, %v, want the desk's", n, err)
+				}
+				want := 0
+				if name == "by the operator" {
+					want = 1 // the desk's
+				}
+				if n, err := end(b, at); n != want || err != nil {
+					t.Errorf("got %d ended, %v, want %d", n, err, want)
+				}
+				if said := b.log.String(); strings.Contains(said, "event=session.revoked session="+old) {
+					t.Errorf("it is told that somebody ended the phone's:\n%s", said)
+				}
+				_ = b.m.Close()
+			})
+		})
 	}
 }
 

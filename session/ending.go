@@ -54,11 +54,14 @@ func (m *Manager) EndAll(ctx context.Context, provider, subject, sid string) (in
 func (m *Manager) endKeys(ctx context.Context, keys []Key, reason, why string) (ended int, err error) {
 	for _, key := range keys {
 		login := m.known(key)
-		told := m.revoked(ctx, key, login)
+		told, over := m.revoked(ctx, key, login)
 		told.Reason = why
 		if err2 := m.revoke(ctx, key, reason); err2 != nil {
 			err = errors.Join(err, err2)
 			continue // the others end all the same
+		}
+		if over {
+			continue // nothing is left to tell of
 		}
 		ended++
 		// Where the login is not known here only its cookie opens it: its refresh token
@@ -75,16 +78,16 @@ func (m *Manager) endKeys(ctx context.Context, keys []Key, reason, why string) (
 }
 
 // revoked begins the event of a session that is about to end, as its person is known to
-// this process or to a list.
-func (m *Manager) revoked(ctx context.Context, key Key, login *auth.Login) event.Event {
+// this process or to a list. Over says that its time was over before.
+func (m *Manager) revoked(ctx context.Context, key Key, login *auth.Login) (told event.Event, over bool) {
 	if login != nil {
-		return about(event.SessionRevoked, key, &login.Identity)
+		return about(event.SessionRevoked, key, &login.Identity), false
 	}
 	var info Info
 	if rec, err := m.cfg.Store.Get(ctx, key, 0); err == nil {
-		info, _ = Ledger{m.cfg.Store, m.cfg.Ring}.open(key, rec)
+		info, _ = Ledger{m.cfg.Store, m.cfg.Ring}.read(key, rec)
 	}
-	return about(event.SessionRevoked, key, &auth.Identity{User: info.User, Provider: info.Provider, Subject: info.Subject})
+	return about(event.SessionRevoked, key, &auth.Identity{User: info.User, Provider: info.Provider, Subject: info.Subject}), info.over
 }
 
 // known is the login of a session that this process has opened, or nil.

@@ -19,16 +19,13 @@ func (l Ledger) Latest(ctx context.Context, user string, n int) (newest []Info, 
 	}
 	var kept oldestFirst
 	err = l.Store.Scan(ctx, func(key Key, rec Record) error {
-		if n == 0 {
-			total++
-			return ctx.Err()
-		}
 		info, ok := l.open(key, rec)
 		if !ok {
 			return ctx.Err()
 		}
 		total++
 		switch {
+		case n == 0:
 		case len(kept) < n:
 			heap.Push(&kept, info)
 		case before(kept[0], info):

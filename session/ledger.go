@@ -52,6 +52,7 @@ type Info struct {
 
 	key    Key
 	unread bool // nothing but the name, the key and whose it is are known
+	over   bool // its time is over, and it is kept to tell why
 }
 
 const purposeMeta = "meta"
@@ -106,7 +107,13 @@ func (l Ledger) List(ctx context.Context, user string) ([]Info, error) {
 	return all, nil
 }
 
+// open returns what a list shows of a session, if it shows it.
 func (l Ledger) open(key Key, rec Record) (Info, bool) {
+	info, ok := l.read(key, rec)
+	return info, ok && !info.over
+}
+
+func (l Ledger) read(key Key, rec Record) (Info, bool) {
 	plain, _, err := l.Ring.OpenBlob(purposeMeta, key[:], rec.Meta)
 	if err != nil {
 		return Info{}, false
@@ -119,7 +126,9 @@ func (l Ledger) open(key Key, rec Record) (Info, bool) {
 	if info.Ends.IsZero() {
 		info.Ends = rec.Expires // of an older version
 	}
-	return info, time.Now().Before(info.Ends) // after that it is kept to tell why it ended
+	// Times of a session are the store's, whose clock may be another than ours.
+	info.over = !rec.Now.Before(info.Ends)
+	return info, true
 }
 
 // find returns the sessions under a tag, whichever key of the ring it was made with.

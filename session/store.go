@@ -76,7 +76,7 @@ type Record struct {
 	Meta []byte
 	// Data is sealed.
 	Data []byte
-	// Now is the store's time at a Get or a Lease. Put does not look at it.
+	// Now is the store's time at a Get, a Scan or a Lease. Put does not look at it.
 	Now time.Time
 }
 

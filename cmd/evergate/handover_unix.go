@@ -47,7 +47,7 @@ func (l *listeners) startSuccessor() (*successor, error) {
 		}
 	}()
 	for _, s := range l.all() {
-		f, err := s.Listener.(interface{ File() (*os.File, error) }).File()
+		f, err := copyOf(s.Listener)
 		if err != nil {
 			return nil, fmt.Errorf("hand the socket over: %w", err)
 		}
@@ -87,6 +87,32 @@ func (l *listeners) startSuccessor() (*successor, error) {
 	return &successor{pid: cmd.Process.Pid, in: in, words: words, kill: func() { _ = cmd.Process.Kill() }}, nil
 }
 
+// copyOf copies the descriptor of a listener, and leaves the socket non-blocking. The File of
+// net.Listener does not: as soon as somebody asks it for its descriptor, as os/exec and
+// net.FileListener do, it makes the socket blocking for all who have a copy. Whoever accepts then
+// does so in the kernel, and cannot be told to stop before somebody connects.
+func copyOf(l net.Listener) (*os.File, error) {
+	raw, err := l.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	var dup error
+	if err := raw.Control(func(from uintptr) {
+		syscall.ForkLock.RLock() // no process that starts meanwhile may get it
+		defer syscall.ForkLock.RUnlock()
+		if fd, dup = syscall.Dup(int(from)); dup == nil {
+			syscall.CloseOnExec(fd)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	if dup != nil {
+		return nil, os.NewSyscallError("dup", dup)
+	}
+	return os.NewFile(uintptr(fd), l.Addr().String()), nil
+}
+
 // inherit takes what the process before this one handed over; nil where there is none.
 func inherit() (*predecessor, error) {
 	text, ok := os.LookupEnv(handoverEnv)
@@ -124,7 +150,7 @@ func notifyUpgrade(c chan<- os.Signal) { signal.Notify(c, syscall.SIGUSR2) }
 func (l *listeners) again() (*listeners, error) {
 	out := &listeners{}
 	for _, s := range l.all() {
-		f, err := s.Listener.(interface{ File() (*os.File, error) }).File()
+		f, err := copyOf(s.Listener)
 		if err != nil {
 			out.Close()
 			return nil, fmt.Errorf("copy the socket %s: %w", s.name, err)

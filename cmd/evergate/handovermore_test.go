@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -77,6 +78,50 @@ func TestHandOverOutlivesTheOldProcess(t *testing.T) {
 	l.within("the next process", func() bool { pid := l.serving(); return pid != 0 && pid != was })
 	if code, err := b.get(t.Context(), l.base); err != nil || code != 200 {
 		t.Errorf("got %d, %v, want the session alive", code, err)
+	}
+}
+
+// TestFailedHandOverLeavesSocketsAsTheyWere: a program that ends before it looks at its sockets
+// changes nothing about those of the gateway, which still goes down when it is told to, though
+// nobody connects any more.
+func TestFailedHandOverLeavesSocketsAsTheyWere(t *testing.T) {
+	t.Parallel()
+	l := &lineage{process: newProcess(t, plainApp(t))}
+	program, err := os.ReadFile(l.bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.bin = filepath.Join(t.TempDir(), "evergate")
+	if err := os.WriteFile(l.bin, program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.begin()
+	next := l.bin + ".next"
+	if err := os.WriteFile(next, []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, l.bin); err != nil {
+		t.Fatal(err)
+	}
+	if ok, said := l.upgrade(); ok || !strings.Contains(said, "the one of before serves on") {
+		t.Fatalf("a program that ends at once: got %v, %s", ok, said)
+	}
+	res, err := http.Get(l.base + "/") // whoever accepted this waits for the next one
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if l.serving() != l.pid {
+		t.Fatal("the gateway does not serve on")
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if err := syscall.Kill(l.pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-l.ended:
+	case <-time.After(20 * time.Second):
+		t.Error("the gateway does not go down")
 	}
 }
 

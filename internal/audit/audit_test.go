@@ -170,6 +170,49 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// TestSinkThatHangs: a pipe that nobody empties keeps nobody from asking how the log is, nor from
+// having another one used.
+func TestSinkThatHangs(t *testing.T) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer out.Close()
+	if _, err := out.Write(make([]byte, 1<<16)); err != nil { // as much as a pipe takes
+		t.Fatal(err)
+	}
+	l := audit.New(audit.Options{})
+	l.Use([]audit.Sink{audit.Stream(out, "standard output")})
+	l.Hear(t.Context(), event.Event{Name: event.SessionStarted, At: time.Now(), User: "stuck"})
+	time.Sleep(100 * time.Millisecond) // it is being written by now
+	file := filepath.Join(t.TempDir(), "audit.jsonl")
+	s, err := audit.OpenFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = l.Trouble()
+		l.Use([]audit.Sink{s})
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("whoever asks, or has another one used, waits for the pipe")
+	}
+	go func() { _, _ = io.Copy(io.Discard, in) }()
+	until(t, func() bool {
+		l.Hear(t.Context(), event.Event{Name: event.SessionStarted, At: time.Now(), User: "later"})
+		b, _ := os.ReadFile(file)
+		return strings.Contains(string(b), `"user":"later"`)
+	})
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSyslog(t *testing.T) {
 	message := regexp.MustCompile(`^<85>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \S+ evergate \d+ audit - (\{.*\})$`)
 	local := regexp.MustCompile(`^<85>[A-Z][a-z]{2} [ 0-9][0-9] \d\d:\d\d:\d\d evergate\[\d+\]: (\{.*\})$`)

@@ -38,9 +38,12 @@ type Log struct {
 	mu     sync.RWMutex // guards closed, against a queue that is closed while written to
 	closed bool
 
-	using sync.Mutex // guards all below
+	using sync.Mutex // held while one is written to; guards sinks
 	sinks []Sink
-	sick  map[Sink]time.Time // since when a sink takes nothing
+	made  atomic.Int64 // how often others were to be used
+
+	mood sync.Mutex         // guards sick, and is never held while somebody is waited for
+	sick map[Sink]time.Time // since when a sink takes nothing
 }
 
 // Options are what a Log tells.
@@ -64,12 +67,30 @@ func New(o Options) *Log {
 	return l
 }
 
-// Use has events written to sinks from now on, and closes those of before.
+// Use has events written to sinks from now on, and closes those of before. Where one of those
+// takes nothing and does not say so either, that waits for it, and Use does not.
 func (l *Log) Use(sinks []Sink) {
+	mine, done := l.made.Add(1), make(chan struct{})
+	go func() { // ends with the write that is under way
+		defer close(done)
+		l.swap(sinks, mine)
+	}()
+	select {
+	case <-done:
+	case <-time.After(closeTime):
+		l.log.Error("the audit log takes nothing; another is used as soon as it does", "event", "audit.failed")
+	}
+}
+
+func (l *Log) swap(sinks []Sink, mine int64) {
 	l.using.Lock()
-	before := l.sinks
-	l.sinks = sinks
-	clear(l.sick)
+	before := sinks // of somebody who was overtaken meanwhile
+	if l.made.Load() == mine {
+		before, l.sinks = l.sinks, sinks
+		l.mood.Lock()
+		clear(l.sick)
+		l.mood.Unlock()
+	}
 	l.using.Unlock()
 	for _, s := range before {
 		if err := s.Close(); err != nil {
@@ -137,13 +158,11 @@ func (l *Log) one(e *event.Event) {
 	defer l.using.Unlock()
 	for _, s := range l.sinks {
 		_, err := s.Write(line)
-		since, sick := l.sick[s]
+		since, sick := l.note(s, err != nil)
 		switch {
 		case err == nil && sick:
-			delete(l.sick, s)
 			l.log.Info("the audit log is written again", "event", "audit.back", "to", s.String(), "away", time.Since(since).Round(time.Second))
 		case err != nil && !sick:
-			l.sick[s] = time.Now()
 			l.log.Error("the audit log cannot be written", "event", "audit.failed", "to", s.String(), "err", err)
 		}
 		if err != nil && l.lost != nil {
@@ -155,10 +174,24 @@ func (l *Log) one(e *event.Event) {
 	}
 }
 
+// note keeps whether s takes something, and returns whether it did not before, and since when.
+func (l *Log) note(s Sink, sickNow bool) (since time.Time, sick bool) {
+	l.mood.Lock()
+	defer l.mood.Unlock()
+	since, sick = l.sick[s]
+	switch {
+	case sick && !sickNow:
+		delete(l.sick, s)
+	case !sick && sickNow:
+		l.sick[s] = time.Now()
+	}
+	return since, sick
+}
+
 // Trouble says which sinks take nothing, or nil.
 func (l *Log) Trouble() error {
-	l.using.Lock()
-	defer l.using.Unlock()
+	l.mood.Lock()
+	defer l.mood.Unlock()
 	var all error
 	for s, since := range l.sick {
 		all = errors.Join(all, errors.New(s.String()+" takes nothing since "+since.UTC().Format(time.RFC3339)))

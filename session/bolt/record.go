@@ -133,7 +133,9 @@ func (s *Store) Scan(ctx context.Context, visit func(session.Key, session.Record
 			k, v := c.Seek(next)
 			for n := 0; k != nil && n < scanChunk; n++ {
 				if rec, ok := decode(v); ok && len(rec.Meta) > 0 && now.Before(rec.Expires) {
-					keys, recs = append(keys, session.Key(k)), append(recs, own(rec))
+					rec = own(rec)
+					rec.Now = now
+					keys, recs = append(keys, session.Key(k)), append(recs, rec)
 				}
 				k, v = c.Next()
 			}

@@ -120,6 +120,7 @@ func (s *Store) Scan(ctx context.Context, visit func(session.Key, session.Record
 		if len(rec.Meta) == 0 || !now.Before(rec.Expires) {
 			continue
 		}
+		rec.Now = now
 		if err := visit(key, copied(rec)); err != nil {
 			return err
 		}

@@ -194,6 +194,7 @@ func (s *Store) Scan(ctx context.Context, visit func(session.Key, session.Record
 				if len(rec.Meta) == 0 {
 					return nil
 				}
+				rec.Now = now
 				return visit(key, rec)
 			}); err != nil {
 				return err
