@@ -20,7 +20,7 @@ type namedFile struct {
 
 // openFiles are keys of files that hold no secret; every other key that ends in _file does,
 // so that a new one is looked at without anybody thinking of it.
-var openFiles = map[string]bool{"cert_file": true, "ca_file": true, "body_file": true}
+var openFiles = map[string]bool{"cert_file": true, "ca_file": true, "body_file": true, "logo_file": true, "logo_dark_file": true}
 
 // namedFiles finds what the keys name.
 func (c *Config) namedFiles() (all []namedFile) {
@@ -92,8 +92,6 @@ func (c *Config) warnFiles(warn warner) {
 	}
 	look("pages.templates", c.Pages.Templates)
 	look("pages.messages", c.Pages.Messages)
-	look("pages.logo_file", c.Pages.LogoFile)
-	look("pages.logo_dark_file", c.Pages.LogoDarkFile)
 	for i := range c.Routes {
 		s := c.Routes[i].Static
 		if s == nil {

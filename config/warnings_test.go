@@ -73,6 +73,7 @@ func TestRoutesThatNoBrowserGetsTo(t *testing.T) {
 func TestSecretFilesAreLookedAt(t *testing.T) {
 	const text = `public_url: https://apps.example.com
 tls: { cert_file: open.pem, key_file: tls.key }
+pages: { logo_file: logo.svg, logo_dark_file: logo.svg }
 keys: { files: [ring.key] }
 identity:
   - local: { users_file: users.yaml }
@@ -107,6 +108,7 @@ routes:
 		}
 	}
 	write("open.pem", 0o644)
+	write("logo.svg", 0o644)
 	for name := range secrets {
 		write(name, 0o600)
 	}
@@ -131,6 +133,16 @@ routes:
 	}
 	if got := warned(t, dir, text); !strings.Contains(got, "api_key.file: warning: it cannot be read here") {
 		t.Errorf("got %q, want a warning of a file that is not there", got)
+	}
+	write("api.key", 0o600)
+	if err := os.Remove(filepath.Join(dir, "logo.svg")); err != nil {
+		t.Fatal(err)
+	}
+	got := warned(t, dir, text)
+	for _, key := range []string{"pages.logo_file", "pages.logo_dark_file"} {
+		if strings.Count(got, key+": warning: it cannot be read here") != 1 {
+			t.Errorf("got %q, want one warning of %s, which is not there", got, key)
+		}
 	}
 }
 

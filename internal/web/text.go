@@ -114,6 +114,9 @@ func (l *tongue) plainValue(v any) string {
 	case int:
 		return strconv.Itoa(v)
 	case time.Time:
+		if l.rtl {
+			return "\u2066" + l.date(v) + "\u2069"
+		}
 		return l.date(v)
 	case template.HTML:
 		return string(v)
@@ -136,8 +139,13 @@ func (l *tongue) htmlValue(v any) string {
 		return template.HTMLEscapeString(capital(l.plainValue(v.Of)))
 	case template.HTML:
 		return string(v)
-	case int, time.Time:
+	case int:
 		return l.plainValue(v)
+	case time.Time: // one thing: 2026-11-27 would be shown as 27-11-2026 otherwise
+		if l.rtl {
+			return `<bdi dir="ltr">` + l.date(v) + "</bdi>"
+		}
+		return l.date(v)
 	case string:
 		if l.apart(v) {
 			return "<bdi>" + template.HTMLEscapeString(v) + "</bdi>"
