@@ -190,7 +190,9 @@ const focused = `(() => { ` + controls + colors + `
 	const s = getComputedStyle(e), ratio = contrast(rgba(s.outlineColor), behind(e.parentElement));
 	if (s.outlineStyle == "none" || parseFloat(s.outlineWidth) < 2) faults.push("its outline is " + s.outline);
 	else if (ratio < 3) faults.push("its outline " + s.outlineColor + " has a contrast of " + ratio + " to what is behind it");
-	const box = e.getBoundingClientRect(), hit = document.elementFromPoint(box.left + box.width / 2, box.top + Math.min(box.height / 2, 20));
+	// Of what is higher than the window a part is seen, wherever the browser has scrolled to.
+	const box = e.getBoundingClientRect(), top = box.height > innerHeight ? Math.max(box.top, 0) : box.top;
+	const hit = document.elementFromPoint(box.left + box.width / 2, top + Math.min(box.height / 2, 20));
 	if (!hit || !(e.contains(hit) || hit.contains(e))) faults.push("it is out of sight or covered by " + (hit && hit.outerHTML.slice(0, 60)));
 	return {at, of: controls.length, name: name(e), faults};
 })()`
