@@ -23,6 +23,8 @@ type ShelfJournal struct {
 	log   *slog.Logger
 	queue chan entry
 	done  chan struct{}
+	life  context.Context // ends some time after Close began
+	end   context.CancelFunc
 
 	mu     sync.Mutex // guards closed, and the queue against being closed while written to
 	closed bool
@@ -44,6 +46,9 @@ const (
 	maxJournal, maxFailures = 50, 15
 	journalQueue            = 1024
 	journalWait             = 5 * time.Second
+	// journalLast is how long Close waits for all that is queued, and ownWait whoever looks:
+	// with a store that is away each event takes journalWait.
+	journalLast, ownWait = 5 * time.Second, 2 * time.Second
 	// journalTries bounds the rounds that are lost to other gateways.
 	journalTries = 20
 )
@@ -54,6 +59,7 @@ func NewShelfJournal(shelf Shelf, log *slog.Logger) *ShelfJournal {
 		log = slog.New(slog.DiscardHandler)
 	}
 	j := &ShelfJournal{shelf: shelf, log: log, queue: make(chan entry, journalQueue), done: make(chan struct{})}
+	j.life, j.end = context.WithCancel(context.Background())
 	go j.write()
 	return j
 }
@@ -66,7 +72,7 @@ func NewMemoryJournal(now func() time.Time, log *slog.Logger) *ShelfJournal {
 	return NewShelfJournal(newMemoryShelf(now), log)
 }
 
-// Close writes what is under way, and waits for it.
+// Close writes what is queued, as far as that takes no longer than journalLast.
 func (j *ShelfJournal) Close() error {
 	j.mu.Lock()
 	if !j.closed {
@@ -74,7 +80,10 @@ func (j *ShelfJournal) Close() error {
 		close(j.queue)
 	}
 	j.mu.Unlock()
+	late := time.AfterFunc(journalLast, j.end)
+	defer late.Stop()
 	<-j.done
+	j.end()
 	return nil
 }
 
@@ -124,8 +133,11 @@ type noted struct {
 func (j *ShelfJournal) Own(ctx context.Context, login *Login) ([]event.Event, error) {
 	// What this very browser has just done is to be among them.
 	if behind := make(chan struct{}); j.put(entry{behind: behind}) {
+		late := time.NewTimer(ownWait)
+		defer late.Stop()
 		select {
 		case <-behind:
+		case <-late.C:
 		case <-ctx.Done():
 		}
 	}
@@ -161,10 +173,15 @@ func (j *ShelfJournal) write() {
 			close(e.behind)
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), journalWait)
+		ctx, cancel := context.WithTimeout(j.life, journalWait)
 		err := j.add(ctx, e)
 		cancel()
 		j.mu.Lock()
+		if j.life.Err() != nil && len(j.queue) > 0 { // the last one tells of all
+			j.lost++
+			j.mu.Unlock()
+			continue
+		}
 		lost := j.lost
 		j.lost = 0
 		j.mu.Unlock()

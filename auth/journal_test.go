@@ -1,8 +1,13 @@
 package auth_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -53,4 +58,47 @@ func TestJournal(t *testing.T) {
 	if own, _ = j.Own(t.Context(), alice); len(own) != 50 {
 		t.Errorf("got %d events, want the last 50", len(own))
 	}
+}
+
+// awayShelf is in a store that does not answer.
+type awayShelf struct{}
+
+func (awayShelf) Load(ctx context.Context, _ string, _ uint64) ([]byte, uint64, error) {
+	<-ctx.Done()
+	return nil, 0, ctx.Err()
+}
+
+func (awayShelf) Save(ctx context.Context, _ string, _ uint64, _ []byte, _ time.Duration) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
+func (awayShelf) Now(ctx context.Context) (time.Time, error) {
+	<-ctx.Done()
+	return time.Time{}, ctx.Err()
+}
+
+// TestJournalOfAStoreThatIsAway: however many events are queued, neither the end of the gateway
+// nor whoever looks at their account waits for each of them.
+func TestJournalOfAStoreThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		j := auth.NewShelfJournal(awayShelf{}, slog.New(slog.NewTextHandler(&log, nil)))
+		for range 100 {
+			j.Hear(t.Context(), event.Event{Name: event.SessionStarted, Provider: "local", Subject: "alice"})
+		}
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // that of the request
+		defer cancel()
+		if _, err := j.Own(ctx, &auth.Login{Identity: auth.Identity{Provider: "local", Subject: "alice"}}); err == nil {
+			t.Error("got a list from a store that is away")
+		}
+		_ = j.Close()
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("the end took %v", took)
+		}
+		if !strings.Contains(log.String(), "event=journal.failed lost=") || strings.Count(log.String(), "journal.failed") > 5 {
+			t.Errorf("got the log\n%s", log.String())
+		}
+	})
 }

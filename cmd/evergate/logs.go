@@ -64,7 +64,8 @@ func (c *logControl) redact(groups []string, a slog.Attr) slog.Attr {
 	case len(groups) > 0:
 	case a.Key == "client" && (*c.hides.Load())["client"]:
 		a.Value = slog.StringValue(networkOf(a.Value.String()))
-	case a.Key == "subject" && (*c.hides.Load())["subject"]:
+	case a.Key == "subject" && (*c.hides.Load())["subject"], // whom it is about, and who did it to them
+		a.Key == "actor" && a.Value.String() != "token" && (*c.hides.Load())["subject"]:
 		a.Value = slog.StringValue(c.digest(a.Value.String()))
 	case a.Key == "path" && (*c.hides.Load())["path"]:
 		return slog.Attr{}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/secret"
 )
 
@@ -65,5 +67,22 @@ func TestRedactionOfPersons(t *testing.T) {
 		if got := networkOf(address); got != want {
 			t.Errorf("%q: got %q, want %q", address, got, want)
 		}
+	}
+}
+
+// TestRedactionOfEvents: what is kept out of lines is kept out of those of events too.
+func TestRedactionOfEvents(t *testing.T) {
+	var out bytes.Buffer
+	log, _ := newLog(&out, config.Log{Format: "json", Redact: []string{"subject"}})
+	failed := &url.Error{Op: "Get", URL: "https://idp.example.com/keys?code=se6ret", Err: errors.New("no route to host")}
+	for _, actor := range []string{"alice", "token"} {
+		event.Tell(t.Context(), log, nil, slog.LevelInfo, "sessions ended", event.Event{Name: event.AdminRevoked, Actor: actor, User: "alice", Err: failed})
+	}
+	said := out.String()
+	if strings.Contains(said, "alice") || strings.Contains(said, "se6ret") {
+		t.Errorf("got what was to be kept out: %s", said)
+	}
+	if !strings.Contains(said, `"actor":"#`) || !strings.Contains(said, `"actor":"token"`) || !strings.Contains(said, "no route to host") {
+		t.Errorf("got too little: %s", said)
 	}
 }

@@ -94,7 +94,7 @@ func (e *Event) attrs() []slog.Attr {
 		attrs = append(attrs, slog.Int("count", e.Count))
 	}
 	if e.Err != nil {
-		attrs = append(attrs, slog.String("err", e.Err.Error()))
+		attrs = append(attrs, slog.Any("err", e.Err))
 	}
 	return attrs
 }

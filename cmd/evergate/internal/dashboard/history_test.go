@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -230,4 +231,25 @@ func BenchmarkHearRenewal(b *testing.B) {
 			h.Hear(context.Background(), e)
 		}
 	})
+}
+
+// TestRunOfWhatOperatorsDid: who did it stays told, and a count of several people's sessions is not
+// told of the last one of them.
+func TestRunOfWhatOperatorsDid(t *testing.T) {
+	h := dashboard.NewHistory(nil)
+	ended := func(actor, user string, n int) {
+		h.Hear(t.Context(), event.Event{Name: event.AdminRevoked, At: time.Now(), Actor: actor, User: user, Count: n})
+	}
+	for i := range 6 {
+		ended("mallory", fmt.Sprint("user", i), 2)
+	}
+	ended("alice", "bob", 1)
+	var said []string
+	for _, m := range h.Timeline() {
+		said = append(said, fmt.Sprint(m.Actor, " ended ", m.Count, " of ", m.User))
+	}
+	want := []string{"alice ended 1 of bob", "mallory ended 8 of ", "mallory ended 2 of user1", "mallory ended 2 of user0"}
+	if !slices.Equal(said, want) {
+		t.Errorf("got %q, want %q", said, want)
+	}
 }

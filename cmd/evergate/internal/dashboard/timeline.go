@@ -71,6 +71,14 @@ func (t *timeline) add(m Moment) {
 		in = &t.people
 	}
 	if last, before := in.like(&m); last != nil && (last.Times > 1 || before >= alone) {
+		if m.Count > 0 { // it is of all of them together, and not of the last
+			if last.User != m.User {
+				m.User = ""
+			}
+			if last.Session != m.Session {
+				m.Session = ""
+			}
+		}
 		m.At, m.Times, m.Count = last.At, last.Times+1, last.Count+m.Count
 		*last = m
 		return
@@ -88,7 +96,7 @@ func (t *timeline) add(m Moment) {
 func (ms *moments) like(m *Moment) (newest *Moment, n int) {
 	for i := range ms.all {
 		old := &ms.all[(ms.next-1-i+2*len(ms.all))%len(ms.all)]
-		if old.Name != m.Name || old.Provider != m.Provider || old.Reason != m.Reason || old.Part != m.Part || m.At.Sub(old.Until) > runEnds {
+		if old.Name != m.Name || old.Provider != m.Provider || old.Reason != m.Reason || old.Part != m.Part || old.Actor != m.Actor || m.At.Sub(old.Until) > runEnds {
 			continue
 		}
 		if n++; n == 1 {
