@@ -49,10 +49,19 @@ type reloader struct {
 	log  *slog.Logger
 	told *serviceManager
 
-	bad atomic.Pointer[error] // why the file as it was read last is not in force; nil is that it is
+	bad     atomic.Pointer[error]   // why the file as it was read last is not in force; nil is that it is
+	refused atomic.Pointer[refusal] // the last config that could be read and not be used, until one is in force
 
 	mu    sync.Mutex // one reload at a time; guards what follows
 	files map[string]follow.Digest
+}
+
+// refusal is a config that was not taken, as it was then: it may be for a file that it
+// alone names.
+type refusal struct {
+	cfg    *config.Config
+	itself follow.Digest
+	files  map[string]follow.Digest
 }
 
 // newReloader is for a gateway whose config was read from file. Files are what look saw
@@ -109,7 +118,13 @@ func (r *reloader) check(context.Context) error {
 // follow reads the config again whenever its files hold something else, until Close. It
 // begins with a look at whether they do since the gateway read them.
 func (r *reloader) follow() *follow.Files {
-	files := func() []string { return append([]string{r.file}, followed(r.g.config())...) }
+	files := func() []string {
+		all := append([]string{r.file}, followed(r.g.config())...)
+		if x := r.refused.Load(); x != nil {
+			all = append(all, followed(x.cfg)...)
+		}
+		return all
+	}
 	return follow.Start(follow.Options{Files: files, Settle: true, Changed: func() { r.reload(event.ByFile) }})
 }
 
@@ -117,7 +132,7 @@ func (r *reloader) follow() *follow.Files {
 func (r *reloader) reload(cause string) (out admin.Reloaded) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if cause == event.ByFile && r.same() {
+	if cause == event.ByFile && (r.same() || r.refusedAlready()) {
 		return admin.Reloaded{OK: true}
 	}
 	r.told.reloading(func() { out = r.now(cause) })
@@ -130,6 +145,13 @@ func (r *reloader) reload(cause string) (out admin.Reloaded) {
 func (r *reloader) same() bool {
 	next, err := config.Load(r.file)
 	return err == nil && r.bad.Load() == nil && len(config.Diff(r.g.config(), next)) == 0 && maps.Equal(look(next), r.files)
+}
+
+// refusedAlready reports whether nothing has changed but that the files of a config that was
+// refused are followed, too. That was told.
+func (r *reloader) refusedAlready() bool {
+	x := r.refused.Load()
+	return x != nil && x.itself == follow.Look([]string{r.file}) && maps.Equal(look(x.cfg), x.files)
 }
 
 func (r *reloader) now(cause string) admin.Reloaded {
@@ -146,6 +168,7 @@ func (r *reloader) now(cause string) admin.Reloaded {
 		return admin.Reloaded{Error: err.Error(), Drawn: drawn(err)}
 	}
 	r.bad.Store(nil)
+	r.refused.Store(nil)
 	r.g.metrics.Reloaded(metrics.Applied, time.Now())
 	event.Tell(context.Background(), r.log, r.g.events.Hear, slog.LevelInfo, "the config was read again and is in force",
 		event.Event{Name: event.ConfigReloaded, Reason: cause, Changed: changed}, slog.String("file", r.file), slog.Any("changed", changed))
@@ -154,12 +177,18 @@ func (r *reloader) now(cause string) admin.Reloaded {
 
 // load does what can fail, and says what is another than before.
 func (r *reloader) load() (changed []string, err error) {
+	itself := follow.Look([]string{r.file}) // before it is read, so that no change is missed
 	next, err := config.Load(r.file)
 	if err != nil {
 		return nil, err
 	}
 	now := r.g.config()
-	files := look(next) // before they are read, so that no change is missed
+	files := look(next) // as above
+	defer func() {
+		if err != nil {
+			r.refused.Store(&refusal{next, itself, files})
+		}
+	}()
 	changed = config.Diff(now, next)
 	said := len(changed) > 0 // a file that comes or goes with a key needs no word of its own
 	for f, d := range files {
