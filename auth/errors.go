@@ -70,6 +70,9 @@ type Unavailable struct {
 	Err        error
 }
 
+// TheRenewal is What of an Unavailable that somebody meets who is signed in.
+const TheRenewal web.Message = "the renewal of your sign-in"
+
 func (u *Unavailable) Error() string {
 	if u.Err == nil {
 		return string(u.What) + " is unavailable"

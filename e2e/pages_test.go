@@ -76,10 +76,13 @@ func gatewayPages() []*gatewayPage {
 				v.click(`a[href*="/login/gone"]`)
 				v.until("the page that says so", patience, `document.querySelector("a[href*='try=']")`)
 			}},
-		{name: "provider unreachable at expiry", status: 503, path: "/page", has: `a[href="/page"]`, says: "is kept",
+		{name: "provider unreachable at expiry", status: 503, path: "/page", has: `a[href="/page"]`, says: "still signed in",
 			before: func(v *visitor) { v.enterBy("apps", "fickle"); v.until("the app", patience, atTheApp) },
 			then:   func(w *pagesWorld) { w.fickle.Stop(); time.Sleep(3 * time.Second) },
-			open:   func(v *visitor) { v.visit("apps", "/page") }},
+			open: func(v *visitor) {
+				v.visit("apps", "/page")
+				v.hold("*/page") // which it asks for again by itself
+			}},
 		{name: "provider said no", status: 403, path: "/.evergate/callback/strict", has: `a[href*="select_account"]`, says: "The strict provider",
 			open: func(v *visitor) { v.visit("apps", "/.evergate/login/strict?rd=/page") }},
 		{name: "account not allowed", status: 403, path: "/.evergate/callback/closed", has: `a[href*="select_account"]`, says: "alice@example.com",

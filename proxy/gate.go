@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -313,11 +314,23 @@ func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, d *Decision) 
 	if after <= 0 {
 		after = 5 * time.Second
 	}
-	return &web.Error{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "Not available for the moment",
+	e := &web.Error{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "Not available for the moment",
 		Links: tryAgain(r, &d.Target), RetryAfter: after, Err: d.Err,
 		Detail: "{what} is out of order for now. If you were signed in, your sign-in is kept: try again in a moment.",
 		Args:   web.Args{"what": web.Capital{Of: what}}}
+	if what == auth.TheRenewal && e.Links != nil && web.IsNavigation(r) {
+		// In an outage of a provider this is what most people see. Nobody has to sit there and
+		// press a button.
+		wait := max(int(after.Round(time.Second)/time.Second), renewsAgain)
+		e.Detail = "You are still signed in, and nothing is wrong with your account. Your sign-in has to be renewed, which does not work for the moment. This page tries again by itself in {wait}."
+		e.Args["wait"] = web.T("{count} seconds", "count", wait)
+		e.Header = http.Header{"Refresh": {strconv.Itoa(wait)}}
+	}
+	return e
 }
+
+// renewsAgain is after how many seconds at least a page asks again whether the renewal works.
+const renewsAgain = 10
 
 // tryAgain links to the same page, where coming back means asking again.
 func tryAgain(r *http.Request, t *Target) []web.Link {

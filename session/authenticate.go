@@ -281,7 +281,7 @@ func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*
 				waits.End()
 			case <-ctx.Done():
 				waits.End()
-				return nil, &auth.Unavailable{What: "the renewal of your sign-in", Err: ctx.Err()}
+				return nil, &auth.Unavailable{What: auth.TheRenewal, Err: ctx.Err()}
 			}
 			if f.resource == "" {
 				break

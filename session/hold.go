@@ -154,7 +154,7 @@ func wait(ctx context.Context, changed <-chan struct{}, d time.Duration) error {
 	case <-changed:
 	case <-timer.C:
 	case <-ctx.Done():
-		return &auth.Unavailable{What: "the renewal of your sign-in", Err: ctx.Err()}
+		return &auth.Unavailable{What: auth.TheRenewal, Err: ctx.Err()}
 	}
 	return nil
 }

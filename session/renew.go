@@ -300,7 +300,7 @@ func (e *entry) usable(m *Manager, resource string) (*storedLogin, error) {
 	case resource == "" && !t.unclear.IsZero() && now.After(later(expires, t.unclear).Add(m.set().MaxStale)):
 		return nil, &auth.Absent{Reason: auth.Stale}
 	}
-	return nil, &auth.Unavailable{What: "the renewal of your sign-in", RetryAfter: max(t.retryAt.Sub(now), time.Second)}
+	return nil, &auth.Unavailable{What: auth.TheRenewal, RetryAfter: max(t.retryAt.Sub(now), time.Second)}
 }
 
 // stored is the login as it is known here, saved or not. mu is held.

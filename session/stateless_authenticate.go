@@ -177,7 +177,7 @@ func (f *flight) wait(ctx context.Context, must bool) (landed bool, err error) {
 	case <-enough:
 		return false, nil
 	case <-ctx.Done():
-		return false, &auth.Unavailable{What: "the renewal of your sign-in", Err: ctx.Err()}
+		return false, &auth.Unavailable{What: auth.TheRenewal, Err: ctx.Err()}
 	}
 }
 

@@ -210,7 +210,7 @@ func (s *Stateless) usable(k *kept, resource string) (*storedLogin, error) {
 	case resource == "" && !t.unclear.IsZero() && now.After(later(expires, t.unclear).Add(s.set().MaxStale)):
 		return nil, &auth.Absent{Reason: auth.Stale}
 	}
-	return nil, &auth.Unavailable{What: "the renewal of your sign-in", RetryAfter: max(t.retryAt.Sub(now), time.Second)}
+	return nil, &auth.Unavailable{What: auth.TheRenewal, RetryAfter: max(t.retryAt.Sub(now), time.Second)}
 }
 
 // revokeThere tells the provider that the tokens of an ended session are not needed

@@ -104,7 +104,7 @@ func (s *live) access(ctx context.Context, resource, refused string) (auth.Token
 			waits.End()
 		case <-ctx.Done():
 			waits.End()
-			return auth.Token{}, &auth.Unavailable{What: "the renewal of your sign-in", Err: ctx.Err()}
+			return auth.Token{}, &auth.Unavailable{What: auth.TheRenewal, Err: ctx.Err()}
 		}
 		tried = f.resource == resource
 	}
