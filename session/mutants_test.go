@@ -92,7 +92,7 @@ var mutants = []mutant{
 	l.entry.settled(&unsavedLogin{next, l.state.Login.grant()}, resource)
 	m.wg.Go(func() {
 		time.Sleep(20 * time.Second)
-		m.commit(context.WithoutCancel(ctx), l, h, stored, next, resource)
+		m.commit(context.WithoutCancel(ctx), l, h, stored, next, resource, took)
 		held.end(true)
 	})
 	return false`},
