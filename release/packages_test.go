@@ -88,7 +88,7 @@ func TestDeb(t *testing.T) {
 		if left := m.written("*evergate*"); left != "" {
 			t.Errorf("there is left:\n%s", left)
 		}
-		for _, path := range []string{"/etc/evergate", "/var/lib/evergate", "/usr/share/doc/evergate"} {
+		for _, path := range []string{"/etc/evergate", "/var/lib/evergate", "/var/log/evergate", "/usr/share/doc/evergate"} {
 			if m.exists(path) {
 				t.Errorf("%s is still there", path)
 			}

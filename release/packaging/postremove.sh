@@ -1,5 +1,5 @@
 #!/bin/sh
-# Removing leaves the config, the key and what the gateway kept. Debian's purge takes all
+# Removing leaves the config, the key, the audit log and what the gateway kept. Debian's purge takes all
 # of them, and the user; rpm has no such thing.
 set -e
 
@@ -13,7 +13,7 @@ if [ -d /run/systemd/system ]; then
 fi
 
 if [ "$1" = purge ]; then
-	rm -rf /var/lib/evergate
+	rm -rf /var/lib/evergate /var/log/evergate
 	rm -f /etc/evergate/evergate.key /etc/evergate/users.yaml
 	if getent passwd evergate >/dev/null; then
 		userdel evergate || true
