@@ -26,14 +26,7 @@ func (m *Manager) own(ctx context.Context, login *auth.Login) (all []Info, err e
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range keys {
-		rec, err := m.cfg.Store.Get(ctx, key, 0)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
+	err = ledger.each(ctx, keys, func(key Key, rec Record) error {
 		info, ok := ledger.read(key, rec)
 		if !ok {
 			info = Info{Name: key.Name(), Provider: id.Provider, Subject: id.Subject, unread: true, key: key}
@@ -41,6 +34,10 @@ func (m *Manager) own(ctx context.Context, login *auth.Login) (all []Info, err e
 		if info.Provider == id.Provider && info.Subject == id.Subject {
 			all = append(all, info)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }

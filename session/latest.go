@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"container/heap"
 	"context"
 	"time"
@@ -28,7 +27,7 @@ func (l Ledger) Latest(ctx context.Context, user string, n int) (newest []Info, 
 		case n == 0:
 		case len(kept) < n:
 			heap.Push(&kept, info)
-		case before(kept[0], info):
+		case latestFirst(kept[0], info) > 0:
 			kept[0] = info
 			heap.Fix(&kept, 0)
 		}
@@ -44,16 +43,11 @@ func (l Ledger) Latest(ctx context.Context, user string, n int) (newest []Info, 
 	return newest, total, nil
 }
 
-// before is the order of List, from its end.
-func before(a, b Info) bool {
-	return cmp.Or(a.Seen.Compare(b.Seen), cmp.Compare(b.Name, a.Name)) < 0
-}
-
-// oldestFirst implements heap.Interface.
+// oldestFirst implements heap.Interface, in the order of List from its end.
 type oldestFirst []Info
 
 func (h oldestFirst) Len() int           { return len(h) }
-func (h oldestFirst) Less(i, j int) bool { return before(h[i], h[j]) }
+func (h oldestFirst) Less(i, j int) bool { return latestFirst(h[i], h[j]) > 0 }
 func (h oldestFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 func (h *oldestFirst) Push(x any)        { *h = append(*h, x.(Info)) }
 func (h *oldestFirst) Pop() any {

@@ -93,18 +93,32 @@ func (l Ledger) List(ctx context.Context, user string) ([]Info, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, key := range keys {
-			rec, err := l.Store.Get(ctx, key, 0)
-			if err == nil {
-				err = take(key, rec)
-			}
-			if err != nil && !errors.Is(err, ErrNotFound) {
-				return nil, err
-			}
+		if err := l.each(ctx, keys, take); err != nil {
+			return nil, err
 		}
 	}
-	slices.SortFunc(all, func(a, b Info) int { return cmp.Or(b.Seen.Compare(a.Seen), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(all, latestFirst)
 	return all, nil
+}
+
+// latestFirst is the order of List.
+func latestFirst(a, b Info) int {
+	return cmp.Or(b.Seen.Compare(a.Seen), cmp.Compare(a.Name, b.Name))
+}
+
+// each shows the records under keys, as far as they are there still, until visit returns an
+// error, which it returns.
+func (l Ledger) each(ctx context.Context, keys []Key, visit func(Key, Record) error) error {
+	for _, key := range keys {
+		rec, err := l.Store.Get(ctx, key, 0)
+		if err == nil {
+			err = visit(key, rec)
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // open returns what a list shows of a session, if it shows it.
