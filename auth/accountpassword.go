@@ -128,10 +128,7 @@ func (h *Handler) notChanged(w http.ResponseWriter, r *http.Request, v passwordV
 		return h.showPassword(w, r, http.StatusUnprocessableEntity, v)
 	}
 	if t, ok := errors.AsType[*Throttled](err); ok {
-		n.Decision = "throttled"
-		wait := max(int(math.Ceil(t.RetryAfter.Seconds())), 1)
-		w.Header().Set("Retry-After", fmt.Sprint(wait))
-		v.Alert = web.T("Too many attempts failed lately. Wait {wait}, then try again.", "wait", seconds(wait))
+		v.Alert = throttled(w, n, t)
 		return h.showPassword(w, r, http.StatusTooManyRequests, v)
 	}
 	if _, ok := errors.AsType[*Refused](err); ok {

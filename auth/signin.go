@@ -103,10 +103,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v loginView, er
 		}
 	}
 	if t, ok := errors.AsType[*Throttled](err); ok {
-		n.Decision = "throttled"
-		wait := max(int(math.Ceil(t.RetryAfter.Seconds())), 1)
-		w.Header().Set("Retry-After", fmt.Sprint(wait))
-		v.Alert = web.T("Too many attempts failed lately. Wait {wait}, then try again.", "wait", seconds(wait))
+		v.Alert = throttled(w, n, t)
 		return h.showLogin(w, r, http.StatusTooManyRequests, v)
 	}
 	if _, ok := errors.AsType[*Refused](err); ok {
@@ -129,6 +126,14 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v loginView, er
 }
 
 func seconds(n int) web.Text { return web.T("{count} seconds", "count", n) }
+
+// throttled has an answer say when the next attempt is looked at, and returns it in words.
+func throttled(w http.ResponseWriter, n *web.Note, t *Throttled) web.Text {
+	n.Decision = "throttled"
+	wait := max(int(math.Ceil(t.RetryAfter.Seconds())), 1)
+	w.Header().Set("Retry-After", fmt.Sprint(wait))
+	return web.T("Too many attempts failed lately. Wait {wait}, then try again.", "wait", seconds(wait))
+}
 
 func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, v loginView) error {
 	title := web.Message("Sign in")
