@@ -76,16 +76,13 @@ func (t *target) trace(req *http.Request, c *carriage) (*http.Request, span.Span
 // answered ends the span of a sending once the header of the answer is there: the body
 // takes as long as the client does.
 func answered(s span.Span, res *http.Response, err error) {
-	switch {
-	case s.IsZero():
+	if s.IsZero() {
 		return
-	case err != nil:
-		s.Fail(span.Cause(err))
-	default:
-		s.Int(span.HTTPStatus, res.StatusCode)
-		if res.StatusCode >= 400 {
-			s.Fail(strconv.Itoa(res.StatusCode))
-		}
 	}
+	status := 0
+	if err == nil {
+		status = res.StatusCode
+	}
+	s.Answer(status, err)
 	s.End()
 }

@@ -20,14 +20,10 @@ func (m *Method) traced(s span.Span, req *http.Request, a *answer, err error) {
 	if port, err := strconv.Atoi(req.URL.Port()); err == nil {
 		s.Int(span.ServerPort, port)
 	}
-	switch {
-	case err != nil:
-		s.Fail(span.Cause(err))
-	default:
-		s.Int(span.HTTPStatus, a.status)
-		if a.status >= 400 {
-			s.Fail(strconv.Itoa(a.status))
-		}
+	status := 0
+	if err == nil {
+		status = a.status
 	}
+	s.Answer(status, err)
 	s.End()
 }

@@ -7,6 +7,7 @@ package span
 import (
 	"context"
 	"net/http"
+	"strconv"
 )
 
 // Kind is where a span stands between programs. The numbers are those of OTLP.
@@ -128,6 +129,19 @@ func (s Span) Flag(key Key) {
 func (s Span) Fail(kind string) {
 	if s.rec != nil {
 		s.rec.Fail(kind)
+	}
+}
+
+// Answer says what became of a question by HTTP: the status of the answer, or why there is
+// none. A status of 400 and more is a failure.
+func (s Span) Answer(status int, err error) {
+	if err != nil {
+		s.Fail(Cause(err))
+		return
+	}
+	s.Int(HTTPStatus, status)
+	if status >= 400 {
+		s.Fail(strconv.Itoa(status))
 	}
 }
 
