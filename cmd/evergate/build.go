@@ -58,16 +58,17 @@ type gateway struct {
 	streams  proxy.Streams
 	metrics  *metrics.Metrics
 
-	decisions *decisions.Log
-	events    *event.Hub
-	audit     *audit.Log
-	journal   *auth.ShelfJournal
-	well      *wellness
-	open      atomic.Pointer[func() int64] // how many connections there are
-	history   *dashboard.History
-	dashboard *dashboard.Handler
-	started   time.Time
-	reloads   *reloader // nil where there is no file; set before anything is served
+	decisions  *decisions.Log
+	events     *event.Hub
+	audit      *audit.Log
+	journal    *auth.ShelfJournal
+	well       *wellness
+	open       atomic.Pointer[func() int64] // how many connections there are
+	history    *dashboard.History
+	dashboard  *dashboard.Handler
+	adminToken secret.Text // opens the operator's side
+	started    time.Time
+	reloads    *reloader // nil where there is no file; set before anything is served
 
 	leaving atomic.Bool // connections are not kept any more
 	// Questions of a proxy in front.
@@ -199,7 +200,8 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 	g.Known = func(host string) bool {
 		return strings.Trim(host, "[]") == cfg.Hosts()[0] || g.current.Load().router.KnowsHost(host)
 	}
-	return g, g.buildAdmin(cfg)
+	g.buildAdmin()
+	return g, nil
 }
 
 // listen makes what hears of what happens. Of those built before nothing happens yet.
@@ -221,10 +223,8 @@ func (g *gateway) heard(refused error) {
 }
 
 // buildAdmin makes the operator's side.
-func (g *gateway) buildAdmin(cfg *config.Config) (err error) {
-	if g.Admin, err = buildAdmin(cfg, g.in.Users != nil, g.store, g.sessions); err != nil {
-		return err
-	}
+func (g *gateway) buildAdmin() {
+	g.Admin = buildAdmin(g.in.Users != nil, g.adminToken, g.store, g.sessions)
 	g.Admin.Metrics = g.metrics.Handler()
 	g.Admin.Beside["audit"] = func(context.Context) error { return g.audit.Trouble() }
 	g.Admin.Dashboard = g.dashboard.Private()
@@ -238,7 +238,6 @@ func (g *gateway) buildAdmin(cfg *config.Config) (err error) {
 	g.well = watchWellness(g)
 	g.close = append(g.close, g.well.Close)
 	g.metrics.Watch(g.state)
-	return nil
 }
 
 // isOwnCookie reports whether a cookie is the session's or one of its helpers. An

@@ -15,14 +15,14 @@ import (
 // buildDashboard makes the operator's pages: those of the admin listener, and the same for
 // routes with admin: true.
 func (g *gateway) buildDashboard(cfg *config.Config) error {
-	token := g.in.AdminToken
+	g.adminToken = g.in.AdminToken
 	if g.in.Users == nil {
 		var err error
-		if token, err = makeAdminToken(cfg.DataDir); err != nil {
+		if g.adminToken, err = makeAdminToken(cfg.DataDir); err != nil {
 			return err
 		}
 	}
-	g.dashboard = dashboard.New(g.source(cfg), token)
+	g.dashboard = dashboard.New(g.source(cfg), g.adminToken)
 	g.close = append(g.close, g.dashboard.Close)
 	return nil
 }

@@ -229,17 +229,14 @@ func (g *gateway) begin(e *edition) {
 	before := g.current.Swap(e)
 	g.streams.Follow(e.gate)
 	g.metrics.Providers(slices.Collect(maps.Keys(e.settings.Methods)))
-	if before == nil {
-		for _, use := range e.use {
-			use()
-		}
-		return
-	}
 	if g.in.Log != nil {
 		g.in.Log.Apply(e.cfg.Log)
 	}
 	for _, use := range e.use {
 		use()
+	}
+	if before == nil {
+		return
 	}
 	if g.Applied != nil {
 		g.Applied(e.cfg)

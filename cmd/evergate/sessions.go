@@ -8,6 +8,7 @@ import (
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 )
 
@@ -76,7 +77,7 @@ func openStore(cfg *config.Config, log *slog.Logger, in parts, g *gateway) (sess
 const storeWrites = "store writes"
 
 // buildAdmin makes the operator's listener.
-func buildAdmin(cfg *config.Config, inMemory bool, store session.Store, all sessions) (*admin.Handler, error) {
+func buildAdmin(inMemory bool, token secret.Text, store session.Store, all sessions) *admin.Handler {
 	h := &admin.Handler{Version: version, Checks: map[string]admin.Check{}, Beside: map[string]admin.Check{}}
 	if store != nil {
 		h.Checks["store"] = func(ctx context.Context) error { return readable(ctx, store) }
@@ -87,15 +88,11 @@ func buildAdmin(cfg *config.Config, inMemory bool, store session.Store, all sess
 		h.Beside[storeWrites] = func(context.Context) error { return s.Trouble() }
 	}
 	if inMemory {
-		return h, nil
-	}
-	token, err := makeAdminToken(cfg.DataDir)
-	if err != nil {
-		return nil, err
+		return h
 	}
 	h.API = &admin.API{Token: token}
 	if m, ok := all.(*session.Manager); ok {
 		h.API.Sessions = m
 	}
-	return h, nil
+	return h
 }

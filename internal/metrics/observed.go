@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -16,8 +15,7 @@ func newObserved() *prometheus.CounterVec {
 // Observed counts a request of which rules were asked that are only observed. Route is a
 // name of the config.
 func (m *Metrics) Observed(route, decision, observed string) {
-	route = strings.ToValidUTF8(route, "\uFFFD") // a variable of the environment may be any bytes, and Prometheus panics
-	m.observed.WithLabelValues(route, decision, observed, strconv.FormatBool(decision == observed)).Inc()
+	m.observed.WithLabelValues(text(route), decision, observed, strconv.FormatBool(decision == observed)).Inc()
 }
 
 // ForgetObserved begins to count anew: what is observed is another thing from now on, and
