@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/evergate/evergate/session"
@@ -15,10 +16,15 @@ import (
 // fullStore is a store that reads and does not write.
 type fullStore struct {
 	session.Store
-	trouble error
+	full atomic.Bool // the gateway asks on its own as well
 }
 
-func (s *fullStore) Trouble() error { return s.trouble }
+func (s *fullStore) Trouble() error {
+	if s.full.Load() {
+		return errors.New("the disk is full; make room")
+	}
+	return nil
+}
 
 // TestReadyzTellsThatNothingCanBeWritten, and stays ready: whoever is signed in is
 // served on.
@@ -38,7 +44,7 @@ func TestReadyzTellsThatNothingCanBeWritten(t *testing.T) {
 	if got := ask(); !strings.Contains(got, `"store writes":{"ok":true}`) {
 		t.Errorf("all is well: got %s", got)
 	}
-	store.trouble = errors.New("the disk is full; make room")
+	store.full.Store(true)
 	if got := ask(); !strings.Contains(got, `"store writes":{"ok":false,"reason":"the disk is full; make room"}`) {
 		t.Errorf("got %s, want the reason", got)
 	}
