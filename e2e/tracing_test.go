@@ -141,25 +141,31 @@ service:
 	g.stop(t) // what is left is sent then
 
 	var server, decide, renew, token, up *collectedSpan
-	all := collected(t, sink.stdout.String(), parts[1])
-	stored := 0
-	for _, s := range all {
-		switch {
-		case s.Kind == 2:
-			server = s
-		case s.Name == "decide":
-			decide = s
-		case s.Name == "renew":
-			renew = s
-		case s.said("db.system.name") == "bbolt":
-			stored++
-		case s.Kind == 3 && s.said("evergate.provider") == "oidc" && strings.HasSuffix(s.said("url.full"), "/token"):
-			token = s
-		case s.Kind == 3 && strings.HasPrefix(s.said("url.full"), app.URL):
-			up = s
+	var all []*collectedSpan
+	var stored int
+	whole := func() bool {
+		return server != nil && decide != nil && renew != nil && token != nil && up != nil && stored >= 2
+	}
+	for end := time.Now().Add(patience); !whole() && time.Now().Before(end); time.Sleep(100 * time.Millisecond) { // the collector writes what it was sent a little later
+		all, stored = collected(t, sink.stdout.String(), parts[1]), 0
+		for _, s := range all {
+			switch {
+			case s.Kind == 2:
+				server = s
+			case s.Name == "decide":
+				decide = s
+			case s.Name == "renew":
+				renew = s
+			case s.said("db.system.name") == "bbolt":
+				stored++
+			case s.Kind == 3 && s.said("evergate.provider") == "oidc" && strings.HasSuffix(s.said("url.full"), "/token"):
+				token = s
+			case s.Kind == 3 && strings.HasPrefix(s.said("url.full"), app.URL):
+				up = s
+			}
 		}
 	}
-	if server == nil || decide == nil || renew == nil || token == nil || up == nil || stored < 2 {
+	if !whole() {
 		t.Fatalf("the trace %s lacks something (%d of the store):\n%s", parts[1], stored, sink.stdout.end())
 	}
 	for _, row := range []struct {
