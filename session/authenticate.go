@@ -19,18 +19,18 @@ import (
 // Authenticate implements auth.Authenticator.
 func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 	host := hostOf(r)
-	h, err := m.handleOf(r, host)
+	o, err := m.open(r, host)
 	if err != nil {
 		return nil, err
 	}
-	ctx := r.Context()
+	ctx, h := r.Context(), o.handle
 	use := Use{
 		Generation: h.generation, Child: h.child,
 		Probed: m.probed(r, host, h),
 		Safe:   (r.Method == http.MethodGet || r.Method == http.MethodHead) && !web.IsUpgrade(r),
 	}
 	for range maxTries {
-		l, err := m.load(ctx, h)
+		l, err := m.read(ctx, o.key, h.key)
 		if err != nil {
 			return m.unread(r, h, host, err)
 		}
@@ -52,29 +52,47 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 	return nil, &auth.Unavailable{What: "the session store", Err: ErrConflict}
 }
 
-// handleOf opens the cookie that r brings.
+// handleOf is the handle that r brings.
 func (m *Manager) handleOf(r *http.Request, host string) (handle, error) {
+	o, err := m.open(r, host)
+	return o.handle, err
+}
+
+// open opens the cookie that r brings.
+func (m *Manager) open(r *http.Request, host string) (opened, error) {
+	if value := soleCookie(r, m.cfg.Cookie); value != "" {
+		if known, ok := m.handles.find(verdictName(host, value), m.cfg.Ring); ok {
+			return known, nil
+		}
+	}
 	switch cookies := r.CookiesNamed(m.cfg.Cookie); len(cookies) {
 	case 0:
-		return handle{}, &auth.Absent{Reason: auth.NoCookie}
+		return opened{}, &auth.Absent{Reason: auth.NoCookie}
 	case 1:
-		plain, err := m.cfg.Ring.Open(purposeHandle, host, cookies[0].Value)
+		value := cookies[0].Value
+		keys := m.cfg.Ring.keys.Load() // those that it is opened by, or older ones
+		plain, err := m.cfg.Ring.Open(purposeHandle, host, value)
 		if errors.Is(err, ErrUnknownKey) {
-			return handle{}, &auth.Unavailable{What: "the key of this session", Err: err}
+			return opened{}, &auth.Unavailable{What: "the key of this session", Err: err}
 		}
 		if err == nil {
 			if h, err := decodeHandle(plain); err == nil {
-				return h, nil
+				o := opened{h, h.session.Key()}
+				m.handles.keep(verdictName(host, value), keys, o)
+				return o, nil
 			}
 		}
-		return handle{}, &auth.Absent{Reason: auth.Damaged, Clear: []*http.Cookie{m.clear(m.cfg.Cookie)}}
+		return opened{}, &auth.Absent{Reason: auth.Damaged, Clear: []*http.Cookie{m.clear(m.cfg.Cookie)}}
 	}
 	// One of them was planted, and which cannot be told: a cookie that is merely
 	// first must not win.
-	return handle{}, &auth.Absent{Reason: auth.Duplicate, Clear: []*http.Cookie{m.clear(m.cfg.Cookie)}}
+	return opened{}, &auth.Absent{Reason: auth.Duplicate, Clear: []*http.Cookie{m.clear(m.cfg.Cookie)}}
 }
 
 func (m *Manager) probed(r *http.Request, host string, h handle) bool {
+	if !names(r, m.probe) {
+		return false
+	}
 	for _, c := range r.CookiesNamed(m.cfg.Cookie + probeSuffix) {
 		if named, err := m.cfg.Ring.Open(purposeProbe, host, c.Value); err == nil && bytes.Equal(named, h.probe()) {
 			return true
@@ -90,9 +108,7 @@ func (m *Manager) unread(r *http.Request, h handle, host string, err error) (*au
 		// The cookie stays: this request may be a late one, and the jar may hold
 		// the handle of a newer session under the same name by now.
 		reason := auth.Ended
-		m.mu.Lock()
-		e := m.entries[h.session.Key()]
-		m.mu.Unlock()
+		e := m.lookup(h.session.Key())
 		switch {
 		case e != nil && e.why() != "":
 			reason = e.why()
@@ -125,9 +141,7 @@ func (m *Manager) restedFor(r *http.Request) time.Duration {
 // fromMemory serves a session while the store is out of order, and never
 // beyond the expiry of its access token. Nothing settles or rotates.
 func (m *Manager) fromMemory(ctx context.Context, h handle, host string) *auth.Login {
-	m.mu.Lock()
-	e := m.entries[h.session.Key()]
-	m.mu.Unlock()
+	e := m.lookup(h.session.Key())
 	if e == nil {
 		return nil
 	}
@@ -265,13 +279,10 @@ func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*
 		l.entry.watch(m.cfg.Store)
 	}
 	if auth.IsGlance(ctx) {
-		login := l.login()
-		login.Session = &live{m: m, e: l.entry, h: h, host: host}
-		return login, nil
+		return l.signed(live{m: m, e: l.entry, h: h, host: host}), nil
 	}
 	l.entry.use(l.now)
 	stored := l.stored()
-	login := stored.login()
 	now := m.cfg.Now()
 	if stored.renewable() && m.due(l.entry.key, stored.storedToken, now) {
 		for f := m.renew(ctx, l.entry, h, "", ""); f != nil && m.tooOld(stored.storedToken, now); f = m.renew(ctx, l.entry, h, "", "") {
@@ -287,13 +298,14 @@ func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*
 				break
 			}
 		}
-		var err error
-		if login, err = l.entry.renewed(m); err != nil {
+		login, err := l.entry.renewed(m)
+		if err != nil {
 			return nil, err
 		}
+		login.Session = &live{m: m, e: l.entry, h: h, host: host}
+		return login, nil
 	}
-	login.Session = &live{m: m, e: l.entry, h: h, host: host}
-	return login, nil
+	return l.signed(live{m: m, e: l.entry, h: h, host: host}), nil
 }
 
 // use moves the idle clock.
@@ -307,25 +319,46 @@ func (e *entry) use(now time.Time) {
 
 // stored returns the login of the session, the one that could not be stored yet
 // if there is one.
-func (l *loaded) stored() storedLogin {
+func (l *loaded) stored() *storedLogin {
 	l.entry.mu.Lock()
 	defer l.entry.mu.Unlock()
 	if u := l.entry.unsaved; u != nil {
-		return u.storedLogin
+		return &u.storedLogin
 	}
-	return l.state.Login
+	return &l.state.Login
 }
 
+// login is stored as the rest of the gateway has it. It is the request's own, made once for
+// as long as what is stored is the same.
 func (l *loaded) login() *auth.Login {
-	stored := l.stored()
-	return stored.login()
+	if stored := l.stored(); l.shown == nil || l.from != stored {
+		l.from, l.shown = stored, &sight{}
+		stored.fill(&l.shown.login)
+	}
+	return &l.shown.login
+}
+
+// sight is a login with what stands behind it.
+type sight struct {
+	login auth.Login
+	live  live
+}
+
+// signed is login with the session that answers for it.
+func (l *loaded) signed(s live) *auth.Login {
+	login := l.login()
+	l.shown.live = s
+	login.Session = &l.shown.live
+	return login
 }
 
 // hostOf is the host a cookie belongs to. Cookies know no ports.
 func hostOf(r *http.Request) string {
 	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
+	if strings.IndexByte(host, ':') >= 0 { // for an error would be made of each name without
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
 	}
 	return strings.TrimSuffix(strings.ToLower(host), ".")
 }

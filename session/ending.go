@@ -92,9 +92,7 @@ func (m *Manager) revoked(ctx context.Context, key Key, login *auth.Login) (told
 
 // known is the login of a session that this process has opened, or nil.
 func (m *Manager) known(key Key) *auth.Login {
-	m.mu.Lock()
-	e := m.entries[key]
-	m.mu.Unlock()
+	e := m.lookup(key)
 	if e == nil {
 		return nil
 	}

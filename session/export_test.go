@@ -20,7 +20,7 @@ func (m *Manager) Tidy() { m.tidy() }
 
 // Unsaved reports whether there is a renewed login that the store does not have yet.
 func (m *Manager) Unsaved() bool {
-	for _, e := range m.snapshot() {
+	for _, e := range m.entries.snapshot() {
 		e.mu.Lock()
 		unsaved := e.unsaved != nil
 		e.mu.Unlock()

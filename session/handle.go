@@ -44,6 +44,12 @@ type handle struct {
 	key        DataKey
 }
 
+// opened is a handle as its cookie opened, with the store key of its session.
+type opened struct {
+	handle
+	key Key
+}
+
 const (
 	handleVersion = 1
 	handleSize    = 1 + 16 + 8 + 16 + 32

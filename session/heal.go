@@ -76,8 +76,9 @@ func (m *Manager) absent(ctx context.Context, key Key, dk DataKey, cause error, 
 // session, and that was lately.
 func (m *Manager) mayBeLost(key Key) bool {
 	m.unrest()
+	e := m.lookup(key)
 	m.mu.Lock()
-	e, since := m.entries[key], m.since
+	since := m.since
 	m.mu.Unlock()
 	if e == nil || m.cfg.Store.Epoch() == 0 {
 		return false
@@ -119,7 +120,7 @@ func (m *Manager) heal(ctx context.Context) {
 	if done {
 		return
 	}
-	for _, e := range m.snapshot() {
+	for _, e := range m.entries.snapshot() {
 		if err := m.healOne(ctx, e); err != nil {
 			return // it is out of reach again: the next tick goes on
 		}

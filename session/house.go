@@ -39,7 +39,7 @@ func (m *Manager) tidy() {
 // is newer by more than coarse, which can wait, and tokens that are not saved yet.
 func (m *Manager) writeBehind(ctx context.Context, coarse time.Duration) {
 	calm := m.unrest() > 0
-	for _, e := range m.snapshot() {
+	for _, e := range m.entries.snapshot() {
 		e.mu.Lock()
 		due := e.at.state != nil && e.ended == "" && !e.at.state.Retired &&
 			(e.unsaved != nil || !calm && e.seen.Sub(e.at.state.Seen) > coarse)
@@ -101,18 +101,11 @@ func (m *Manager) reload(ctx context.Context, e *entry) bool {
 // adopt returns the entry of a session for a request that outlived its own: an upload
 // may take longer than an entry that nobody uses is kept.
 func (m *Manager) adopt(e *entry) *entry {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e.mu.Lock()
-	at := e.at
-	cur := m.entries[e.key]
-	if cur == nil {
-		m.entries[e.key], cur = e, e
-		e.forgotten, e.unsure = false, true
-	}
-	e.mu.Unlock()
-	cur.touched = m.cfg.Now()
+	cur := m.entries.adopt(e, m.cfg.Now())
 	if cur != e {
+		e.mu.Lock()
+		at := e.at
+		e.mu.Unlock()
 		cur.learn(at)
 	}
 	return cur
@@ -120,22 +113,11 @@ func (m *Manager) adopt(e *entry) *entry {
 
 // forget drops entries that nothing here needs: the store has the session.
 func (m *Manager) forget() {
-	var unwatch []func()
-	m.mu.Lock()
-	for key, e := range m.entries {
-		e.mu.Lock()
-		if m.cfg.Now().Sub(e.touched) > forgetIdle && e.flight == nil && e.streams == 0 && e.unsaved == nil {
-			delete(m.entries, key)
-			e.forgotten = true
-			if e.unwatch != nil {
-				unwatch = append(unwatch, e.unwatch)
-				e.unwatch = nil
-			}
-		}
-		e.mu.Unlock()
-	}
-	m.mu.Unlock()
+	dropped, unwatch := m.entries.forget(m.cfg.Now().Add(-forgetIdle))
 	for _, stop := range unwatch {
 		stop()
+	}
+	if dropped > 0 {
+		m.handles.drop(func(o opened) bool { return !m.entries.has(o.key) })
 	}
 }

@@ -72,7 +72,7 @@ func (m *Manager) Latest(ctx context.Context, user string, n int) ([]Info, int, 
 func (m *Manager) Due(step time.Duration, n int) (inUse int, due []int) {
 	due = make([]int, n)
 	now := m.cfg.Now()
-	for _, e := range m.snapshot() {
+	for _, e := range m.entries.snapshot() {
 		e.mu.Lock()
 		alive := e.at.state != nil && e.ended == "" && !e.at.state.Retired
 		var at time.Time

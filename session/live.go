@@ -19,7 +19,7 @@ type live struct {
 }
 
 // ID implements auth.Session.
-func (s *live) ID() string { return s.e.key.Name() }
+func (s *live) ID() string { return s.e.name }
 
 // Times implements auth.Session.
 func (s *live) Times() auth.Times {

@@ -15,6 +15,9 @@ type loaded struct {
 	inStore uint64    // the version that the store has: below number where it lost some
 	now     time.Time // the store's
 	entry   *entry
+
+	from  *storedLogin // what shown was made of
+	shown *sight
 }
 
 // load reads the session that h names. The error is ErrNotFound, ErrSeal for a
@@ -27,16 +30,20 @@ func (m *Manager) load(ctx context.Context, h handle) (loaded, error) {
 // the time it is looked at, and then it reads again.
 func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err error) {
 	for range maxTries {
-		at, known := m.peek(key)
 		asked := m.cfg.Now()
+		e := m.entries.find(key, asked)
+		at, known := e.known()
 		if known.deleted {
 			return loaded{}, ErrDeleted // a copy at hand may still say otherwise
 		}
 		rec, err := m.cfg.Store.Get(ctx, key, max(at.number, known.atLeast))
 		switch {
 		case err == nil:
-			m.entry(key).fresh(known.changes)
-			l, err = m.opened(ctx, dk, key, rec, asked)
+			if e == nil {
+				e = m.entry(key)
+			}
+			e.fresh(known.changes)
+			l, err = m.openedBy(ctx, dk, e, rec, asked)
 		case errors.Is(err, ErrNotFound):
 			l, err = m.absent(ctx, key, dk, err, asked)
 		}
@@ -51,15 +58,21 @@ func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err 
 // already. The error is ErrConflict where the record was older than what the store has
 // by now.
 func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record, asked time.Time) (loaded, error) {
-	at, _ := m.peek(key)
-	l := loaded{inStore: rec.Version, now: rec.Now, entry: m.entry(key)}
+	return m.openedBy(ctx, dk, m.entry(key), rec, asked)
+}
+
+func (m *Manager) openedBy(ctx context.Context, dk DataKey, e *entry, rec Record, asked time.Time) (loaded, error) {
+	key := e.key
+	l := loaded{inStore: rec.Version, now: rec.Now, entry: e}
+	at, _ := e.known()
 	if at.state != nil && at.number == rec.Version && at.mark == markOf(rec.Data) {
 		if subtle.ConstantTimeCompare(at.dk[:], dk[:]) != 1 {
 			return loaded{}, ErrSeal
 		}
+		answered := m.cfg.Now()
 		l.version = at
-		l.skew = rec.Now.Sub(m.cfg.Now())
-		l.entry.confirmed(asked, m.cfg.Now())
+		l.skew = rec.Now.Sub(answered)
+		e.confirmed(asked, answered)
 		return l, nil
 	}
 	s, err := openState(rec.Data, dk, key, rec.Version)
@@ -129,9 +142,11 @@ type known struct {
 }
 
 func (m *Manager) peek(key Key) (version, known) {
-	m.mu.Lock()
-	e := m.entries[key]
-	m.mu.Unlock()
+	return m.lookup(key).known()
+}
+
+// known is what is known of a session; nothing of the nil entry.
+func (e *entry) known() (version, known) {
 	if e == nil {
 		return version{}, known{}
 	}
@@ -143,19 +158,14 @@ func (m *Manager) peek(key Key) (version, known) {
 // gone marks a session as ended that the store does not have any more, and
 // remembers for a while why: its person will ask, and a copy at hand may be old.
 func (m *Manager) gone(key Key, reason string, deleted bool) {
-	m.mu.Lock()
-	e := m.entries[key]
+	e := m.lookup(key)
 	if e == nil && deleted {
-		e = newEntry(key)
-		m.entries[key] = e
+		e = m.entry(key)
 	}
-	if e != nil {
-		e.touched = m.cfg.Now()
-	}
-	m.mu.Unlock()
 	if e != nil {
 		e.end(reason, deleted)
 	}
+	m.handles.drop(func(o opened) bool { return o.key == key })
 }
 
 // why says why the session ended, or "".

@@ -18,6 +18,7 @@ type Manager struct {
 	cfg      Config // but for its Settings
 	settings atomic.Pointer[Settings]
 	left     atomic.Bool // another process has the sessions now
+	probe    string      // the name of the probe cookie
 
 	ctx    context.Context // ends with Close: nothing begins any more, and streams end
 	cancel context.CancelFunc
@@ -27,11 +28,13 @@ type Manager struct {
 	cutGrants context.CancelFunc
 	wg        sync.WaitGroup
 
-	mu      sync.Mutex // guards all below
-	entries map[Key]*entry
-	epoch   uint64    // of the store, as last seen
-	since   time.Time // when that was
-	healed  uint64    // the epoch up to which what is known here was put back
+	entries entries
+	handles verdicts[opened]
+
+	mu     sync.Mutex // guards all below
+	epoch  uint64     // of the store, as last seen
+	since  time.Time  // when that was
+	healed uint64     // the epoch up to which what is known here was put back
 }
 
 // Config is what a Manager is made of.
@@ -107,7 +110,7 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.confirmBy == 0 {
 		cfg.confirmAt, cfg.confirmBy = confirmAt, confirmBy
 	}
-	m := &Manager{cfg: cfg, entries: map[Key]*entry{}}
+	m := &Manager{cfg: cfg, probe: cfg.Cookie + probeSuffix}
 	m.settings.Store(set)
 	if m.epoch = cfg.Store.Epoch(); m.epoch != 0 {
 		m.since = cfg.Now()
@@ -143,7 +146,7 @@ func (m *Manager) Leave() error {
 // Recheck asks the methods again about every session that has a live
 // connection here. A users file that changed calls it.
 func (m *Manager) Recheck() {
-	for _, e := range m.snapshot() {
+	for _, e := range m.entries.snapshot() {
 		e.wake()
 	}
 }
@@ -212,7 +215,8 @@ func earlier(a, b time.Time) time.Time {
 // record, the renewal under way, when it was last used.
 type entry struct {
 	key     Key
-	touched time.Time // when it was last asked for, by the wall clock; guarded by Manager.mu
+	name    string // Key.Name
+	touched touched
 
 	mu        sync.Mutex // guards all below
 	at        version    // the newest record seen here
@@ -243,7 +247,7 @@ type entry struct {
 }
 
 func newEntry(key Key) *entry {
-	return &entry{key: key, changed: make(chan struct{}), exchanging: make(chan struct{}, 1)}
+	return &entry{key: key, name: key.Name(), changed: make(chan struct{}), exchanging: make(chan struct{}, 1)}
 }
 
 // unsavedLogin is a renewed login that the store does not have yet.
@@ -262,34 +266,13 @@ type version struct {
 	skew time.Duration
 }
 
-func (m *Manager) entry(key Key) *entry {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e := m.entries[key]
-	if e == nil {
-		e = newEntry(key)
-		m.entries[key] = e
-	}
-	e.touched = m.cfg.Now()
-	return e
-}
+func (m *Manager) entry(key Key) *entry { return m.entries.make(key, m.cfg.Now()) }
+
+// lookup is entry for a session that may not be known here: then it is nil.
+func (m *Manager) lookup(key Key) *entry { return m.entries.find(key, m.cfg.Now()) }
 
 // Len is how many sessions this process has in memory: those used within the last hour or so.
-func (m *Manager) Len() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.entries)
-}
-
-func (m *Manager) snapshot() []*entry {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := make([]*entry, 0, len(m.entries))
-	for _, e := range m.entries {
-		all = append(all, e)
-	}
-	return all
-}
+func (m *Manager) Len() int { return m.entries.len() }
 
 // wake tells attended streams to look again.
 func (e *entry) wake() {

@@ -89,8 +89,14 @@ func storeLogin(l *auth.Login) storedLogin {
 	return s
 }
 
-func (s storedLogin) login() *auth.Login {
-	l := &auth.Login{
+func (s *storedLogin) login() *auth.Login {
+	l := &auth.Login{}
+	s.fill(l)
+	return l
+}
+
+func (s *storedLogin) fill(l *auth.Login) {
+	*l = auth.Login{
 		Identity: s.Identity, AuthTime: s.AuthTime, AMR: s.AMR, ACR: s.ACR, Stamp: s.Stamp,
 		AccessToken: s.token(), RefreshToken: secret.New(s.RefreshToken),
 		IDToken: secret.New(s.IDToken), SID: s.SID, Until: s.Until,
@@ -101,7 +107,6 @@ func (s storedLogin) login() *auth.Login {
 		}
 		l.Resources[resource] = t.token()
 	}
-	return l
 }
 
 // of returns the access token for resource, the zero one if there is none yet.

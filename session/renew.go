@@ -122,7 +122,7 @@ func (m *Manager) runRenewal(ctx context.Context, e *entry, h handle, resource, 
 // grant asks the provider for a renewed login and commits it, under the lease. It
 // reports false where an answer could not be stored.
 func (m *Manager) grant(ctx context.Context, l loaded, h handle, held *hold, resource string) bool {
-	stored := l.stored()
+	stored := *l.stored()
 	old := stored.login()
 	method, ok := m.set().Methods[old.Identity.Provider]
 	if !ok {

@@ -56,7 +56,7 @@ func (e *entry) stale() bool { return e.looked != e.changes }
 
 // lookAgain reads what others have changed, while the store is there.
 func (m *Manager) lookAgain(ctx context.Context) {
-	for _, e := range m.snapshot() {
+	for _, e := range m.entries.snapshot() {
 		e.mu.Lock()
 		again := e.at.state != nil && e.ended == "" && e.stale()
 		e.mu.Unlock()

@@ -28,6 +28,7 @@ type Store struct {
 	log   *slog.Logger
 	clock clock
 
+	recent  recent
 	leases  session.Leases
 	watches session.Watches
 
@@ -140,22 +141,33 @@ func (s *Store) Path() string { return filepath.Clean(s.path) }
 func (s *Store) Now(ctx context.Context) (time.Time, error) { return s.clock.now(), ctx.Err() }
 
 // Get implements session.Store.
-func (s *Store) Get(ctx context.Context, key session.Key, _ uint64) (rec session.Record, err error) {
+func (s *Store) Get(ctx context.Context, key session.Key, atLeast uint64) (session.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return session.Record{}, err
 	}
-	found := false
-	err = s.view(func(tx *bolt.Tx) error {
-		rec, found = decode(tx.Bucket(bucketSessions).Get(key[:]))
-		rec = own(rec)
-		return nil
-	})
-	if err != nil {
-		return session.Record{}, fmt.Errorf("bolt: read a session from %s: %w", s.path, err)
+	rec, found, was := s.recent.find(key)
+	if !found || rec.Version < atLeast { // a write is on disk before its copy is here
+		var err error
+		if rec, found, err = s.read(key); err != nil {
+			return session.Record{}, fmt.Errorf("bolt: read a session from %s: %w", s.path, err)
+		}
+		if found {
+			s.recent.took(key, rec, was)
+		}
 	}
 	rec.Now = s.clock.now()
 	if !found || !rec.Now.Before(rec.Expires) {
 		return session.Record{}, session.ErrNotFound
 	}
 	return rec, nil
+}
+
+// read reads a record from the file.
+func (s *Store) read(key session.Key) (rec session.Record, found bool, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		rec, found = decode(tx.Bucket(bucketSessions).Get(key[:]))
+		rec = own(rec)
+		return nil
+	})
+	return rec, found, err
 }

@@ -155,8 +155,12 @@ func (s *Store) commit(batch []*op) {
 	}
 	for i, o := range batch {
 		if err != nil {
+			s.recent.unknown(o.key)
 			o.done <- s.word(err)
 			continue
+		}
+		if results[i] == nil {
+			s.recent.wrote(o)
 		}
 		o.done <- results[i]
 		if results[i] == nil {
