@@ -52,6 +52,8 @@ type Token struct {
 	Value secret.Text
 	// Issued and Expires are by the gateway's clock.
 	Issued, Expires time.Time
+
+	bearer *string // see Ready
 }
 
 // Session is what the rest of the house may ask of the session behind a Login.

@@ -46,7 +46,7 @@ func (w *answerWriter) WriteHeader(status int) {
 		c.route.SecureHeaders.apply(h, status, schemeOf(c.in))
 		c.route.down.apply(h, c)
 		if !c.route.Policy.Public || c.shown != nil {
-			keepPrivate(h)
+			keepPrivate(h, nil)
 		}
 		c.deliver(h)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/evergate/evergate/internal/web"
@@ -18,9 +19,8 @@ func (c *carriage) watch(res *http.Response) {
 	if c.in.Method == http.MethodHead {
 		return
 	}
-	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	switch {
-	case kind == "text/event-stream":
+	case isEventStream(res.Header):
 		c.endless = true
 		c.attend()
 	case res.ContentLength < 0:
@@ -28,6 +28,17 @@ func (c *carriage) watch(res *http.Response) {
 		c.timer = time.AfterFunc(attendAfter, c.attend)
 		c.mu.Unlock()
 	}
+}
+
+// isEventStream reports whether an answer is one (WHATWG HTML, server-sent events).
+func isEventStream(h http.Header) bool {
+	const stream = "text/event-stream"
+	kind := h.Get("Content-Type")
+	if len(kind) < len(stream) || !strings.EqualFold(kind[:len(stream)], stream) {
+		return false // most are; the rest is read with care
+	}
+	kind, _, _ = mime.ParseMediaType(kind)
+	return kind == stream
 }
 
 // attend ties the rest of the response to the session: when that ends, or its

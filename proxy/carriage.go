@@ -40,7 +40,8 @@ type carriage struct {
 	traced *wayUp // nil where nobody traces
 
 	start  time.Time
-	cancel context.CancelFunc // ends the request upstream
+	ctx    context.Context    // of the request upstream
+	cancel context.CancelFunc // ends it
 	writer *writer
 	to     *target // where it went last
 	slot   *target // the one that counts it among its requests; nil is none
@@ -53,6 +54,8 @@ type carriage struct {
 	limits  []string                                             // RateLimit, of the route
 	cookies http.Header                                          // what Deliver gave
 	bodyErr atomic.Pointer[error]
+
+	values values // of headers up and down
 
 	endless bool // it has no end of its own; set before attend is called
 
@@ -86,7 +89,8 @@ func (c *carriage) carry(w http.ResponseWriter) {
 		// would swallow the rest of it as soon as the answer begins.
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	c.route.Upstream.proxy.ServeHTTP(c.writer, c.in.WithContext(context.WithValue(ctx, carriageKey{}, c)))
+	c.ctx = context.WithValue(ctx, carriageKey{}, c)
+	c.route.Upstream.proxy.ServeHTTP(c.writer, c.in.WithContext(c.ctx))
 }
 
 // end lets go of everything that outlives the answer.
@@ -129,19 +133,19 @@ func (c *carriage) leave() {
 func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 	out := p.Out
 	h := out.Header
-	stripHeaders(h, c.route.pass, c.route.dropped)
+	stripHeaders(h, c.route.pass, c.route.dropped, c.route.free)
 	stripCookies(h, c.own)
 	if !c.websocket {
-		h.Del("Upgrade")
-		h.Del("Connection")
+		delete(h, "Upgrade")
+		delete(h, "Connection")
 	}
-	for _, name := range setIdentity(h, c.login, c.token) {
+	for _, name := range setIdentity(h, c.login, c.token, &c.values) {
 		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
 	}
-	setConnection(h, c.note, c.scheme, c.host, c.route.Rewrite.StripPrefix)
+	setConnection(h, c.note, c.scheme, c.host, c.route.Rewrite.StripPrefix, &c.values)
 	if !c.note.Client.IsValid() {
 		if peer := web.PeerOf(c.in); peer.IsValid() {
-			h["X-Forwarded-For"] = []string{peer.String()}
+			c.values.set(h, "X-Forwarded-For", peer.String())
 		}
 	}
 	c.place(h) // before what the route says of single headers
@@ -257,14 +261,14 @@ func (c *carriage) modify(res *http.Response) error {
 		c.route.down.apply(h, c) // before what the gateway itself says about caches and cookies
 	}
 	if (!c.route.Policy.Public || c.shown != nil) && !switching {
-		keepPrivate(h)
+		keepPrivate(h, &c.values)
 	}
 	c.show(h)
 	if c.signOut != nil && !switching {
 		return c.farewell(res)
 	}
 	c.deliver(h)
-	h["X-Request-Id"] = []string{c.note.ID}
+	c.values.set(h, "X-Request-Id", c.note.ID)
 	if switching {
 		h["Connection"] = []string{"Upgrade"} // an upstream could have named our cookie in it
 		c.endless = true

@@ -17,6 +17,14 @@ func stripCookies(h http.Header, own func(name string) bool) {
 	if len(lines) == 0 {
 		return
 	}
+	if len(lines) == 1 { // as browsers have it
+		if kept := stripLine(lines[0], own); kept == "" {
+			delete(h, "Cookie")
+		} else {
+			lines[0] = kept // of a header that is this request's own
+		}
+		return
+	}
 	kept := make([]string, 0, len(lines))
 	for _, line := range lines {
 		if line = stripLine(line, own); line != "" {
@@ -31,20 +39,45 @@ func stripCookies(h http.Header, own func(name string) bool) {
 }
 
 func stripLine(line string, own func(string) bool) string {
-	found := false
-	for piece := range strings.SplitSeq(line, ";") {
-		found = found || own(cookieName(piece))
-	}
-	if !found {
-		return line
-	}
-	var kept []string
-	for piece := range strings.SplitSeq(line, ";") {
-		if !own(cookieName(piece)) {
-			kept = append(kept, piece)
+	// What is kept is mostly one piece of the line as it came, which costs nothing; where
+	// there are several, they are put together.
+	var kept strings.Builder
+	from, to := 0, -1 // the kept piece of line so far, where kept has nothing
+	add := func(start, end int) {
+		switch {
+		case kept.Len() > 0:
+			kept.WriteByte(';')
+			kept.WriteString(line[start:end])
+		case to < 0:
+			from, to = start, end
+		case to+1 == start:
+			to = end
+		default:
+			kept.Grow(len(line))
+			kept.WriteString(line[from:to])
+			kept.WriteByte(';')
+			kept.WriteString(line[start:end])
 		}
 	}
-	return strings.TrimLeft(strings.Join(kept, ";"), " \t")
+	for start := 0; start <= len(line); {
+		end := start + strings.IndexByte(line[start:], ';')
+		if end < start {
+			end = len(line)
+		}
+		if !own(cookieName(line[start:end])) {
+			add(start, end)
+		}
+		start = end + 1
+	}
+	switch {
+	case kept.Len() > 0:
+		return strings.TrimLeft(kept.String(), " \t")
+	case to < 0:
+		return ""
+	case from == 0 && to == len(line):
+		return line
+	}
+	return strings.TrimLeft(line[from:to], " \t")
 }
 
 // cookieName returns the name in "name=value". A cookie without a name is sent

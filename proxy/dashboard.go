@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/web"
@@ -47,7 +46,7 @@ func (g *Gate) dashboard(w http.ResponseWriter, r *http.Request, d *Decision, no
 	c.writer = &writer{ResponseWriter: w, c: c}
 	defer cancel()
 	defer c.end()
-	c.down.most, c.down.cut = g.StallTimeout, func() { _ = c.controller().SetWriteDeadline(time.Unix(1, 0)) }
+	c.down.most, c.down.cut = g.StallTimeout, cutDown{c}
 	inner := r.Clone(ctx)
 	below, _ := canonicalPath(d.Route.pattern())
 	inner.URL = &url.URL{Path: "/" + strings.TrimPrefix(d.Target.Path, below), RawQuery: r.URL.RawQuery}

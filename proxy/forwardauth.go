@@ -198,7 +198,7 @@ func (f *ForwardAuth) identity(h http.Header, c *carriage, secret string) {
 	if lines := c.in.Header["Authorization"]; c.login == nil && c.route.pass["Authorization"] && len(lines) == 1 {
 		up["Authorization"] = lines // the client's own, which the route lets pass
 	}
-	for _, name := range setIdentity(up, c.login, c.token) {
+	for _, name := range setIdentity(up, c.login, c.token, nil) {
 		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
 	}
 	c.route.up.apply(up, c)

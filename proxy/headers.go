@@ -86,13 +86,24 @@ func isProtected(name string, also map[string]bool) bool {
 }
 
 // stripHeaders removes from the request upstream what the client must not say, and
-// the folded names in dropped. Names in pass stay, in exactly that spelling.
-func stripHeaders(h http.Header, pass, dropped map[string]bool) {
+// the folded names in dropped. Names in pass stay, in exactly that spelling, and so do those
+// that are known to be free.
+func stripHeaders(h http.Header, pass, dropped, free map[string]bool) {
 	for name := range h {
-		if isProtected(name, dropped) && !pass[name] {
+		if !free[name] && isProtected(name, dropped) && !pass[name] {
 			delete(h, name)
 		}
 	}
+}
+
+// usual are names that browsers send with most requests, and that are not protected: to look
+// one up costs a tenth of what isProtected does. See Route.free.
+var usual = map[string]bool{
+	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Content-Length": true, "Content-Type": true,
+	"Cookie": true, "Dnt": true, "If-Modified-Since": true, "If-None-Match": true, "Origin": true, "Pragma": true, "Priority": true,
+	"Range": true, "Referer": true, "Sec-Ch-Ua": true, "Sec-Ch-Ua-Mobile": true, "Sec-Ch-Ua-Platform": true, "Sec-Fetch-Dest": true,
+	"Sec-Fetch-Mode": true, "Sec-Fetch-Site": true, "Sec-Fetch-User": true, "Sec-Gpc": true, "Upgrade-Insecure-Requests": true,
+	"User-Agent": true, "X-Requested-With": true,
 }
 
 // stripTrailers is stripHeaders for the fields behind a body.
@@ -115,30 +126,31 @@ func isCookieName(name string) bool {
 // setIdentity tells the upstream who is signed in, with token behind Bearer. It returns the names of the
 // headers that were left out because their claim cannot be one, which is never
 // a reason to write half of it.
-func setIdentity(h http.Header, login *auth.Login, token auth.Token) (left []string) {
+func setIdentity(h http.Header, login *auth.Login, token auth.Token, v *values) (left []string) {
 	set := func(name, value string, ok bool) {
-		h.Del(name)
 		switch {
 		case value == "":
 		case !ok:
 			left = append(left, name)
 		default:
-			h[name] = []string{value}
+			v.set(h, name, value)
 		}
 	}
-	for _, name := range [...]string{"Authorization", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username"} {
-		if login == nil && name == "Authorization" {
-			continue // the client's own, if the route lets it pass
-		}
-		h.Del(name)
+	for _, name := range [...]string{"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username"} {
+		delete(h, name)
 	}
 	if login == nil {
-		return nil
+		return nil // Authorization is the client's own, if the route lets it pass
 	}
+	delete(h, "Authorization")
 	id := &login.Identity
 	if !token.Value.IsZero() {
-		value := token.Value.Reveal()
-		set("Authorization", "Bearer "+value, isToken68(value))
+		value, ok := token.Bearer()
+		if !ok {
+			left = append(left, "Authorization")
+		} else {
+			v.set(h, "Authorization", value)
+		}
 	}
 	set("X-Forwarded-User", id.User, isPlain(id.User))
 	set("X-Forwarded-Email", id.Email, isPlain(id.Email))
@@ -151,34 +163,34 @@ func setIdentity(h http.Header, login *auth.Login, token auth.Token) (left []str
 // setConnection tells the upstream where the request comes from. The chain in a
 // client's X-Forwarded-For is not carried on: note.Client is what is believed of it.
 // Prefix is what the browser has in front of the paths that the upstream knows.
-func setConnection(h http.Header, note *web.Note, scheme, host, prefix string) {
-	h.Del("X-Forwarded-For")
+func setConnection(h http.Header, note *web.Note, scheme, host, prefix string, v *values) {
+	delete(h, "X-Forwarded-For")
 	if note.Client.IsValid() {
-		h["X-Forwarded-For"] = []string{note.Client.Unmap().WithZone("").String()}
+		v.set(h, "X-Forwarded-For", note.Client.Unmap().WithZone("").String())
 	}
-	h["X-Forwarded-Host"] = []string{host}
-	h["X-Forwarded-Proto"] = []string{scheme}
-	h["X-Request-Id"] = []string{note.ID}
-	h.Del("X-Forwarded-Prefix")
+	v.set(h, "X-Forwarded-Host", host)
+	v.set(h, "X-Forwarded-Proto", scheme)
+	v.set(h, "X-Request-Id", note.ID)
+	delete(h, "X-Forwarded-Prefix")
 	if prefix != "" {
-		h["X-Forwarded-Prefix"] = []string{prefix}
+		v.set(h, "X-Forwarded-Prefix", prefix)
 	}
-}
-
-// isToken68 reports whether s can stand behind "Bearer " (RFC 6750 section 2.1).
-func isToken68(s string) bool {
-	for i := range len(s) {
-		if !unreserved(s[i]) && s[i] != '+' && s[i] != '/' && s[i] != '=' {
-			return false
-		}
-	}
-	return true
 }
 
 // isPlain reports whether a claim can be a header value as it is. Space at its
 // ends could not: it is lost on the way, and " admin" would arrive as "admin".
 func isPlain(s string) bool {
-	return len(s) <= maxValue && utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, isControl)
+	return len(s) <= maxValue && isGraphic(s) || len(s) <= maxValue && utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, isControl)
+}
+
+// isGraphic reports whether s is visible ASCII alone, as most claims are.
+func isGraphic(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // isControl also counts the line and paragraph separators of Unicode.
@@ -188,6 +200,9 @@ func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r 
 // escaped in each, and so is space at its ends, which list parsers trim; an
 // element that is empty says nothing and is dropped.
 func joinList(list []string) (string, bool) {
+	if len(list) == 1 && len(list[0]) <= maxValue && isGraphic(list[0]) && !strings.ContainsAny(list[0], ",%") {
+		return list[0], true
+	}
 	var b strings.Builder
 	for _, s := range list {
 		if s == "" {

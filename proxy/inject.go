@@ -111,15 +111,24 @@ func setDropped(routes []*Route) {
 			}
 		}
 	}
+	free := freeOf(everywhere)
 	for _, r := range routes {
-		r.dropped = everywhere
+		r.dropped, r.free = everywhere, free
 		if len(r.up.removed) > 0 {
 			r.dropped = maps.Clone(everywhere)
 			for _, name := range r.up.removed {
 				r.dropped[inject.Fold(name)] = true
 			}
+			r.free = freeOf(r.dropped)
 		}
 	}
+}
+
+// freeOf are the usual names that are not in dropped.
+func freeOf(dropped map[string]bool) map[string]bool {
+	free := maps.Clone(usual)
+	maps.DeleteFunc(free, func(name string, _ bool) bool { return dropped[inject.Fold(name)] })
+	return free
 }
 
 // apply takes away what goes and puts the lines into h. A value that cannot be a

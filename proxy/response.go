@@ -112,7 +112,12 @@ func splitQuoted(s string) (parts []string) {
 }
 
 // keepPrivate makes the answer to one person one that no shared cache keeps.
-func keepPrivate(h http.Header) {
+func keepPrivate(h http.Header, v *values) {
+	if len(h["Cache-Control"]) == 0 {
+		v.set(h, "Cache-Control", "private")
+		forgetSharedCaches(h)
+		return
+	}
 	var kept []string
 	private := false
 	for _, item := range splitQuoted(strings.Join(h["Cache-Control"], ",")) {

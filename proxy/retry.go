@@ -22,12 +22,17 @@ type attempt struct {
 	wrote     atomic.Bool // the header was written to it
 	stuck     atomic.Bool // the target did not take the rest
 	answered  atomic.Bool // a byte of the answer came
+	trace     httptrace.ClientTrace
 	before    atomic.Bool // the header was written to a connection before this one
 }
 
 // follow returns req with a watch on it.
-func (a *attempt) follow(req *http.Request) *http.Request {
-	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+//
+// httputil.ReverseProxy watches for interim answers in the same way. Two watches on one
+// context are put together by reflection, for each request; so this one takes that over,
+// and the place of it.
+func (a *attempt) follow(req *http.Request, c *carriage) *http.Request {
+	a.trace = httptrace.ClientTrace{
 		// The transport itself tries again where an idle connection turns out to be
 		// closed and nothing was lost; what counts is how the last of these ended.
 		GetConn: func(string) {
@@ -45,7 +50,12 @@ func (a *attempt) follow(req *http.Request) *http.Request {
 			}
 		},
 		GotFirstResponseByte: func() { a.answered.Store(true) },
-	}))
+	}
+	ctx := req.Context()
+	if outer := httptrace.ContextClientTrace(ctx); outer != nil {
+		a.trace.Got1xxResponse, ctx = outer.Got1xxResponse, c.ctx
+	}
+	return req.WithContext(httptrace.WithClientTrace(ctx, &a.trace))
 }
 
 // goodbyes is how often a request is sent again to a server that closes its connections in
@@ -60,7 +70,7 @@ const goodbyes = 3
 func (t *target) ask(req *http.Request, c *carriage) (*attempt, *http.Response, error) {
 	for sent := 0; ; sent++ {
 		try := &attempt{}
-		res, err := t.roundTrip(try.follow(req), c)
+		res, err := t.roundTrip(try.follow(req, c), c)
 		if err == nil || sent == goodbyes || !isGoodbye(err) || !isIdempotent(req.Method) || !try.mayGoOn(req, c, err) {
 			return try, res, err
 		}

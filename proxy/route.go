@@ -86,6 +86,7 @@ type Route struct {
 	up, down headerLines
 	logout   map[string]bool // LogoutPaths, canonical
 	dropped  map[string]bool // folded names that clients must not send, beside the gateway's
+	free     map[string]bool // usual names that are not among those
 
 	rates        []*rate  // RateLimits, with their counts
 	ratePolicies []string // the value of RateLimit-Policy, alone

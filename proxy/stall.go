@@ -18,7 +18,7 @@ var (
 // begin before and end after it. The zero value bounds nothing.
 type stall struct {
 	most time.Duration
-	cut  func() // frees whoever waits; it is called once at most
+	cut  cutter // frees whoever waits; it is called once at most
 
 	mu    sync.Mutex // guards what follows, and is held while cut runs
 	since time.Time  // zero: nobody waits
@@ -70,7 +70,7 @@ func (s *stall) look() {
 		return
 	}
 	s.over, s.hit = true, true
-	s.cut()
+	s.cut.cut()
 }
 
 // close ends the watch, and waits for a cut that is under way. It reports whether
@@ -91,14 +91,34 @@ func (s *stall) close() (hit bool) {
 // nothing to say for a while is not bound, and neither is the body of a stream, whose
 // client speaks when it has something to say.
 func (c *carriage) watchStalls(client time.Duration) {
-	past := time.Unix(1, 0)
-	c.down.most, c.down.cut = client, func() { _ = c.controller().SetWriteDeadline(past) }
-	if isStream(c.in.Header) {
+	c.down.most, c.down.cut = client, cutDown{c}
+	if c.in.ContentLength == 0 || isStream(c.in.Header) {
 		return
 	}
-	c.sent.most, c.sent.cut = client, func() { _ = c.controller().SetReadDeadline(past) }
-	c.taken.most, c.taken.cut = c.route.Upstream.headerTimeout(), c.cancel
+	c.sent.most, c.sent.cut = client, cutSent{c}
+	c.taken.most, c.taken.cut = c.route.Upstream.headerTimeout(), cutTaken{c}
 }
+
+// cutter is what a stall does in the end. These are pointers to the carriage, which costs
+// nothing for the requests that never stall.
+type cutter interface{ cut() }
+
+// cutBy is any other end.
+type cutBy func()
+
+func (f cutBy) cut() { f() }
+
+type (
+	cutDown  struct{ c *carriage }
+	cutSent  struct{ c *carriage }
+	cutTaken struct{ c *carriage }
+)
+
+var past = time.Unix(1, 0)
+
+func (s cutDown) cut()  { _ = s.c.controller().SetWriteDeadline(past) }
+func (s cutSent) cut()  { _ = s.c.controller().SetReadDeadline(past) }
+func (s cutTaken) cut() { s.c.cancel() }
 
 // answered ends what is watched until an answer begins.
 func (c *carriage) answered() {

@@ -78,7 +78,8 @@ func (t replay) RoundTrip(req *http.Request) (*http.Response, error) {
 		return res, nil
 	}
 	fresh, err := c.login.Session.Replace(req.Context(), c.route.Token, c.token)
-	if err != nil || fresh.Value.IsZero() || fresh.Value.Reveal() == sent.Reveal() || !isToken68(fresh.Value.Reveal()) {
+	bearer, ok := fresh.Bearer()
+	if err != nil || !ok || fresh.Value.Reveal() == sent.Reveal() {
 		return res, nil
 	}
 	again := onceMore(req)
@@ -86,7 +87,7 @@ func (t replay) RoundTrip(req *http.Request) (*http.Response, error) {
 		return res, nil // the body has gone by; the next request has the new token
 	}
 	discard(res)
-	again.Header["Authorization"] = []string{"Bearer " + fresh.Value.Reveal()}
+	again.Header["Authorization"] = []string{bearer}
 	c.token = fresh
 	c.log.DebugContext(req.Context(), "the upstream refused the access token; it was renewed and the request sent again",
 		"event", "token.replaced", "request_id", c.note.ID, "route", c.route.label)

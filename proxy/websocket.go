@@ -110,7 +110,7 @@ func (c *carriage) open(conn net.Conn, buf *bufio.ReadWriter) net.Conn {
 	}
 	// The connection is not the server's any more, so its controller has no hold on it.
 	c.down.mu.Lock()
-	c.down.cut = func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) }
+	c.down.cut = cutBy(func() { _ = conn.SetWriteDeadline(past) })
 	c.down.mu.Unlock()
 	c.tunnel = &tunnel{Conn: conn, buf: buf.Reader, activity: activity, stall: &c.down, over: make(chan struct{})}
 	return c.tunnel

@@ -13,7 +13,12 @@ type writer struct {
 	http.ResponseWriter
 	c     *carriage
 	flush bool
+	held  int // how much was written, up to buffered
 }
+
+// buffered is how much of an answer net/http holds before any of it goes out, in HTTP/1.1
+// and HTTP/2: writing as much as that waits for nobody.
+const buffered = 2 << 10
 
 // Unwrap is for http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -39,6 +44,10 @@ func (w *writer) WriteHeader(status int) {
 
 // Write implements io.Writer.
 func (w *writer) Write(p []byte) (int, error) {
+	if w.held += len(p); w.held <= buffered {
+		return w.ResponseWriter.Write(p)
+	}
+	w.held = buffered + 1
 	w.c.down.begin()
 	defer w.c.down.end()
 	return w.ResponseWriter.Write(p)

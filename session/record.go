@@ -64,14 +64,27 @@ type storedToken struct {
 	Token   string    `json:"token"`
 	Issued  time.Time `json:"issued"`
 	Expires time.Time `json:"expires"`
+
+	ready *auth.Token // the same, made once for all requests; nil is not made
 }
 
 func storeToken(t auth.Token) storedToken {
-	return storedToken{Token: t.Value.Reveal(), Issued: t.Issued, Expires: t.Expires}
+	return storedToken{Token: t.Value.Reveal(), Issued: t.Issued, Expires: t.Expires}.prepared()
 }
 
 func (s storedToken) token() auth.Token {
+	if s.ready != nil {
+		return *s.ready
+	}
 	return auth.Token{Value: secret.New(s.Token), Issued: s.Issued, Expires: s.Expires}
+}
+
+// prepared is s with what goes up for it made beforehand.
+func (s storedToken) prepared() storedToken {
+	s.ready = nil
+	t := s.token().Ready()
+	s.ready = &t
+	return s
 }
 
 func storeLogin(l *auth.Login) storedLogin {
@@ -257,7 +270,9 @@ func markOf(data []byte) (m mark) {
 }
 
 func openState(data []byte, dk DataKey, key Key, version uint64) (s state, err error) {
-	err = openJSON(dk, data, sealContext(key, version), &s)
+	if err = openJSON(dk, data, sealContext(key, version), &s); err == nil {
+		s.Login.storedToken = s.Login.prepared()
+	}
 	return s, err
 }
 

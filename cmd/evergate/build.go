@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/local"
@@ -243,6 +244,21 @@ func (g *gateway) buildAdmin() {
 // isOwnCookie reports whether a cookie is the session's or one of its helpers. An
 // app's cookie that merely begins alike is not.
 func isOwnCookie(name, session string) bool {
-	rest, ok := strings.CutPrefix(strings.ToLower(name), strings.ToLower(session))
+	if len(name) >= len(session) && strings.EqualFold(name[:len(session)], session) {
+		return len(name) == len(session) || name[len(session)] == '-'
+	}
+	if isASCII(name) {
+		return false
+	}
+	rest, ok := strings.CutPrefix(strings.ToLower(name), strings.ToLower(session)) // a letter that is longer than its lower case
 	return ok && (rest == "" || rest[0] == '-')
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -78,7 +78,7 @@ func jwksOf(g *gateway) (int, string) {
 	return rec.Code, rec.Body.String()
 }
 
-func newKeyFile(t *testing.T) string {
+func newKeyFile(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ring.key")
 	if err := writeKey(path, session.NewKey(time.Now())); err != nil {

@@ -41,7 +41,9 @@ func (w *recorder) WriteHeader(status int) {
 		w.wrote, w.status = true, status
 		w.late = w.ctx.Err() != nil
 		// An upstream may have answered with an id of its own; the one in our log counts.
-		w.Header().Set("X-Request-Id", w.note.ID)
+		if id := w.Header()["X-Request-Id"]; len(id) != 1 || id[0] != w.note.ID {
+			w.Header()["X-Request-Id"] = w.note.idLine()
+		}
 		if w.hsts != "" { // an upstream's own would stand beside it, and the first one counts
 			w.Header().Set("Strict-Transport-Security", w.hsts)
 		}

@@ -49,6 +49,8 @@ type Note struct {
 	// Err is why an answer is an error.
 	Err error
 
+	// line is ID, as a header has it.
+	line [1]string
 	// asked is the request as it came, or nil.
 	asked *http.Request
 	// look is how pages look; nil is the gateway's own.
@@ -58,6 +60,12 @@ type Note struct {
 	// overLimit is the limit that the body of the request turned out to be over,
 	// or zero. A transport reads bodies in a goroutine of its own.
 	overLimit atomic.Int64
+}
+
+// idLine is the value of X-Request-Id. Whoever appends to it gets a list of their own.
+func (n *Note) idLine() []string {
+	n.line[0] = n.ID
+	return n.line[:1:1]
 }
 
 func (n *Note) lookOf() *Look {

@@ -108,20 +108,21 @@ func (s *server) clientUnknown(x *exchange, r *http.Request, err error) {
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{
-		start: s.Now(), note: &Note{ID: newID(), asked: r, look: s.Look}, ctx: r.Context(),
+	x := &exchange{start: s.Now(), ctx: r.Context(),
 		method: clip(r.Method, 32), host: clip(r.Host, 255), path: clip(r.URL.EscapedPath(), 1024),
 	}
+	x.note, x.rec = &x.place.note, &x.place.rec
+	x.note.ID, x.note.asked, x.note.look = newID(), r, s.Look
 	var err error
 	if x.note.Client, x.note.Scheme, err = origin(r, s.TrustedProxies, s.Forwarded); err != nil {
 		x.note.Unread = true
 		s.clientUnknown(x, r, err)
 	}
-	x.rec = &recorder{ResponseWriter: w, ctx: r.Context(), note: x.note, head: r.Method == http.MethodHead, closing: s.Closing}
+	*x.rec = recorder{ResponseWriter: w, ctx: r.Context(), note: x.note, head: r.Method == http.MethodHead, closing: s.Closing}
 	if s.HSTS > 0 && x.note.Scheme == "https" { // over plain http browsers must not listen (RFC 6797 section 8.1)
 		x.rec.hsts = "max-age=" + strconv.FormatInt(int64(s.HSTS/time.Second), 10)
 	}
-	w.Header().Set("X-Request-Id", x.note.ID)
+	w.Header()["X-Request-Id"] = x.note.idLine()
 	ctx := WithNote(r.Context(), x.note)
 	if s.Trace != nil {
 		ctx = s.trace(ctx, x, r)
@@ -148,6 +149,11 @@ type exchange struct {
 	rec                *recorder
 	ctx                context.Context // of the request as it came; it ends when the client goes
 	method, host, path string
+
+	place struct { // of note and rec: one allocation for all of it
+		note Note
+		rec  recorder
+	}
 }
 
 // recovered deals with what a panic left. It reports whether the connection
