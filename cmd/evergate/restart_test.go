@@ -145,6 +145,7 @@ func TestLogLevelIsTaken(t *testing.T) {
 	cfg.DataDir = t.TempDir()
 	var out safeBuffer
 	log, control := newLog(&out, cfg.Log)
+	defer control.Close()
 	g, err := build(cfg, log, parts{Log: control})
 	if err != nil {
 		t.Fatal(err)
