@@ -110,7 +110,8 @@ type parts struct {
 	Wrap func(session.Store) session.Store
 	// AdminToken opens the dashboard where there are Users.
 	AdminToken secret.Text
-	// Log is what of the log can change, if set.
+	// Log is the log, for access lines and for what of it can change; nil has all lines
+	// written as any record.
 	Log *logControl
 }
 

@@ -18,8 +18,8 @@ import (
 	"github.com/evergate/evergate/session/redis/redistest"
 )
 
-// asked is a gateway over one of the stores, and a request of somebody who signed in there.
-func asked(b testing.TB, store string) (*gateway, *http.Request) {
+// askedOver is a gateway over one of the stores, and a request of somebody who signed in there.
+func askedOver(b testing.TB, store string) (*gateway, *http.Request) {
 	b.Helper()
 	hash, err := local.NewHasher(1).Hash(b.Context(), testPassword)
 	if err != nil {
@@ -75,7 +75,7 @@ routes:
 func BenchmarkDecideCookie(b *testing.B) {
 	for _, store := range []string{"bolt", "redis", "cookie"} {
 		b.Run(store, func(b *testing.B) {
-			g, r := asked(b, store)
+			g, r := askedOver(b, store)
 			gate := g.current.Load().gate
 			b.ReportAllocs()
 			for b.Loop() {

@@ -290,7 +290,7 @@ func TestLiveDifferences(t *testing.T) {
 		!strings.Contains(metrics, `evergate_observed_decisions_total{agrees="true",decision="denied",observed="denied",route="wiki"} 1`+"\n") {
 		t.Errorf("the metrics: got\n%s", metrics)
 	}
-	log := w.out.String()
+	log := w.said()
 	if n := strings.Count(log, `"event":"rules.observed"`); n != 1 {
 		t.Errorf("got %d lines of the event, want 1:\n%s", n, log)
 	}

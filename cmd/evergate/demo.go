@@ -141,9 +141,10 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 		pr.next = append(pr.next, "A second way in: the demo provider, as "+demoPerson+" with the same password. Its refresh tokens are good once.",
 			"Break it (503, slow, new keys, revoked), and watch the app:  "+provider.control())
 	}
-	log, _ := newLog(p.err, cfg.Log)
+	log, control := p.openLog(cfg.Log)
+	defer p.lastWords()
 	token := newPassword()
-	g, err := build(cfg, log, parts{Users: users, AdminToken: token})
+	g, err := build(cfg, log, parts{Users: users, AdminToken: token, Log: control})
 	if err != nil {
 		return err
 	}

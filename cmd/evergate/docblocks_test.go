@@ -19,7 +19,7 @@ var exampleTests = map[string]string{
 	// in deploy/check
 	"prometheus": "TestMetricsGuide",
 	"promql":     "TestMetricsGuide",
-	"jq":         "TestAuditGuide",
+	"jq":         "TestAuditGuide and TestLogsGuide",
 	"logrotate":  "TestAuditRotates",
 	"rsyslog":    "TestAuditAtRsyslog",
 }
@@ -43,6 +43,7 @@ var notRun = map[string]struct {
 	"docs/audit.md":         {1, "lines, which TestAuditGuide compares with those of a gateway"},
 	"docs/health.md":        {1, "an answer, which TestHealthGuide compares with that of a gateway"},
 	"docs/doctor.md":        {1, "TestDoctorGuide finds its lines in the code"},
+	"docs/logs.md":          {1, "a line, which TestLogsPage compares with that of a gateway"},
 	"docs/legacy-apps.md":   {1, "of Apache, which e2e runs with an app"},
 	"docs/observe.md":       {4, "what is said, and a query for Prometheus"},
 	"docs/pages.md":         {1, "messages, which TestPagesGuide loads"},

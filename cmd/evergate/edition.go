@@ -207,7 +207,7 @@ func (g *gateway) wire(e *edition) error {
 		OwnCookie:   func(name string) bool { return isOwnCookie(name, g.cookie) },
 	}
 	o := web.Options{
-		Log: g.log, TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
+		Log: g.log, Access: g.in.Log.access(), TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",
 		HSTS: cfg.TLS.HSTS, RequestTimeout: cfg.Limits.RequestTimeout, Look: e.look, Closing: g.leaving.Load, Done: g.done, Trace: e.tracer.of(),
 	}
 	e.handler = web.Serve(web.LimitHeaders(web.LimitBody(e.gate, int64(cfg.Limits.BodyBytes)), cfg.Limits.Headers), o)

@@ -19,26 +19,45 @@ import (
 	"golang.org/x/term"
 
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/accesslog"
+	"github.com/evergate/evergate/internal/web"
 )
 
-// logControl is what of a log can change while it is written.
+// logControl is a log, and what of it can change while it is written.
 type logControl struct {
+	*accesslog.Log
 	Level *slog.LevelVar
-	hides atomic.Pointer[map[string]bool] // what is kept out, by key
-	key   [sha256.Size]byte               // of the digests of subjects
+	hides atomic.Pointer[accesslog.Redaction] // what is kept out
+	key   [sha256.Size]byte                   // of the digests of subjects
 }
 
 // Apply takes what a config says.
 func (c *logControl) Apply(cfg config.Log) {
 	c.Level.Set(cfg.Level)
-	hides := map[string]bool{}
+	hides := &accesslog.Redaction{}
 	for _, what := range cfg.Redact {
-		hides[what] = true
+		switch what {
+		case "client":
+			hides.Client = networkOf
+		case "subject":
+			hides.Subject = c.digest
+		case "path":
+			hides.Path = true
+		}
 	}
-	c.hides.Store(&hides)
+	c.hides.Store(hides)
 }
 
-// newLog writes text for a person at a terminal, and JSON for everything else.
+// access is where access lines go; nil, of nil, has them go where all other records do.
+func (c *logControl) access() web.Access {
+	if c == nil {
+		return nil
+	}
+	return c.Log
+}
+
+// newLog writes text for a person at a terminal, and JSON for everything else. Whoever uses
+// it closes the control.
 func newLog(w io.Writer, cfg config.Log) (*slog.Logger, *logControl) {
 	text := cfg.Format == "text"
 	if cfg.Format == "" || cfg.Format == "auto" {
@@ -48,26 +67,39 @@ func newLog(w io.Writer, cfg config.Log) (*slog.Logger, *logControl) {
 	c := &logControl{Level: &slog.LevelVar{}}
 	_, _ = rand.Read(c.key[:]) // never fails (crypto/rand)
 	c.Apply(cfg)
-	opts := &slog.HandlerOptions{Level: c.Level, ReplaceAttr: c.redact}
-	if text {
-		return slog.New(slog.NewTextHandler(w, opts)), c
+	c.Log = accesslog.New(w, accesslog.Options{Text: text, Level: c.Level, Replace: c.redact, Redaction: c.hides.Load})
+	return slog.New(c.Handler()), c
+}
+
+// openLog is newLog on standard error, until lastWords.
+func (p *program) openLog(cfg config.Log) (*slog.Logger, *logControl) {
+	log, control := newLog(p.err, cfg)
+	p.log.Store(control)
+	return log, control
+}
+
+// lastWords writes what waits in the log: the program ends.
+func (p *program) lastWords() {
+	if c := p.log.Load(); c != nil {
+		_ = c.Close() // of a log that takes nothing there is nobody to tell
 	}
-	return slog.New(slog.NewJSONHandler(w, opts)), c
 }
 
 // redact keeps out of a line what has no business there: by the type of a value, whatever its
 // key, and the personal data that the operator does not want.
 func (c *logControl) redact(groups []string, a slog.Attr) slog.Attr {
+	hides := c.hides.Load()
 	switch {
 	case a.Value.Kind() == slog.KindAny:
 		a.Value = redactValue(a.Value)
 	case len(groups) > 0:
-	case a.Key == "client" && (*c.hides.Load())["client"]:
-		a.Value = slog.StringValue(networkOf(a.Value.String()))
-	case a.Key == "subject" && (*c.hides.Load())["subject"], // whom it is about, and who did it to them
-		a.Key == "actor" && a.Value.String() != "token" && (*c.hides.Load())["subject"]:
-		a.Value = slog.StringValue(c.digest(a.Value.String()))
-	case a.Key == "path" && (*c.hides.Load())["path"]:
+	case a.Key == "client" && hides.Client != nil:
+		at, _ := netip.ParseAddr(a.Value.String()) // or nobody's, or nothing that is known
+		a.Value = slog.StringValue(hides.Client(at))
+	case a.Key == "subject" && hides.Subject != nil, // whom it is about, and who did it to them
+		a.Key == "actor" && a.Value.String() != "token" && hides.Subject != nil:
+		a.Value = slog.StringValue(hides.Subject(a.Value.String()))
+	case a.Key == "path" && hides.Path:
 		return slog.Attr{}
 	}
 	return a
@@ -121,10 +153,9 @@ func bareError(err error) string {
 }
 
 // networkOf is the network of an address: its provider or its company, and no household.
-func networkOf(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		return "" // nobody's, or nothing that is known
+func networkOf(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
 	}
 	bits := 24
 	if a = a.Unmap().WithZone(""); a.Is6() {

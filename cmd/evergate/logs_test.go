@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -19,7 +20,8 @@ import (
 // whatever name.
 func TestRedactionByType(t *testing.T) {
 	var out bytes.Buffer
-	log, _ := newLog(&out, config.Log{Format: "json"})
+	log, control := newLog(&out, config.Log{Format: "json"})
+	defer control.Close()
 	at, err := url.Parse("https://user:hunter2@login.example.com/cb?code=hunter2&state=x#hunter2")
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +47,7 @@ func TestRedactionByType(t *testing.T) {
 func TestRedactionOfPersons(t *testing.T) {
 	var out bytes.Buffer
 	log, control := newLog(&out, config.Log{Format: "json"})
+	defer control.Close()
 	line := func() string {
 		out.Reset()
 		log.Info("request", "client", "192.0.2.77", "subject", "alice", "path", "/of/alice", "status", 200)
@@ -64,7 +67,8 @@ func TestRedactionOfPersons(t *testing.T) {
 		t.Error("one person has two digests")
 	}
 	for address, want := range map[string]string{"2001:db8:1:2::7": "2001:db8:1::/48", "::ffff:192.0.2.77": "192.0.2.0/24", "": "", "fe80::1%eth0": "fe80::/48", "no address": ""} {
-		if got := networkOf(address); got != want {
+		at, _ := netip.ParseAddr(address)
+		if got := networkOf(at); got != want {
 			t.Errorf("%q: got %q, want %q", address, got, want)
 		}
 	}
@@ -73,7 +77,8 @@ func TestRedactionOfPersons(t *testing.T) {
 // TestRedactionOfEvents: what is kept out of lines is kept out of those of events too.
 func TestRedactionOfEvents(t *testing.T) {
 	var out bytes.Buffer
-	log, _ := newLog(&out, config.Log{Format: "json", Redact: []string{"subject"}})
+	log, control := newLog(&out, config.Log{Format: "json", Redact: []string{"subject"}})
+	defer control.Close()
 	failed := &url.Error{Op: "Get", URL: "https://idp.example.com/keys?code=se6ret", Err: errors.New("no route to host")}
 	for _, actor := range []string{"alice", "token"} {
 		event.Tell(t.Context(), log, nil, slog.LevelInfo, "sessions ended", event.Event{Name: event.AdminRevoked, Actor: actor, User: "alice", Err: failed})

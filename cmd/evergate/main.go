@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	_ "time/tzdata" // the zones that rules name, where the system has none: Windows, containers
 
@@ -34,6 +35,8 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 type program struct {
 	in       io.Reader
 	out, err io.Writer
+
+	log atomic.Pointer[logControl] // of the gateway that runs, or nil
 }
 
 const usage = `Evergate signs people in once, in front of apps that have no sign-in of their
@@ -77,7 +80,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetErr(errOut)
 	root.SetArgs(args)
 
-	ctx, stop := untilSignal()
+	ctx, stop := untilSignal(p.lastWords)
 	defer stop()
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -106,8 +109,9 @@ func (p *program) root() *cobra.Command {
 }
 
 // untilSignal returns a context that ends with the first signal to stop; a second
-// one ends the program at once. No moment is left in which it would be lost.
-func untilSignal() (ctx context.Context, stop func()) {
+// one ends the program at once, after its last words. No moment is left in which it would
+// be lost.
+func untilSignal(lastWords func()) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals, done := make(chan os.Signal, 2), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -120,6 +124,7 @@ func untilSignal() (ctx context.Context, stop func()) {
 				return
 			}
 			if !first {
+				lastWords()
 				os.Exit(exitFailed)
 			}
 			cancel()

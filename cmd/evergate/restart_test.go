@@ -9,8 +9,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/web"
 )
 
 // TestKeysThatNeedARestart: each is refused with its place, and nothing else of such a file
@@ -145,6 +147,7 @@ func TestLogLevelIsTaken(t *testing.T) {
 	cfg.DataDir = t.TempDir()
 	var out safeBuffer
 	log, control := newLog(&out, cfg.Log)
+	defer control.Close()
 	g, err := build(cfg, log, parts{Log: control})
 	if err != nil {
 		t.Fatal(err)
@@ -159,5 +162,26 @@ func TestLogLevelIsTaken(t *testing.T) {
 	log.Debug("two")
 	if strings.Contains(out.String(), "one") || !strings.Contains(out.String(), "two") {
 		t.Errorf("got %s, want two alone", out.String())
+	}
+	lines := func() {
+		for _, l := range []web.Line{{Path: "/well"}, {Path: "/failed", Host: "of-a-warning", Level: slog.LevelWarn}} {
+			l.At = time.Now()
+			control.access().Access(&l)
+		}
+		log.Error("all of them are written by now")
+	}
+	lines()
+	if said := out.String(); !strings.Contains(said, "/well") || !strings.Contains(said, "/failed") {
+		t.Errorf("got %s, want both access lines", said)
+	}
+	quiet := *cfg
+	quiet.Log.Level, quiet.Log.Redact = slog.LevelWarn, []string{"path"}
+	if err := g.apply(&quiet); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	lines()
+	if said := out.String(); strings.Contains(said, "/well") || strings.Contains(said, "/failed") || !strings.Contains(said, "of-a-warning") {
+		t.Errorf("got %s, want the line of level warn alone, without its path", said)
 	}
 }

@@ -42,7 +42,8 @@ func (p *program) serveCmd() *cobra.Command {
 // serve runs the gateway of a config. Where this process was started by one that hands
 // over to it, it takes its place.
 func (p *program) serve(ctx context.Context, cfg *config.Config, file string) error {
-	log, control := newLog(p.err, cfg.Log)
+	log, control := p.openLog(cfg.Log)
+	defer p.lastWords()
 	signals, quiet := catchSignals()
 	defer quiet()
 	for _, w := range cfg.Warnings() {

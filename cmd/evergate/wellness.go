@@ -151,6 +151,9 @@ func (g *gateway) state() metrics.State {
 	if open := g.open.Load(); open != nil {
 		s.Connections = (*open)()
 	}
+	if g.in.Log != nil {
+		s.LogLost = g.in.Log.Lost()
+	}
 	s.Draining = g.Admin.Draining != nil && g.Admin.Draining()
 	return s
 }

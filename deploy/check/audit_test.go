@@ -3,6 +3,7 @@ package check
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -111,7 +112,13 @@ func TestAuditOnStdout(t *testing.T) {
 	gateway := newAuditing(t, dir, "{ stdout: true }")
 	audit := gateway.told(t, filepath.Join(dir, "stdout"), 1)
 	lines(t, audit)
-	log := gateway.said.String()
+	var log string
+	gateway.within(t, "the log has the requests", func() error { // within a moment
+		if log = gateway.said.String(); !strings.Contains(log, `"msg":"request"`) {
+			return errors.New("it has none")
+		}
+		return nil
+	})
 	if !strings.Contains(log, `"msg":"request"`) || strings.Contains(log, `"event":"login.failed","user"`) {
 		t.Errorf("on standard error there is %s, want the access lines alone", log)
 	}

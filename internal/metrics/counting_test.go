@@ -99,12 +99,12 @@ func TestEvents(t *testing.T) {
 func TestState(t *testing.T) {
 	m := metrics.New("1.2.3", "go1.26", time.Unix(1000, 0))
 	m.Watch(func() metrics.State {
-		return metrics.State{Sessions: 7, Streams: 2, Connections: 9, Draining: true, AuditOK: true, Parts: []metrics.Part{
+		return metrics.State{Sessions: 7, Streams: 2, Connections: 9, Draining: true, AuditOK: true, LogLost: 4, Parts: []metrics.Part{
 			{"provider", "corp", false}, {"store", "store", true}, {"upstream", "http://a", true}, {"upstream", "http://a", false}},
 			Now: time.Unix(2000, 500e6)}
 	})
 	want(t, page(t, m), `evergate_part_up{kind="provider",name="corp"} 0`, `evergate_part_up{kind="store",name="store"} 1`, "evergate_sessions_in_use 7",
-		"evergate_streams 2", "evergate_connections 9", "evergate_draining 1", "evergate_audit_up 1", "evergate_time_seconds 2000.5")
+		"evergate_streams 2", "evergate_connections 9", "evergate_draining 1", "evergate_audit_up 1", "evergate_log_lines_lost_total 4", "evergate_time_seconds 2000.5")
 }
 
 func BenchmarkDone(b *testing.B) {

@@ -27,6 +27,8 @@ type State struct {
 	Draining bool
 	// AuditOK says that every part of the audit log takes lines.
 	AuditOK bool
+	// LogLost is how many lines of the log were lost, since the start.
+	LogLost int64
 	// Now is what the gateway takes for the time.
 	Now time.Time
 }
@@ -40,6 +42,7 @@ var (
 	connections = prometheus.NewDesc("evergate_connections", "Open connections of clients.", nil, nil)
 	draining    = prometheus.NewDesc("evergate_draining", "1 if the gateway goes down and takes no new connection.", nil, nil)
 	auditUp     = prometheus.NewDesc("evergate_audit_up", "1 if every part of the audit log takes lines.", nil, nil)
+	logLost     = prometheus.NewDesc("evergate_log_lines_lost_total", "Lines of the log that were lost, since what takes standard error is too slow or takes nothing.", nil, nil)
 	clock       = prometheus.NewDesc("evergate_time_seconds", "What time it is for the gateway, in seconds since 1970.", nil, nil)
 )
 
@@ -48,7 +51,7 @@ type states struct{ now func() State }
 
 // Describe implements prometheus.Collector.
 func (s states) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{partUp, sessionsKnown, streamsOpen, connections, draining, auditUp, clock} {
+	for _, d := range []*prometheus.Desc{partUp, sessionsKnown, streamsOpen, connections, draining, auditUp, logLost, clock} {
 		to <- d
 	}
 }
@@ -73,6 +76,7 @@ func (s states) Collect(to chan<- prometheus.Metric) {
 	gauge(connections, float64(now.Connections))
 	gauge(draining, bit(now.Draining))
 	gauge(auditUp, bit(now.AuditOK))
+	to <- prometheus.MustNewConstMetric(logLost, prometheus.CounterValue, float64(now.LogLost))
 	gauge(clock, seconds(now.Now))
 }
 

@@ -22,9 +22,10 @@ const StatusClientGone = 499
 // Options are what Serve needs. The zero value logs nothing and believes no
 // proxy.
 type Options struct {
-	// Log takes the access line of each request and the trace of a panic; nil
-	// discards them.
+	// Log takes the trace of a panic, and what else is not as it should be; nil discards it.
 	Log *slog.Logger
+	// Access takes the access line of each request; nil is AccessBySlog(Log).
+	Access Access
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto
 	// are believed. None means that the peer is the client.
 	TrustedProxies []netip.Prefix
@@ -75,6 +76,9 @@ type Done struct {
 func Serve(next http.Handler, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Access == nil {
+		o.Access = AccessBySlog(o.Log)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -191,7 +195,8 @@ func (s *server) recovered(x *exchange, r *http.Request, v any) bool {
 func (s *server) line(x *exchange) {
 	n := x.note
 	status, gone := x.rec.outcome()
-	took := s.Now().Sub(x.start)
+	now := s.Now()
+	took := now.Sub(x.start)
 	if s.Done != nil {
 		s.Done(&Done{Route: n.Route, Decision: n.Decision, Target: n.Target, Status: status, Bytes: x.rec.bytes,
 			Took: took, Upstream: n.Upstream, Stream: x.rec.isStream()})
@@ -200,34 +205,17 @@ func (s *server) line(x *exchange) {
 	if !gone && (status >= 500 || x.rec.aborted && !n.Ended.Load() && !n.Down.Load()) {
 		level = slog.LevelWarn
 	}
-	if !s.Log.Enabled(x.ctx, level) {
-		return
+	l := lines.Get().(*Line)
+	*l = Line{At: now, Level: level, RequestID: n.ID, Client: n.Client, Method: x.method, Host: x.host, Path: x.path,
+		TraceID: x.rec.trace.id(), Route: n.Route, Subject: n.Subject, Session: n.Session, Decision: n.Decision, Observed: n.Observed, Upstream: n.Target,
+		Status: status, Bytes: x.rec.bytes, Took: took, Waited: n.Upstream}
+	if !gone {
+		l.Err = n.Err
 	}
-	attrs := make([]slog.Attr, 0, 16)
-	client := ""
-	if n.Client.IsValid() {
-		client = n.Client.String()
-	}
-	attrs = append(attrs, slog.String("request_id", n.ID), slog.String("client", client),
-		slog.String("method", x.method), slog.String("host", x.host), slog.String("path", x.path))
-	for _, a := range []struct{ key, value string }{
-		{"trace_id", x.rec.trace.id()}, {"route", n.Route}, {"subject", n.Subject}, {"session", n.Session}, {"decision", n.Decision}, {"observed", n.Observed}, {"upstream", n.Target},
-	} {
-		if a.value != "" {
-			attrs = append(attrs, slog.String(a.key, a.value))
-		}
-	}
-	attrs = append(attrs, slog.Int("status", status), slog.Int64("bytes", x.rec.bytes), slog.Float64("dur_ms", millis(took)))
-	if n.Upstream > 0 {
-		attrs = append(attrs, slog.Float64("upstream_ms", millis(n.Upstream)))
-	}
-	if n.Err != nil && !gone {
-		attrs = append(attrs, slog.String("err", n.Err.Error()))
-	}
-	s.Log.LogAttrs(x.ctx, level, "request", attrs...)
+	s.Access.Access(l)
+	*l = Line{} // it holds on to nothing of the request
+	lines.Put(l)
 }
-
-func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // clip bounds what a stranger may write into the log.
 func clip(s string, most int) string {
