@@ -17,6 +17,7 @@ type subject struct {
 	process *rig.Process // nil for the app itself
 
 	cpu, rate, p50, p99 report.Rounds // µs, requests a second, µs, µs
+	alone               report.Rounds // µs, the median of requests that are alone
 }
 
 // requests measures authenticated requests for 1 KiB over connections that are kept.
@@ -26,14 +27,14 @@ func (b *bench) requests(ctx context.Context) ([]goal, string, error) {
 		return nil, "", err
 	}
 	for _, s := range all { // connections are opened, and what is remembered is
-		if err := s.once(ctx, b.conns, time.Second, false); err != nil {
+		if _, _, err := s.once(ctx, b.conns, time.Second); err != nil {
 			return nil, "", err
 		}
 	}
 	for i := range b.rounds {
 		fmt.Fprintf(b.talk, "requests, round %d of %d\n", i+1, b.rounds)
 		for j := range all {
-			if err := all[(i+j)%len(all)].once(ctx, b.conns, b.load, true); err != nil {
+			if err := all[(i+j)%len(all)].round(ctx, b.conns, b.load); err != nil {
 				return nil, "", err
 			}
 		}
@@ -42,7 +43,7 @@ func (b *bench) requests(ctx context.Context) ([]goal, string, error) {
 	var goals []goal
 	var rows [][]string
 	for _, s := range all {
-		row := []string{s.name, "", "", s.rate.Format("%.0f"), s.p50.Format("%.0f"), s.p99.Format("%.0f")}
+		row := []string{s.name, "", "", s.rate.Format("%.0f"), s.p50.Format("%.0f"), s.p99.Format("%.0f"), s.alone.Format("%.0f")}
 		if s.process != nil {
 			ratio := s.cpu.Over(bare)
 			row[1], row[2] = s.cpu.Format("%.1f"), ratio.Format("%.2f")
@@ -53,8 +54,8 @@ func (b *bench) requests(ctx context.Context) ([]goal, string, error) {
 		}
 		rows = append(rows, row)
 	}
-	return goals, fmt.Sprintf("%d rounds of %s each over %d connections, as fast as they are answered:\n\n", b.rounds, b.load, b.conns) +
-		table([]string{"1 KiB by way of", "CPU, µs a request", "× bare", "requests/s", "p50, µs", "p99, µs"}, rows...), nil
+	return goals, fmt.Sprintf("%d rounds of %s each over %d connections, as fast as they are answered, and a second with one connection:\n\n", b.rounds, b.load, b.conns) +
+		table([]string{"1 KiB by way of", "CPU, µs a request", "× bare", "requests/s", "p50, µs", "p99, µs", "one at a time, p50, µs"}, rows...), nil
 }
 
 // requestGoals are how much more CPU than the bare proxy a request may take.
@@ -119,35 +120,42 @@ func (b *bench) gateway(ctx context.Context, o rig.GatewayOptions) (*rig.Gateway
 	return g, cookies, err
 }
 
-// once sends requests for a while, and counts them if asked.
-func (s *subject) once(ctx context.Context, conns int, d time.Duration, count bool) error {
-	var before, after time.Duration
-	var err error
-	if s.process != nil {
-		if before, err = s.process.CPU(); err != nil {
-			return err
-		}
-	}
-	l, err := rig.Wrk(ctx, rig.WrkOptions{URL: s.url + "/", Header: []string{"Cookie: " + s.cookies}, Connections: conns, For: d})
+// round sends requests for a while, and one at a time for a second.
+func (s *subject) round(ctx context.Context, conns int, d time.Duration) error {
+	l, cpu, err := s.once(ctx, conns, d)
 	if err != nil {
-		if s.process != nil {
-			err = fmt.Errorf("%w\n%s", err, s.process.Said())
-		}
-		return fmt.Errorf("%s: %w", s.name, err)
+		return err
+	}
+	one, _, err := s.once(ctx, 1, time.Second)
+	if err != nil {
+		return err
 	}
 	if s.process != nil {
-		if after, err = s.process.CPU(); err != nil {
-			return err
-		}
-	}
-	if !count {
-		return nil
-	}
-	if s.process != nil {
-		s.cpu = append(s.cpu, micro(after-before)/float64(l.Requests))
+		s.cpu = append(s.cpu, micro(cpu)/float64(l.Requests))
 	}
 	s.rate, s.p50, s.p99 = append(s.rate, l.PerSecond()), append(s.p50, micro(l.P50)), append(s.p99, micro(l.P99))
+	s.alone = append(s.alone, micro(one.P50))
 	return nil
+}
+
+// once sends requests for a while, and tells the CPU that the proxy has taken for them.
+func (s *subject) once(ctx context.Context, conns int, d time.Duration) (l rig.Load, cpu time.Duration, err error) {
+	o := rig.WrkOptions{URL: s.url + "/", Header: []string{"Cookie: " + s.cookies}, Connections: conns, For: d}
+	if s.process == nil {
+		if l, err = rig.Wrk(ctx, o); err != nil {
+			err = fmt.Errorf("%s: %w", s.name, err)
+		}
+		return l, 0, err
+	}
+	before, err := s.process.CPU()
+	if err != nil {
+		return l, 0, err
+	}
+	if l, err = rig.Wrk(ctx, o); err != nil {
+		return l, 0, fmt.Errorf("%s: %w\n%s", s.name, err, s.process.Said())
+	}
+	after, err := s.process.CPU()
+	return l, after - before, err
 }
 
 func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
