@@ -43,8 +43,13 @@ func New(ctx context.Context, dir string) (*Rig, error) {
 		return nil, fmt.Errorf("a folder for what is measured: %w", err)
 	}
 	r := &Rig{Root: root, Dir: dir, Evergate: filepath.Join(dir, "evergate")}
+	// Where the gateway is compiled by a profile, the bare proxy is by the same.
+	profile := filepath.Join(root, "cmd", "evergate", "default.pgo")
+	if _, err := os.Stat(profile); err != nil {
+		profile = "off"
+	}
 	for _, one := range []string{"cmd/evergate", "bench/internal/bare", "bench/internal/upstream"} {
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, filepath.Base(one)), "./"+one)
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-pgo", profile, "-ldflags=-s -w", "-o", filepath.Join(dir, filepath.Base(one)), "./"+one)
 		build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := build.CombinedOutput(); err != nil {
 			return nil, errors.Join(fmt.Errorf("build %s: %w: %s", one, err, text), r.Close())
