@@ -16,7 +16,7 @@ PANVA := e2e/providers/panva
 # What looks at the gateway's pages: axe-core, Lighthouse, html-validate and others, from npm.
 PAGES := e2e/pages
 
-.PHONY: test check unit simulate soak e2e deploy deps build fuzz bench-million release packaging packaging-full
+.PHONY: test check unit simulate soak e2e deploy packages deps build fuzz bench bench-deps bench-compare bench-million release packaging packaging-full
 
 # The end-to-end tests mostly wait. Meanwhile deploy/ is read and started, histories are
 # played, packages are made and installed, and the config is reloaded for a minute under load.
@@ -54,13 +54,16 @@ packaging-full:
 
 # Installs what is missing where we are root on Debian, and says what is
 # missing elsewhere: the tests then skip those parts aloud.
-deps:
-	@missing=; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+packages:
+	@missing=; for p in $(WANT); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing$$missing"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
-	else echo "missing for the end-to-end tests:$$missing"; fi
+	else echo "missing for $(FOR):$$missing"; fi
+
+deps:
+	@$(MAKE) --no-print-directory packages WANT="$(PACKAGES)" FOR="the end-to-end tests"
 	@if [ -d $(PANVA)/node_modules/oidc-provider ] || ! command -v npm >/dev/null; then exit 0; fi; \
 	echo "installing panva's oidc-provider"; cd $(PANVA) && \
 	npm install --silent --no-save --no-package-lock --no-audit --no-fund --ignore-scripts && \
@@ -116,6 +119,23 @@ fuzz:
 	$(GO) test -run xxx -fuzz FuzzImport -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./cmd/evergate/internal/oauth2proxy
 	$(GO) test -run xxx -fuzz FuzzPublicIsNoWider -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./cmd/evergate/internal/oauth2proxy
 	$(GO) test -run xxx -fuzz FuzzForwarded -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./internal/web
+
+# What the measurements use: a load generator, and a store.
+BENCH := wrk redis-server
+
+# What a request costs beside no gateway and beside a bare proxy, in less than a quarter of an
+# hour. Writes the tables of docs/performance.md.
+bench: bench-deps
+	$(GO) run ./bench -write
+
+bench-deps:
+	@$(MAKE) --no-print-directory packages WANT="$(BENCH)" FOR="the measurements"
+
+# The Go benchmarks of hot pieces, here and at another commit, by turns.
+BENCH_COUNT ?= 10
+bench-compare:
+	@if [ -z "$(BASE)" ]; then echo "say with what: make bench-compare BASE=HEAD~1" >&2; exit 2; fi
+	$(GO) run ./bench/compare -base "$(BASE)" -count $(BENCH_COUNT)
 
 # What a million sessions cost, beside a thousand: some minutes and 4 GB of disk,
 # most of it for filling. Writes the tables of docs/performance.md.

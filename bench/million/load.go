@@ -13,21 +13,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/evergate/evergate/bench/internal/report"
 )
 
-// latencies are how long requests took, in order.
-type latencies []time.Duration
-
-// at is the quantile q, and the longest for 1.
-func (l latencies) at(q float64) time.Duration {
-	if len(l) == 0 {
-		return 0
-	}
-	return l[min(int(q*float64(len(l))), len(l)-1)]
-}
-
 // each sends one request with each cookie.
-func (g *gateway) each(ctx context.Context, cookies []*http.Cookie, conns int) (latencies, error) {
+func (g *gateway) each(ctx context.Context, cookies []*http.Cookie, conns int) (report.Latencies, error) {
 	var next atomic.Int64
 	return g.requests(ctx, conns, func() *http.Cookie {
 		if i := int(next.Add(1)) - 1; i < len(cookies) {
@@ -38,7 +29,7 @@ func (g *gateway) each(ctx context.Context, cookies []*http.Cookie, conns int) (
 }
 
 // random sends requests with cookies at random for a while.
-func (g *gateway) random(ctx context.Context, cookies []*http.Cookie, conns int, d time.Duration) (latencies, error) {
+func (g *gateway) random(ctx context.Context, cookies []*http.Cookie, conns int, d time.Duration) (report.Latencies, error) {
 	end := time.Now().Add(d)
 	return g.requests(ctx, conns, func() *http.Cookie {
 		if time.Now().After(end) {
@@ -50,17 +41,17 @@ func (g *gateway) random(ctx context.Context, cookies []*http.Cookie, conns int,
 
 // requests sends one request after the other over each of conns connections,
 // until pick gives no cookie.
-func (g *gateway) requests(ctx context.Context, conns int, pick func() *http.Cookie) (latencies, error) {
+func (g *gateway) requests(ctx context.Context, conns int, pick func() *http.Cookie) (report.Latencies, error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex // guards all, failed
-	var all latencies
+	var all report.Latencies
 	var failed error
 	for range conns {
 		wg.Go(func() {
 			transport := &http.Transport{MaxIdleConnsPerHost: 1}
 			defer transport.CloseIdleConnections()
 			client := &http.Client{Transport: transport, Timeout: time.Minute}
-			var own latencies
+			var own report.Latencies
 			var err error
 			for c := pick(); c != nil && err == nil; c = pick() {
 				began := time.Now()

@@ -19,6 +19,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/bench/internal/report"
 )
 
 type options struct {
@@ -78,7 +80,7 @@ func run(ctx context.Context, o options, out, talk io.Writer) (err error) {
 		if !o.write {
 			return nil
 		}
-		return writeBetween(filepath.Join(root, "docs", "performance.md"), name, text)
+		return report.Between(filepath.Join(root, "docs", "performance.md"), name, text)
 	}
 	var all []figures
 	for _, n := range o.sizes {

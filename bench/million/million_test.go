@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,38 +18,5 @@ func TestFewSessions(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%s\nwant it to hold %q", &out, want)
 		}
-	}
-}
-
-func TestQuantiles(t *testing.T) {
-	var l latencies
-	for i := range 100 {
-		l = append(l, time.Duration(i+1))
-	}
-	if l.at(.5) != 51 || l.at(.99) != 100 || l.at(1) != 100 || latencies(nil).at(.5) != 0 {
-		t.Errorf("got %d, %d, %d, %d", l.at(.5), l.at(.99), l.at(1), latencies(nil).at(.5))
-	}
-}
-
-func TestTablesGoBetweenTheMarks(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "p.md")
-	begin, end := marks(sweepTable)
-	if err := os.WriteFile(file, []byte("above\n"+begin+"old\n"+end+"below\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeBetween(file, sweepTable, "new\n"); err != nil {
-		t.Fatal(err)
-	}
-	if b, _ := os.ReadFile(file); string(b) != "above\n"+begin+"new\n"+end+"below\n" {
-		t.Errorf("got %s", b)
-	}
-	if err := os.WriteFile(file, []byte("no marks"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeBetween(file, sweepTable, "new\n"); err == nil || !strings.Contains(err.Error(), "no marks") {
-		t.Errorf("without marks: got %v", err)
-	}
-	if got := count(1234567) + " " + count(12) + " " + count(123456); got != "1,234,567 12 123,456" {
-		t.Errorf("got %s", got)
 	}
 }

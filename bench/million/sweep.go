@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/evergate/evergate/bench/internal/report"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/session/bolt"
 )
@@ -33,7 +34,7 @@ func measureSweep(ctx context.Context, path string, n int) (string, error) {
 	if err := putMany(ctx, s, n, now); err != nil {
 		return "", err
 	}
-	var quiet, sweeping latencies
+	var quiet, sweeping report.Latencies
 	var took time.Duration
 	for s.Swept() == 0 { // the store begins each minute, if the filling took no longer
 		select {
@@ -63,13 +64,13 @@ func measureSweep(ctx context.Context, path string, n int) (string, error) {
 	fmt.Fprintf(&b, "| one write at a time | writes | p50 | p95 | p99 | longest |\n|---|--:|--:|--:|--:|--:|\n")
 	for _, row := range []struct {
 		name string
-		l    latencies
+		l    report.Latencies
 	}{
 		{"while nothing is swept", quiet},
-		{fmt.Sprintf("while %s expired sessions are swept (%s)", count(left), took.Round(100*time.Millisecond)), sweeping},
+		{fmt.Sprintf("while %s expired sessions are swept (%s)", report.Count(left), took.Round(100*time.Millisecond)), sweeping},
 	} {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", row.name, count(len(row.l)),
-			milli(row.l.at(.5)), milli(row.l.at(.95)), milli(row.l.at(.99)), milli(row.l.at(1)))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", row.name, report.Count(len(row.l)),
+			report.Milli(row.l.At(.5)), report.Milli(row.l.At(.95)), report.Milli(row.l.At(.99)), report.Milli(row.l.At(1)))
 	}
 	return b.String(), nil
 }
