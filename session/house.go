@@ -124,7 +124,7 @@ func (m *Manager) forget() {
 	m.mu.Lock()
 	for key, e := range m.entries {
 		e.mu.Lock()
-		if m.cfg.Now().Sub(e.touched) > forgetIdle && e.flight == nil && e.streams == 0 && e.unsaved == nil {
+		if m.cfg.Now().Sub(e.touched) > forgetIdle && e.flight == nil && len(e.streams) == 0 && e.unsaved == nil {
 			delete(m.entries, key)
 			e.forgotten = true
 			if e.unwatch != nil {
