@@ -14,8 +14,7 @@ import (
 func (c *carriage) takeTunnel(res *http.Response) error {
 	backend, ok := res.Body.(io.ReadWriteCloser)
 	if !ok {
-		return badGateway("bad_upgrade", "The app behind this address changed to a protocol that cannot be carried.",
-			errors.New("the answer has changed the protocol and its connection cannot be written to"))
+		return errors.New("the upstream changed the protocol on a connection that cannot be written to")
 	}
 	return c.takeOver(res, func(ctx context.Context, res *http.Response) { c.tunnelThrough(ctx, res, backend) })
 }
