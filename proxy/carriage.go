@@ -67,6 +67,8 @@ type carriage struct {
 	ending   sync.WaitGroup // endStream, while it may run
 	tunnel   *tunnel
 	activity func()
+
+	goOn func(context.Context) // carries what ReverseProxy does not; nil is nothing
 }
 
 type carriageKey struct{}
@@ -91,6 +93,10 @@ func (c *carriage) carry(w http.ResponseWriter) {
 	}
 	c.ctx = context.WithValue(ctx, carriageKey{}, c)
 	c.route.Upstream.proxy.ServeHTTP(c.writer, c.in.WithContext(c.ctx))
+	if goOn := c.goOn; goOn != nil {
+		c.goOn = nil
+		goOn(ctx)
+	}
 }
 
 // end lets go of everything that outlives the answer.
@@ -273,11 +279,14 @@ func (c *carriage) modify(res *http.Response) error {
 		h["Connection"] = []string{"Upgrade"} // an upstream could have named our cookie in it
 		c.endless = true
 		c.attend()
-		return nil
+		return c.takeTunnel(res)
 	}
 	stripTrailers(res.Trailer, nil, nil)
 	res.Body = &download{ReadCloser: res.Body, res: res}
 	c.watch(res)
+	if c.endless {
+		return c.takeEvents(res)
+	}
 	return nil
 }
 

@@ -17,6 +17,9 @@ const statusClientGone = 499
 
 // fail answers in place of the upstream.
 func (c *carriage) fail(u *Upstream, w http.ResponseWriter, err error) {
+	if c.goOn != nil {
+		return // nothing failed: see takeOver
+	}
 	if c.note.Upstream == 0 {
 		c.note.Upstream = time.Since(c.start)
 	}

@@ -184,3 +184,26 @@ func TestUpstreamOverTLS(t *testing.T) {
 		t.Errorf("a certificate nobody vouches for: got %d, want 502", res.StatusCode)
 	}
 }
+
+// TestTunnelInBulk: all of it arrives in order, also what comes once one side has said all.
+func TestTunnelInBulk(t *testing.T) {
+	up := newUpstream(t, func(conn net.Conn, r *http.Request) {
+		_, _ = io.WriteString(conn, handshake)
+		said, _ := io.ReadAll(conn) // to the client's end
+		for range 3 {
+			_, _ = conn.Write(said)
+			time.Sleep(time.Millisecond)
+		}
+	})
+	gw := newGateway(t, &proxy.Gate{Auth: alice(newSession()), Router: newRouter(t, &proxy.Route{Upstream: newWay(t, proxy.UpstreamOptions{Target: up.addr})})})
+	conn, br, _ := gw.open(t, "")
+	said := strings.Repeat("0123456789abcdef", 8<<10) // more than any buffer on the way
+	go func() {
+		_, _ = io.WriteString(conn, said)
+		_ = conn.(*net.TCPConn).CloseWrite()
+	}()
+	got, err := io.ReadAll(br)
+	if err != nil || string(got) != said+said+said {
+		t.Errorf("got %d bytes and %v, want %d", len(got), err, 3*len(said))
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -89,7 +88,7 @@ const (
 // be put between two of them.
 type tunnel struct {
 	net.Conn
-	buf      *bufio.Reader // holds what came behind the request's header
+	buf      *bufio.Reader // holds what came behind the request's header; nil once that is read
 	activity func()
 	stall    *stall
 	over     chan struct{} // closed once the client has no more to say
@@ -120,11 +119,7 @@ func (c *carriage) open(conn net.Conn, buf *bufio.ReadWriter) net.Conn {
 // reaches the upstream.
 func (t *tunnel) Read(p []byte) (int, error) {
 	for {
-		from := io.Reader(t.Conn)
-		if t.buf.Buffered() > 0 {
-			from = t.buf
-		}
-		n, err := from.Read(p)
+		n, err := t.read(p)
 		if err != nil {
 			t.once.Do(func() { close(t.over) })
 		}
@@ -142,6 +137,21 @@ func (t *tunnel) Read(p []byte) (int, error) {
 		}
 		return n, err
 	}
+}
+
+// read reads what the server had already read of the connection, and then from that. The
+// server's buffer is nobody's any more by then, and emptied: whoever holds on to the reader
+// holds no more than that.
+func (t *tunnel) read(p []byte) (int, error) {
+	if t.buf == nil {
+		return t.Conn.Read(p)
+	}
+	if t.buf.Buffered() > 0 {
+		return t.buf.Read(p)
+	}
+	*t.buf = bufio.Reader{}
+	t.buf = nil
+	return t.Conn.Read(p)
 }
 
 // Write implements net.Conn.

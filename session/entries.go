@@ -77,7 +77,7 @@ func (all *entries) forget(since time.Time) (dropped int, unwatch []func()) {
 		p.mu.Lock()
 		for key, e := range p.of {
 			e.mu.Lock()
-			if e.touched.Load() < since.UnixNano() && e.flight == nil && e.streams == 0 && e.unsaved == nil {
+			if e.touched.Load() < since.UnixNano() && e.flight == nil && len(e.streams) == 0 && e.unsaved == nil {
 				delete(p.of, key)
 				e.forgotten = true
 				dropped++

@@ -116,27 +116,26 @@ var (
 	errNotAllowed   = errors.New("the session may not use this route any more")
 )
 
-// Attend implements auth.Session. The goroutine that attends ends with ctx, and
-// with the Manager.
+// Attend implements auth.Session. What attends ends with ctx, and with the Manager.
 func (s *live) Attend(ctx context.Context, allowed func(*auth.Login) error) (context.Context, func()) {
 	if s.m.left.Load() {
 		return ctx, func() {}
 	}
-	attended, cancel := context.WithCancelCause(ctx)
 	s = s.current()
+	a := &attendance{house: s.m.ctx, left: s.m.left.Load}
+	a.look = func(ctx context.Context) (time.Duration, error) { return s.look(ctx, allowed) }
+	a.gone = func() {
+		s.e.mu.Lock()
+		delete(s.e.streams, a)
+		s.e.mu.Unlock()
+		s.m.wg.Done()
+	}
+	s.m.wg.Add(1)
 	s.e.mu.Lock()
-	s.e.streams++
+	s.e.streams.add(a)
 	s.e.mu.Unlock()
 	s.e.watch(s.m.cfg.Store)
-	s.m.wg.Go(func() {
-		if why := s.attend(attended, allowed); !s.m.left.Load() {
-			cancel(why)
-		}
-		s.e.mu.Lock()
-		s.e.streams--
-		s.e.mu.Unlock()
-	})
-	return attended, s.activity
+	return a.begin(ctx), s.activity
 }
 
 // refresh looks at the store where it may know something newer, once for all streams.
@@ -155,47 +154,36 @@ func (s *live) activity() {
 	s.e.use(now)
 }
 
-// attend watches until the stream has to close, and returns why.
-func (s *live) attend(ctx context.Context, allowed func(*auth.Login) error) error {
-	for {
-		s.refresh(ctx)
-		s.e.mu.Lock()
-		changed, ended, at, stored := s.e.changed, s.e.ended, s.e.at, s.e.stored()
-		retryAt := s.e.trouble[""].retryAt
-		s.e.mu.Unlock()
-		if ended != "" {
-			return errSessionEnded
-		}
-		login := stored.login()
-		l := loaded{version: at, entry: s.e, now: s.m.cfg.Now().Add(at.skew)}
-		if err := s.stillStands(ctx, &l, login); err != nil {
-			return err
-		}
-		if err := allowed(login); err != nil {
-			return errNotAllowed
-		}
-		idleEnds := l.lastSeen(s.m).Add(s.m.set().IdleTimeout)
-		wait := earlier(s.m.ends(at.state), idleEnds).Sub(l.now)
-		switch now := s.m.cfg.Now(); {
-		case !stored.renewable():
-		case s.m.due(s.e.key, stored.storedToken, now):
-			s.m.renew(ctx, s.e, s.h, "", "")
-			wait = min(wait, max(retryAt.Sub(now), time.Second))
-		default:
-			wait = min(wait, s.m.renewsAt(s.e.key, stored).Sub(now))
-		}
-		timer := time.NewTimer(max(wait, time.Millisecond))
-		select {
-		case <-changed:
-		case <-timer.C:
-		case <-ctx.Done():
-		case <-s.m.ctx.Done():
-		}
-		timer.Stop()
-		if ctx.Err() != nil || s.m.ctx.Err() != nil {
-			return errSessionEnded
-		}
+// look says why a stream has to close, or in how long to look again if nothing happens to
+// the session until then.
+func (s *live) look(ctx context.Context, allowed func(*auth.Login) error) (again time.Duration, why error) {
+	s.refresh(ctx)
+	s.e.mu.Lock()
+	ended, at, stored := s.e.ended, s.e.at, s.e.stored()
+	retryAt := s.e.trouble[""].retryAt
+	s.e.mu.Unlock()
+	if ended != "" {
+		return 0, errSessionEnded
 	}
+	login := stored.login()
+	l := loaded{version: at, entry: s.e, now: s.m.cfg.Now().Add(at.skew)}
+	if err := s.stillStands(ctx, &l, login); err != nil {
+		return 0, err
+	}
+	if err := allowed(login); err != nil {
+		return 0, errNotAllowed
+	}
+	idleEnds := l.lastSeen(s.m).Add(s.m.set().IdleTimeout)
+	again = earlier(s.m.ends(at.state), idleEnds).Sub(l.now)
+	switch now := s.m.cfg.Now(); {
+	case !stored.renewable():
+	case s.m.due(s.e.key, stored.storedToken, now):
+		s.m.renew(ctx, s.e, s.h, "", "")
+		again = min(again, max(retryAt.Sub(now), time.Second))
+	default:
+		again = min(again, s.m.renewsAt(s.e.key, stored).Sub(now))
+	}
+	return again, nil
 }
 
 func (s *live) stillStands(ctx context.Context, l *loaded, login *auth.Login) error {

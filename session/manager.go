@@ -225,20 +225,19 @@ type entry struct {
 	answered  time.Time  // when it said so
 	flight    *flight    // the renewal under way, or nil
 	unsaved   *unsavedLogin
-	trouble   map[string]trouble // with renewals, by resource
-	forced    string             // the token that an upstream refused and a renewal was forced for
-	forceAt   time.Time          // when another may be forced
-	minted    map[string]minted  // tokens made of the access token, by what for
-	seen      time.Time          // last use, by the store's clock
-	streams   int                // attended streams
-	ended     string             // why it ended, or ""
-	deleted   bool               // and whether it is known to have been deleted
-	unsure    bool               // the record may have changed since it was read
-	changes   uint64             // how often it is known to have changed
-	looked    uint64             // how many of those were there when it was read last
-	unwatch   func()             // ends the watch, or nil
-	forgotten bool               // it is not among the Manager's entries any more
-	changed   chan struct{}
+	trouble   map[string]trouble   // with renewals, by resource
+	forced    string               // the token that an upstream refused and a renewal was forced for
+	forceAt   time.Time            // when another may be forced
+	minted    map[string]minted    // tokens made of the access token, by what for
+	seen      time.Time            // last use, by the store's clock
+	streams   attendances          // of attended streams
+	ended     string               // why it ended, or ""
+	deleted   bool                 // and whether it is known to have been deleted
+	unsure    bool                 // the record may have changed since it was read
+	changes   uint64               // how often it is known to have changed
+	looked    uint64               // how many of those were there when it was read last
+	unwatch   func()               // ends the watch, or nil
+	forgotten bool                 // it is not among the Manager's entries any more
 	kept      map[string]keptValue // what was read last of what the session keeps, by name
 
 	exchanging chan struct{} // of one: who exchanges a token
@@ -247,7 +246,7 @@ type entry struct {
 }
 
 func newEntry(key Key) *entry {
-	return &entry{key: key, name: key.Name(), changed: make(chan struct{}), exchanging: make(chan struct{}, 1)}
+	return &entry{key: key, name: key.Name(), exchanging: make(chan struct{}, 1)}
 }
 
 // unsavedLogin is a renewed login that the store does not have yet.
@@ -282,8 +281,7 @@ func (e *entry) wake() {
 }
 
 func (e *entry) wakeLocked() {
-	close(e.changed)
-	e.changed = make(chan struct{})
+	e.streams.wake()
 }
 
 // end marks the session as ended here and closes its live connections. Deleted

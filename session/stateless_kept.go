@@ -35,8 +35,7 @@ type kept struct {
 	forced  string    // the token that an upstream refused and a renewal was forced for
 	forceAt time.Time // when another may be forced
 	minted  map[string]minted
-	streams int
-	changed chan struct{}
+	streams attendances
 	values  map[string]keptValue // what the session keeps, by name
 	part    func(map[string]keptValue)
 
@@ -52,7 +51,7 @@ type hot struct {
 }
 
 func newKept(key Key, now time.Time) *kept {
-	return &kept{key: key, used: now, changed: make(chan struct{}), exchanging: make(chan struct{}, 1)}
+	return &kept{key: key, used: now, exchanging: make(chan struct{}, 1)}
 }
 
 // every ends a session whatever cookie comes.
@@ -75,8 +74,7 @@ func (k *kept) end(reason string, upTo uint64) {
 
 // wake tells attended streams to look again. mu is held.
 func (k *kept) wake() {
-	close(k.changed)
-	k.changed = make(chan struct{})
+	k.streams.wake()
 }
 
 // absent says why nobody is signed in by this session. mu is held.
@@ -91,7 +89,7 @@ func (k *kept) absent() *auth.Absent {
 // held.
 func (k *kept) unknowable(now time.Time, idle time.Duration) bool {
 	switch {
-	case k.flight != nil || k.streams > 0:
+	case k.flight != nil || len(k.streams) > 0:
 		return false
 	case k.generation == 0:
 		return now.Sub(k.used) > forgetIdle
@@ -103,7 +101,7 @@ func (k *kept) unknowable(now time.Time, idle time.Duration) bool {
 // takes to go on. While the access token is valid it stays, or whoever comes every
 // quarter of an hour would cost the provider a grant each time. mu is held.
 func (k *kept) cool(now time.Time) {
-	if k.hot != nil && !k.hot.lost && k.flight == nil && k.streams == 0 &&
+	if k.hot != nil && !k.hot.lost && k.flight == nil && len(k.streams) == 0 &&
 		now.Sub(k.used) > forgetIdle && !now.Before(k.hot.Login.Expires) {
 		k.hot, k.minted = nil, nil
 	}

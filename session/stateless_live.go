@@ -79,69 +79,58 @@ func (l *carriedLive) Deliver(ctx context.Context, header http.Header) {
 	}
 }
 
-// Attend implements auth.Session. The goroutine that attends ends with ctx, and with
-// the Stateless. What it renews is delivered with the next response to a request.
+// Attend implements auth.Session. What attends ends with ctx, and with the Stateless. What
+// it renews is delivered with the next response to a request.
 func (l *carriedLive) Attend(ctx context.Context, allowed func(*auth.Login) error) (context.Context, func()) {
 	if l.s.left.Load() {
 		return ctx, func() {}
 	}
-	attended, cancel := context.WithCancelCause(ctx)
+	a := &attendance{house: l.s.ctx, left: l.s.left.Load}
+	a.look = func(ctx context.Context) (time.Duration, error) { return l.look(ctx, allowed) }
+	a.gone = func() {
+		l.k.mu.Lock()
+		delete(l.k.streams, a)
+		l.k.mu.Unlock()
+		l.s.wg.Done()
+	}
+	l.s.wg.Add(1)
 	l.k.mu.Lock()
-	l.k.streams++
+	l.k.streams.add(a)
 	if l.k.ended == "" && l.k.hot == nil {
 		l.s.adopt(l.k, &l.c) // the upstream took long, and the tokens were forgotten meanwhile
 	}
 	l.k.mu.Unlock()
-	l.s.wg.Go(func() {
-		if why := l.attend(attended, allowed); !l.s.left.Load() {
-			cancel(why)
-		}
-		l.k.mu.Lock()
-		l.k.streams--
-		l.k.mu.Unlock()
-	})
-	return attended, func() { l.k.use(l.s.cfg.Now()) }
+	return a.begin(ctx), func() { l.k.use(l.s.cfg.Now()) }
 }
 
-// attend watches until the stream has to close, and returns why.
-func (l *carriedLive) attend(ctx context.Context, allowed func(*auth.Login) error) error {
+// look says why a stream has to close, or in how long to look again if nothing happens to
+// the session until then.
+func (l *carriedLive) look(ctx context.Context, allowed func(*auth.Login) error) (again time.Duration, why error) {
 	s, k := l.s, l.k
-	for {
-		if s.stands(ctx, k) != nil {
-			return errSessionEnded
-		}
-		k.mu.Lock()
-		if k.ended != "" || k.hot == nil {
-			k.mu.Unlock()
-			return errSessionEnded
-		}
-		changed, stored := k.changed, &k.hot.Login
-		ends := earlier(s.ends(k), k.seen.Add(s.set().IdleTimeout))
-		retryAt := k.trouble[""].retryAt
-		k.mu.Unlock()
-		if allowed(stored.login()) != nil {
-			return errNotAllowed
-		}
-		now := s.cfg.Now()
-		wait := ends.Sub(now)
-		switch {
-		case !stored.renewable():
-		case s.due(k.key, stored.storedToken, now):
-			s.renew(ctx, k, "", "")
-			wait = min(wait, max(retryAt.Sub(now), time.Second))
-		default:
-			wait = min(wait, s.renewsAt(k.key, stored).Sub(now))
-		}
-		timer := time.NewTimer(max(wait, time.Millisecond))
-		select {
-		case <-changed:
-		case <-timer.C:
-		case <-ctx.Done():
-		case <-s.ctx.Done():
-		}
-		timer.Stop()
-		if ctx.Err() != nil || s.ctx.Err() != nil {
-			return errSessionEnded
-		}
+	if s.stands(ctx, k) != nil {
+		return 0, errSessionEnded
 	}
+	k.mu.Lock()
+	if k.ended != "" || k.hot == nil {
+		k.mu.Unlock()
+		return 0, errSessionEnded
+	}
+	stored := &k.hot.Login
+	ends := earlier(s.ends(k), k.seen.Add(s.set().IdleTimeout))
+	retryAt := k.trouble[""].retryAt
+	k.mu.Unlock()
+	if allowed(stored.login()) != nil {
+		return 0, errNotAllowed
+	}
+	now := s.cfg.Now()
+	again = ends.Sub(now)
+	switch {
+	case !stored.renewable():
+	case s.due(k.key, stored.storedToken, now):
+		s.renew(ctx, k, "", "")
+		again = min(again, max(retryAt.Sub(now), time.Second))
+	default:
+		again = min(again, s.renewsAt(k.key, stored).Sub(now))
+	}
+	return again, nil
 }

@@ -25,9 +25,7 @@ func (e *entry) watch(store Store) {
 		if changed {
 			e.changes++
 		}
-		if e.streams > 0 {
-			e.wakeLocked()
-		}
+		e.wakeLocked()
 	})
 	e.mu.Lock()
 	defer e.mu.Unlock()
