@@ -99,3 +99,11 @@ func (s *Store) ListAll() { s.listAll() }
 
 // Free counts the pages that are free.
 func (s *Store) Free() int { return s.db.Stats().FreePageN + s.db.Stats().PendingPageN }
+
+// Abandon lets go of the file as the end of the process would: nothing is written, and
+// what stands beside the file stays.
+func Abandon(s *Store) error {
+	close(s.stop)
+	s.wg.Wait()
+	return s.db.Close()
+}

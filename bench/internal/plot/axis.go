@@ -61,13 +61,13 @@ func axisOf(p Panel) axis {
 	return a
 }
 
-// Number writes 20000 as 20k, and 0.25 as it is.
+// Number writes 20000 as 20k, and 16384 and 0.25 as they are.
 func Number(v float64) string {
 	unit := ""
 	switch {
-	case v >= 1e6:
+	case v >= 1e6 && math.Mod(v, 1e4) == 0:
 		v, unit = v/1e6, "M"
-	case v >= 1e4:
+	case v >= 1e4 && math.Mod(v, 100) == 0:
 		v, unit = v/1e3, "k"
 	}
 	s := strconv.FormatFloat(v, 'f', 4, 64)

@@ -84,7 +84,7 @@ func (f Figure) SVG() ([]byte, error) {
 	d.add(`<desc id="d">%s</desc>`, text(f.Text))
 	d.add(`<style>%s</style>`, style)
 	d.add(`<rect class="ground" width="%d" height="%d"/>`, width, height)
-	d.add(`<text class="title" x="%d" y="26">%s</text>`, left, text(f.Title))
+	d.add(`<text class="title" x="%d" y="18">%s</text>`, left, text(f.Title))
 	for i, p := range f.Panels {
 		d.panel(p, float64(head+i*(panelHeight+gap)), i == len(f.Panels)-1)
 	}

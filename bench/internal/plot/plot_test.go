@@ -102,7 +102,7 @@ func TestWhatCannotBeDrawnIsAnError(t *testing.T) {
 }
 
 func TestNumber(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", .25: "0.25", 1: "1", 1500: "1500", 10_000: "10k", 250_000: "250k", 1e6: "1M", .5: "0.5"} {
+	for v, want := range map[float64]string{0: "0", .25: "0.25", 1: "1", 1500: "1500", 10_000: "10k", 16384: "16384", 12_500: "12.5k", 250_000: "250k", 1e6: "1M", .5: "0.5"} {
 		if got := Number(v); got != want {
 			t.Errorf("%v: got %s, want %s", v, got, want)
 		}
