@@ -38,7 +38,7 @@ func TestShortRun(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &talk)
 	}
 	for _, want := range []string{"keep-alive, bolt store", "keep-alive, redis store", "keep-alive, cookie store", "triggers a renewal: p99",
-		"cold session, Redis: round trips", "open WebSocket, idle", "body of 8.0 MiB down", "the program, stripped", "resident memory, idle",
+		"cold session, Redis: round trips that its first request waits for | ≤ 1 | 1 (1–1) | yes |", "open WebSocket, idle", "body of 8.0 MiB down", "the program, stripped", "resident memory, idle",
 		"| nothing |", "| `httputil.ReverseProxy` |", "Measured on "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%s\nwant it to hold %q", &out, want)
@@ -163,6 +163,12 @@ func TestWireCountsTrips(t *testing.T) {
 	ask("once more")
 	if n := w.Trips(); n != 2 {
 		t.Errorf("once more: got %d trips, want 2", n)
+	}
+	w.Delay(50 * time.Millisecond)
+	began := time.Now()
+	ask("from far away")
+	if took := time.Since(began); took < 50*time.Millisecond {
+		t.Errorf("from far away: took %s, want 50ms and more", took)
 	}
 }
 

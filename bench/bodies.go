@@ -70,6 +70,9 @@ func (b *bench) bodies(ctx context.Context) ([]goal, string, error) {
 		return nil, "", err
 	}
 	size := report.Size(b.body)
+	if gib := b.body >> 30; gib<<30 == b.body {
+		size = fmt.Sprintf("%d GiB", gib)
+	}
 	bare, ours := ways[0].by, ways[1].by
 	row := func(name string, by map[string]*figures) []string {
 		return []string{name, by[http.MethodGet].rate.Format("%.0f"), by[http.MethodGet].cpu.Format("%.0f"),

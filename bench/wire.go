@@ -5,14 +5,17 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // wire carries connections to a server, and counts how often whoever connects says
-// something after the server did: round trips, however many commands go in one.
+// something after the server did: round trips, however many commands go in one. It can
+// make the server a distant one.
 type wire struct {
 	to    string
 	l     net.Listener
 	trips atomic.Int64
+	delay atomic.Int64 // of each answer, in ns
 	wg    sync.WaitGroup
 
 	mu    sync.Mutex // guards conns
@@ -64,7 +67,12 @@ func (w *wire) carry(near net.Conn) {
 			}
 		}
 	}
-	w.wg.Go(func() { copying(far, near, func() { asked.Store(false) }) })
+	w.wg.Go(func() {
+		copying(far, near, func() {
+			time.Sleep(time.Duration(w.delay.Load()))
+			asked.Store(false)
+		})
+	})
 	copying(near, far, func() {
 		if !asked.Swap(true) {
 			w.trips.Add(1)
@@ -77,6 +85,9 @@ func (w *wire) Address() string { return w.l.Addr().String() }
 
 // Trips is how many round trips there were so far, on all connections.
 func (w *wire) Trips() int64 { return w.trips.Load() }
+
+// Delay has each answer come so much later.
+func (w *wire) Delay(d time.Duration) { w.delay.Store(int64(d)) }
 
 // Close cuts all connections, and waits for what carried them.
 func (w *wire) Close() {

@@ -104,7 +104,7 @@ func run(ctx context.Context, o options, out, talk io.Writer) (err error) {
 			}
 		}
 	}
-	stat := exec.CommandContext(ctx, "go", "run", benchstat, before.told.Name(), sides[1].told.Name())
+	stat := exec.CommandContext(ctx, "go", "run", benchstat, "before="+before.told.Name(), "after="+sides[1].told.Name())
 	stat.Dir, stat.Stdout, stat.Stderr = o.dir, out, talk
 	if err := stat.Run(); err != nil {
 		return fmt.Errorf("benchstat: %w", err)
