@@ -16,7 +16,7 @@ PANVA := e2e/providers/panva
 # What looks at the gateway's pages: axe-core, Lighthouse, html-validate and others, from npm.
 PAGES := e2e/pages
 
-.PHONY: test check unit simulate soak e2e deploy packages deps build fuzz bench bench-deps bench-compare bench-million release packaging packaging-full
+.PHONY: test check unit simulate soak e2e deploy packages deps build fuzz bench bench-deps bench-compare bench-curves release packaging packaging-full
 
 # The end-to-end tests mostly wait. Meanwhile deploy/ is read and started, histories are
 # played, packages are made and installed, and the config is reloaded for a minute under load.
@@ -137,7 +137,7 @@ bench-compare:
 	@if [ -z "$(BASE)" ]; then echo "say with what: make bench-compare BASE=HEAD~1" >&2; exit 2; fi
 	$(GO) run ./bench/compare -base "$(BASE)" -count $(BENCH_COUNT)
 
-# What a million sessions cost, beside a thousand: some minutes and 4 GB of disk,
-# most of it for filling. Writes the tables of docs/performance.md.
-bench-million:
-	$(GO) run ./bench/million -n 1000,1000000 -write
+# How costs grow, with a million sessions among others: the second part of bench, in six
+# minutes and 4 GB of disk.
+bench-curves:
+	$(GO) run ./bench/curves -write

@@ -23,6 +23,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/evergate/evergate/bench/internal/curves"
 	"github.com/evergate/evergate/bench/internal/report"
 	"github.com/evergate/evergate/bench/internal/rig"
 )
@@ -39,6 +40,7 @@ type options struct {
 	starts   int
 	count    int
 	write    bool
+	curves   *curves.Options // none without
 }
 
 // bench is one run of it.
@@ -82,6 +84,7 @@ func main() {
 	flag.IntVar(&o.starts, "starts", 5, "starts after which the memory is read")
 	flag.IntVar(&o.count, "count", 5, "how often each Go benchmark runs")
 	flag.BoolVar(&o.write, "write", false, "put the tables into docs/performance.md")
+	grow := flag.Bool("curves", true, "measure too how costs grow, as go run ./bench/curves does")
 	within := flag.Duration("within", 14*time.Minute, "give up after this time")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -89,6 +92,9 @@ func main() {
 	ctx, cancel := context.WithTimeout(ctx, *within)
 	defer cancel()
 	o.parts = strings.FieldsFunc(*some, func(r rune) bool { return r == ',' })
+	if *grow {
+		o.curves = &curves.Full
+	}
 	if err := o.check(names); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
@@ -159,7 +165,13 @@ func run(ctx context.Context, o options, out, talk io.Writer) (err error) {
 			return err
 		}
 	}
-	return nil
+	if o.curves == nil {
+		return nil
+	}
+	if o.write {
+		o.curves.Docs = filepath.Join(r.Root, "docs")
+	}
+	return curves.Run(ctx, r, b.app, *o.curves, out, talk)
 }
 
 // machine says where the figures are from, and how busy it was.

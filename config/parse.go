@@ -14,8 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxFile bounds what is read: ten thousand routes come to half of it.
-const maxFile = 4 << 20
+// maxFile bounds what is read: a hundred thousand routes come to half of it.
+const maxFile = 16 << 20
 
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
@@ -59,7 +59,7 @@ func parse(name string, data []byte) (*document, error) {
 	d := newDocument(name, data)
 	switch {
 	case len(data) > maxFile:
-		return d, Faults{{File: name, Msg: "the file is larger than 4 MiB"}}
+		return d, Faults{{File: name, Msg: "the file is larger than 16 MiB"}}
 	case !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0:
 		return d, Faults{{File: name, Msg: "the file is not UTF-8 text"}}
 	}
@@ -178,7 +178,7 @@ const (
 	maxDepth = 64
 	maxKey   = 256
 	// maxEntries bounds a list of mappings, such as routes. Lists of words have no bound.
-	maxEntries = 20000
+	maxEntries = 100_000
 	// maxFaults are noted; of these maxShown are told.
 	maxFaults, maxShown = 2000, 200
 )

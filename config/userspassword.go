@@ -34,7 +34,7 @@ func CanSetPassword(path string) bool {
 func SetPassword(path, name, was, hash string) error {
 	err := replace.Edit(path, func(data []byte) ([]byte, error) {
 		if len(data) > maxFile {
-			return nil, fmt.Errorf("%s is larger than 4 MiB", path)
+			return nil, fmt.Errorf("%s is larger than 16 MiB", path)
 		}
 		return withPassword(path, data, name, was, hash)
 	})

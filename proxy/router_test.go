@@ -167,7 +167,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkMatch(b *testing.B) {
-	for _, n := range []int{10, 10_000} {
+	for _, n := range []int{10, 100, 1000, 10_000, 100_000} {
 		var lines []string
 		for i := range n {
 			lines = append(lines, fmt.Sprintf("h%d.test /app/%d/", i%100, i))

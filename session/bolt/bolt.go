@@ -6,7 +6,6 @@ package bolt
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -37,7 +36,11 @@ type Store struct {
 	wg   sync.WaitGroup
 	once sync.Once
 
-	swept atomic.Uint64
+	swept    atomic.Uint64
+	listMost atomic.Int64          // see roomForList
+	unseen   atomic.Bool           // the file was not closed in order, and not looked over yet
+	stuck    atomic.Bool           // a write has panicked
+	broken   atomic.Pointer[error] // why nothing is read any more
 
 	// Of the writer alone.
 	sweeping bool          // more has expired than was swept yet
@@ -69,6 +72,7 @@ var (
 // file. An old one is only read: there may be no room for more.
 func (s *Store) prepare() error {
 	s.chunk = sweepMost
+	s.listMost.Store(listMost)
 	s.db.AllocSize = growBy
 	buckets := [][]byte{bucketSessions, bucketExpiry, bucketTags, bucketMeta}
 	missing, last := false, time.Time{}
@@ -109,20 +113,24 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.stop)
 		s.wg.Wait()
-		_ = os.Remove(pidFile(s.path))
+		if !s.unseen.Load() { // or the next start looks it over
+			_ = os.Remove(pidFile(s.path))
+		}
 		err = s.closeFile()
 	})
 	return err
 }
 
-// closeFile notes in the file which pages are free, which spares the next start to
-// look for them. While the gateway runs that would cost each write more than it is
-// worth.
+// closeFile notes in the file which pages are free, however many, which spares the
+// next start to look for them.
 func (s *Store) closeFile() error {
-	if errors.Is(s.Trouble(), ErrDamaged) {
+	switch {
+	case s.stuck.Load():
 		return s.file.Close() // bolt may wait for a lock that a panic has left
+	case s.broken.Load() != nil:
+		return s.db.Close()
 	}
-	s.db.NoFreelistSync = false
+	s.listAll()
 	if err := s.update(0, func(tx *bolt.Tx) error { return s.tick(tx) }); err != nil {
 		s.log.Warn("the session file was not closed in order, the next start reads all of it", "path", s.path, "err", err)
 	}

@@ -29,6 +29,7 @@ type checker struct {
 	size int64  // of a page
 	high uint64 // the first page number beyond the file
 	seen []bool
+	turn func() error // called before each page is looked at, if set
 }
 
 // meta is the newest valid one of the two meta pages.
@@ -74,40 +75,44 @@ func readMeta(f io.ReaderAt) (meta, error) {
 	return best, nil
 }
 
-// checkFile reads the whole tree of a file that was not closed in order, as bolt
-// would to learn which pages are free, and of others the list of those.
-func checkFile(f *os.File) (err error) {
+// checkFile reads the whole tree of a file that has no list of free pages, as bolt
+// would to learn which are. Of others it reads the list, and the tree only if it is to
+// be thorough. Whole tells whether it read the tree.
+func checkFile(f *os.File, thorough bool) (whole bool, err error) {
 	m, err := readMeta(f)
 	if err != nil {
-		return err
+		return false, err
 	}
 	fi, err := f.Stat()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if m.high < 3 || m.high > uint64(fi.Size()/m.size) {
-		return fmt.Errorf("it ends early: it has %d pages, and should have %d", fi.Size()/m.size, m.high)
+		return false, fmt.Errorf("it ends early: it has %d pages, and should have %d", fi.Size()/m.size, m.high)
 	}
-	readAhead(f, m)
+	listed := m.freelist != noFreelist
+	if thorough = thorough || !listed; thorough {
+		readAhead(f, m)
+	}
 	b, done, err := mapped(f, int64(m.high)*m.size)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer done()
 	defer caught(&err)() // the disk may fail to read
 	c := &checker{b: b, size: m.size, high: m.high, seen: make([]bool, m.high)}
-	if m.freelist != noFreelist {
-		return c.freelist(m.freelist)
+	if thorough {
+		err = c.tree(m.root, 0)
 	}
-	return c.tree(m.root, 0)
+	if err == nil && listed {
+		err = c.freelist(m.freelist)
+	}
+	return thorough, err
 }
 
 // readAhead reads a file that will be walked in order once: a disk gives that many
 // times faster than one page here and one there.
 func readAhead(f *os.File, m meta) {
-	if m.freelist != noFreelist {
-		return
-	}
 	b := make([]byte, 1<<20)
 	for at := int64(0); at < int64(m.high)*m.size; at += int64(len(b)) {
 		if _, err := f.ReadAt(b, at); err != nil {
@@ -118,6 +123,11 @@ func readAhead(f *os.File, m meta) {
 
 // page is a page and those that it runs over into.
 func (c *checker) page(id uint64) ([]byte, error) {
+	if c.turn != nil {
+		if err := c.turn(); err != nil {
+			return nil, err
+		}
+	}
 	if id < 2 || id >= c.high {
 		return nil, fmt.Errorf("a page names page %d, and there are %d", id, c.high)
 	}
@@ -220,8 +230,12 @@ func (c *checker) freelist(id uint64) error {
 		return fmt.Errorf("page %d is no list of free pages", id)
 	}
 	for ; count > 0; count-- {
-		if free := native.Uint64(b[at:]); free < 2 || free >= c.high {
+		free := native.Uint64(b[at:])
+		if free < 2 || free >= c.high {
 			return fmt.Errorf("page %d lists page %d as free, and there are %d", id, free, c.high)
+		}
+		if c.seen[free] {
+			return fmt.Errorf("page %d lists page %d as free, which is used", id, free)
 		}
 		at += 8
 	}

@@ -95,7 +95,7 @@ func copyInto(tmp string, old *handle, step func(string)) (_ *handle, err error)
 		return nil, err
 	}
 	fresh.db.NoSync = false
-	if err := checkFile(fresh.file); err != nil {
+	if _, err := checkFile(fresh.file, true); err != nil {
 		return nil, fmt.Errorf("the copy is not whole: %w", err)
 	}
 	step("checked")

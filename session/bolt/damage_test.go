@@ -76,7 +76,13 @@ func TestDamagedPagesAreErrors(t *testing.T) {
 				if err := os.WriteFile(to, b, 0o600); err != nil {
 					t.Fatal(err)
 				}
+				if name == "killed" {
+					killedAt(t, to)
+				}
 				s, err := bolt.Open(to, nil)
+				if err == nil && !lookedOver(t, s) {
+					refused++
+				}
 				if err != nil {
 					if !errors.Is(err, bolt.ErrDamaged) || !strings.Contains(err.Error(), to) {
 						t.Errorf("%s, page %d, %s: open: %v", name, page, kind, err)

@@ -74,3 +74,36 @@ func Check(path string) (all []error) {
 	})
 	return all
 }
+
+// Listed tells whether a file has a list of its free pages.
+func Listed(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	m, err := readMeta(f)
+	return m.freelist != noFreelist, err
+}
+
+const ListMost = listMost
+
+// Unseen tells whether the file is still to be looked over.
+func (s *Store) Unseen() bool { return s.unseen.Load() && s.broken.Load() == nil }
+
+// NoList has no write note the free pages.
+func (s *Store) NoList() { s.listMost.Store(-1) }
+
+// ListAll has each write note all of them.
+func (s *Store) ListAll() { s.listAll() }
+
+// Free counts the pages that are free.
+func (s *Store) Free() int { return s.db.Stats().FreePageN + s.db.Stats().PendingPageN }
+
+// Abandon lets go of the file as the end of the process would: nothing is written, and
+// what stands beside the file stays.
+func Abandon(s *Store) error {
+	close(s.stop)
+	s.wg.Wait()
+	return s.db.Close()
+}

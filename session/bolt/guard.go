@@ -27,6 +27,9 @@ func caught(err *error) func() {
 
 // view runs f in a transaction that reads.
 func (s *Store) view(f func(*bolt.Tx) error) (err error) {
+	if broken := s.broken.Load(); broken != nil {
+		return *broken
+	}
 	defer caught(&err)()
 	return s.db.View(f)
 }
@@ -50,6 +53,7 @@ func (s *Store) transact(need int64, f func(*bolt.Tx) error) (err error) {
 	}
 	defer func() {
 		if errors.Is(err, ErrDamaged) {
+			s.stuck.Store(true)
 			var ignored error // it may panic again; nothing is written any more
 			defer caught(&ignored)()
 			_ = tx.Rollback()
@@ -63,5 +67,6 @@ func (s *Store) transact(need int64, f func(*bolt.Tx) error) (err error) {
 		_ = tx.Rollback()
 		return err
 	}
+	s.db.NoFreelistSync = !s.roomForList(tx, need)
 	return tx.Commit()
 }

@@ -55,13 +55,13 @@ func open(path string, log *slog.Logger, set settings) (*Store, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	answerFileLimit()
-	fresh, err := examine(path)
+	found, err := examine(path)
 	if err != nil {
 		return nil, err
 	}
 	f, err := lock(path, false)
 	if err != nil {
-		if fi, serr := os.Lstat(path); fresh && serr == nil && fi.Size() < beginning && !errors.Is(err, ErrInUse) {
+		if fi, serr := os.Lstat(path); found.fresh && serr == nil && fi.Size() < beginning && !errors.Is(err, ErrInUse) {
 			_ = os.Remove(path) // it would be in the way of the next start
 		}
 		return nil, err
@@ -70,13 +70,19 @@ func open(path string, log *slog.Logger, set settings) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, err = os.Lstat(pidFile(path))
+	killed := err == nil // whoever closes the file in order removes it
 	s := &Store{db: f.db, file: f.file, path: path, log: log, ops: make(chan *op, 1024), stop: make(chan struct{})}
 	if err := s.prepare(); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
+	s.unseen.Store(found.brief && killed)
 	if !set.still {
 		s.wg.Go(s.write)
+		if s.unseen.Load() {
+			s.wg.Go(s.lookOver)
+		}
 	}
 	return s, nil
 }
@@ -138,30 +144,42 @@ func openFile(path string, reading bool) (h *handle, err error) {
 	return h, err
 }
 
+// examined is what was seen of a file.
+type examined struct {
+	fresh bool // there is none yet
+	brief bool // it was not read to its end
+}
+
 // examine looks at a file before bolt does, which ends the process over some
-// kinds of damage. A file that was closed in order is only looked at briefly.
-// Fresh tells that there is none yet.
-func examine(path string) (fresh bool, err error) {
+// kinds of damage. A file with a list of its free pages is only looked at briefly,
+// unless it was found damaged while it was in use: bolt does not walk its pages then.
+func examine(path string) (examined, error) {
 	fi, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, nil
+		return examined{fresh: true}, nil
 	case err != nil:
-		return false, wordOpen(path, err)
+		return examined{}, wordOpen(path, err)
 	case !fi.Mode().IsRegular():
-		return false, fmt.Errorf("bolt: %s is not a regular file; remove it or name another data_dir", path)
+		return examined{}, fmt.Errorf("bolt: %s is not a regular file; remove it or name another data_dir", path)
 	case fi.Size() == 0:
-		return false, nil
+		return examined{}, nil
 	}
 	h, err := lock(path, true)
 	if err != nil {
-		return false, err
+		return examined{}, err
 	}
 	defer h.Close()
-	if err := checkFile(h.file); err != nil {
-		return false, wordOpen(path, fmt.Errorf("%w: %w", ErrDamaged, err))
+	_, err = os.Lstat(damagedFile(path))
+	marked := !errors.Is(err, fs.ErrNotExist)
+	whole, err := checkFile(h.file, marked)
+	if err != nil {
+		return examined{}, wordOpen(path, fmt.Errorf("%w: %w", ErrDamaged, err))
 	}
-	return false, nil
+	if marked { // another file is in its place now
+		_ = os.Remove(damagedFile(path))
+	}
+	return examined{brief: !whole}, nil
 }
 
 const mend = "put a copy from a backup in its place, or move it away and start again: then everybody signs in anew"
@@ -183,6 +201,9 @@ func wordOpen(path string, err error) error {
 }
 
 func pidFile(path string) string { return path + ".pid" }
+
+// damagedFile is there since the file was found damaged while it was in use.
+func damagedFile(path string) string { return path + ".damaged" }
 
 func owner(path string) string {
 	b, err := os.ReadFile(pidFile(path))

@@ -23,15 +23,19 @@ const (
 // find out in the middle of a commit that the disk is full; or, in a folder in
 // memory, when somebody reads.
 func (s *Store) reserve(tx *bolt.Tx, need int64) error {
-	need -= freeBytes(s.db)
-	if need <= 0 {
+	if need -= freeBytes(s.db); need <= 0 {
 		return nil
 	}
+	return s.extend(tx, need)
+}
+
+// extend sees that the file has room for so many bytes beyond its last page.
+func (s *Store) extend(tx *bolt.Tx, beyond int64) error {
 	fi, err := s.file.Stat()
 	if err != nil {
 		return err
 	}
-	size, want := fi.Size(), tx.Size()+need
+	size, want := fi.Size(), tx.Size()+beyond
 	if want <= size {
 		return nil
 	}
@@ -68,6 +72,9 @@ func (s *Store) note(err error) {
 			"path", s.path, "err", s.word(err))
 	case err == nil && s.trouble != nil:
 		s.log.Info("the session file can be written again", "path", s.path)
+	}
+	if errors.Is(err, ErrDamaged) {
+		s.mark(err)
 	}
 	s.trouble = err
 	if err != nil {

@@ -83,8 +83,8 @@ func Count(n int) string {
 
 // Between puts text between the marks of a name in a page:
 //
-//	<!-- bench/million sessions: begin -->
-//	<!-- bench/million sessions: end -->
+//	<!-- bench curve sessions: begin -->
+//	<!-- bench curve sessions: end -->
 func Between(file, name, text string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {

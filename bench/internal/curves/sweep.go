@@ -1,13 +1,12 @@
-package main
+package curves
 
 import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/evergate/evergate/bench/internal/report"
@@ -15,12 +14,14 @@ import (
 	"github.com/evergate/evergate/session/bolt"
 )
 
-// quietTime is for how long writes are measured when all is swept.
-const quietTime = 10 * time.Second
+// sweep lets sessions expire at once and writes others, one after the other: while those
+// are swept, and in the same file when they are gone.
+func (b *bench) sweep(ctx context.Context) (result, error) {
+	text, err := measureSweep(ctx, filepath.Join(b.rig.Dir, "sweep.db"), b.Expired, b.Quiet)
+	return result{table: text}, err
+}
 
-// measureSweep lets n sessions expire at once and writes others, one after the
-// other: while those are swept, and in the same file when they are gone.
-func measureSweep(ctx context.Context, path string, n int) (string, error) {
+func measureSweep(ctx context.Context, path string, n int, quietTime time.Duration) (string, error) {
 	s, err := bolt.Open(path, nil)
 	if err != nil {
 		return "", err
@@ -31,12 +32,16 @@ func measureSweep(ctx context.Context, path string, n int) (string, error) {
 		return "", err
 	}
 	expires := now.Add(time.Hour)
-	if err := putMany(ctx, s, n, now); err != nil {
+	entries := make([]bolt.Entry, n)
+	for i := range entries {
+		entries[i] = entry(now)
+	}
+	if err := s.Fill(ctx, entries); err != nil {
 		return "", err
 	}
 	var quiet, sweeping report.Latencies
 	var took time.Duration
-	for s.Swept() == 0 { // the store begins each minute, if the filling took no longer
+	for s.Swept() == 0 { // the store begins each minute
 		select {
 		case <-ctx.Done():
 			return "", ctx.Err()
@@ -75,29 +80,15 @@ func measureSweep(ctx context.Context, path string, n int) (string, error) {
 	return b.String(), nil
 }
 
-func put(ctx context.Context, s *bolt.Store, expires time.Time) error {
-	rec := session.Record{Version: 1, Expires: expires, Tags: make([]session.Tag, 1), Data: make([]byte, 1100)}
-	var key session.Key
-	_, _ = rand.Read(key[:])
-	_, _ = rand.Read(rec.Tags[0][:])
-	return s.Put(ctx, key, 0, rec)
+// entry is a session as large as they are.
+func entry(expires time.Time) (e bolt.Entry) {
+	e.Record = session.Record{Version: 1, Expires: expires, Tags: make([]session.Tag, 1), Data: make([]byte, 1100)}
+	_, _ = rand.Read(e.Key[:])
+	_, _ = rand.Read(e.Record.Tags[0][:])
+	return e
 }
 
-func putMany(ctx context.Context, s *bolt.Store, n int, expires time.Time) error {
-	var wg sync.WaitGroup
-	var next atomic.Int64
-	failed := make(chan error, writers)
-	for range writers {
-		wg.Go(func() {
-			for next.Add(1) <= int64(n) {
-				if err := put(ctx, s, expires); err != nil {
-					failed <- err
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	close(failed)
-	return <-failed
+func put(ctx context.Context, s *bolt.Store, expires time.Time) error {
+	e := entry(expires)
+	return s.Put(ctx, e.Key, 0, e.Record)
 }
