@@ -57,6 +57,8 @@ type carriage struct {
 
 	values values // of headers up and down
 
+	followed bool // an attempt has the trace of the request
+
 	endless bool // it has no end of its own; set before attend is called
 
 	mu       sync.Mutex // guards what follows

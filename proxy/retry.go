@@ -22,40 +22,50 @@ type attempt struct {
 	wrote     atomic.Bool // the header was written to it
 	stuck     atomic.Bool // the target did not take the rest
 	answered  atomic.Bool // a byte of the answer came
-	trace     httptrace.ClientTrace
 	before    atomic.Bool // the header was written to a connection before this one
 }
 
 // follow returns req with a watch on it.
 //
-// httputil.ReverseProxy watches for interim answers in the same way. Two watches on one
-// context are put together by reflection, for each request; so this one takes that over,
-// and the place of it.
+// httputil.ReverseProxy watches for interim answers in the same way, by a trace of this
+// request alone. The first attempt puts what it watches for into that one: a second trace
+// would be put together with it by reflection, in another copy of the request. A later one
+// leaves it alone, for a transport may still be at the first.
 func (a *attempt) follow(req *http.Request, c *carriage) *http.Request {
-	a.trace = httptrace.ClientTrace{
-		// The transport itself tries again where an idle connection turns out to be
-		// closed and nothing was lost; what counts is how the last of these ended.
-		GetConn: func(string) {
-			a.asked.Store(true)
-			a.connected.Store(false)
-			if a.wrote.Swap(false) {
-				a.before.Store(true)
-			}
-		},
-		GotConn:      func(httptrace.GotConnInfo) { a.connected.Store(true) },
-		WroteHeaders: func() { a.wrote.Store(true) },
-		WroteRequest: func(i httptrace.WroteRequestInfo) {
-			if i.Err != nil {
-				a.stuck.Store(true)
-			}
-		},
-		GotFirstResponseByte: func() { a.answered.Store(true) },
-	}
 	ctx := req.Context()
-	if outer := httptrace.ContextClientTrace(ctx); outer != nil {
-		a.trace.Got1xxResponse, ctx = outer.Got1xxResponse, c.ctx
+	outer := httptrace.ContextClientTrace(ctx)
+	if outer != nil && !c.followed {
+		c.followed = true
+		a.watch(outer)
+		return req
 	}
-	return req.WithContext(httptrace.WithClientTrace(ctx, &a.trace))
+	trace := &httptrace.ClientTrace{}
+	if outer != nil {
+		trace.Got1xxResponse, ctx = outer.Got1xxResponse, c.ctx
+	}
+	a.watch(trace)
+	return req.WithContext(httptrace.WithClientTrace(ctx, trace))
+}
+
+// watch has t tell a.
+func (a *attempt) watch(t *httptrace.ClientTrace) {
+	// The transport itself tries again where an idle connection turns out to be
+	// closed and nothing was lost; what counts is how the last of these ended.
+	t.GetConn = func(string) {
+		a.asked.Store(true)
+		a.connected.Store(false)
+		if a.wrote.Swap(false) {
+			a.before.Store(true)
+		}
+	}
+	t.GotConn = func(httptrace.GotConnInfo) { a.connected.Store(true) }
+	t.WroteHeaders = func() { a.wrote.Store(true) }
+	t.WroteRequest = func(i httptrace.WroteRequestInfo) {
+		if i.Err != nil {
+			a.stuck.Store(true)
+		}
+	}
+	t.GotFirstResponseByte = func() { a.answered.Store(true) }
 }
 
 // goodbyes is how often a request is sent again to a server that closes its connections in

@@ -44,6 +44,7 @@ func (p *program) serveCmd() *cobra.Command {
 func (p *program) serve(ctx context.Context, cfg *config.Config, file string) error {
 	log, control := p.openLog(cfg.Log)
 	defer p.lastWords()
+	defer tendHeap()()
 	signals, quiet := catchSignals()
 	defer quiet()
 	for _, w := range cfg.Warnings() {

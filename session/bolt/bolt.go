@@ -154,7 +154,7 @@ func (s *Store) Get(ctx context.Context, key session.Key, atLeast uint64) (sessi
 		return session.Record{}, err
 	}
 	rec, found, was := s.recent.find(key)
-	if !found || rec.Version < atLeast { // a write is on disk before its copy is here
+	if !found || rec.Version < atLeast || s.broken.Load() != nil { // a write is on disk before its copy is here
 		var err error
 		if rec, found, err = s.read(key); err != nil {
 			return session.Record{}, fmt.Errorf("bolt: read a session from %s: %w", s.path, err)
