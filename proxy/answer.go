@@ -20,7 +20,7 @@ type Answer interface {
 // says of this one too: cookies that are due, caches that may keep it, headers of
 // the route.
 func (g *Gate) answer(w http.ResponseWriter, r *http.Request, d *Decision, note *web.Note) error {
-	c := &carriage{in: r, route: d.Route, login: d.Login, target: d.Target, up: d.Up, note: note, log: orDiscard(g.Log), shown: d.shown}
+	c := &carriage{in: r, route: d.Route, login: d.Login, target: &d.Target, up: &d.Up, note: note, log: orDiscard(g.Log), shown: d.shown}
 	c.writer = &writer{ResponseWriter: w, c: c}
 	aw := &answerWriter{writer: c.writer}
 	err := d.Route.Answer.answer(aw, r, d)

@@ -22,8 +22,8 @@ type carriage struct {
 	login     *auth.Login // nil: without identity
 	token     auth.Token  // what goes up behind Bearer
 	secret    string      // what goes up in the header of the route's credential, or ""
-	target    Target      // as the browser has it
-	up        Target      // as the upstream gets it
+	target    *Target     // as the browser has it
+	up        *Target     // as the upstream gets it
 	host      string      // Host for the upstream, of the canonical name
 	scheme    string
 	websocket bool
@@ -143,11 +143,11 @@ func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 	h := out.Header
 	stripHeaders(h, c.route.pass, c.route.dropped, c.route.free)
 	stripCookies(h, c.own)
-	if !c.websocket {
+	if !c.websocket && c.in.Header["Upgrade"] != nil {
 		delete(h, "Upgrade")
 		delete(h, "Connection")
 	}
-	for _, name := range setIdentity(h, c.login, c.token, &c.values) {
+	for _, name := range setIdentity(h, c.login, c.token, &c.values, len(c.route.pass) > 0) {
 		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
 	}
 	setConnection(h, c.note, c.scheme, c.host, c.route.Rewrite.StripPrefix, &c.values)
@@ -284,7 +284,9 @@ func (c *carriage) modify(res *http.Response) error {
 		return c.takeTunnel(res)
 	}
 	stripTrailers(res.Trailer, nil, nil)
-	res.Body = &download{ReadCloser: res.Body, res: res}
+	if res.ContentLength < 0 || res.ProtoMajor != 1 { // where the length is known HTTP/1.1 has no trailers
+		res.Body = &download{ReadCloser: res.Body, res: res}
+	}
 	c.watch(res)
 	if c.endless {
 		return c.takeEvents(res)

@@ -18,10 +18,11 @@ func stripCookies(h http.Header, own func(name string) bool) {
 		return
 	}
 	if len(lines) == 1 { // as browsers have it
-		if kept := stripLine(lines[0], own); kept == "" {
+		switch kept := stripLine(lines[0], own); {
+		case kept == "":
 			delete(h, "Cookie")
-		} else {
-			lines[0] = kept // of a header that is this request's own
+		case len(kept) != len(lines[0]):
+			h["Cookie"] = []string{kept}
 		}
 		return
 	}

@@ -64,20 +64,28 @@ type Decision struct {
 
 // Decide says what becomes of r. It writes nothing, to nobody.
 func (g *Gate) Decide(r *http.Request) Decision {
-	d := g.find(r)
+	var d Decision
+	g.decideInto(&d, r)
+	return d
+}
+
+// decideInto is Decide for a zero Decision that has its place already: it is large, and
+// copying it shows.
+func (g *Gate) decideInto(d *Decision, r *http.Request) {
+	g.find(d, r)
 	if d.Outcome == Preflight {
-		g.judgePreflight(r, &d)
+		g.judgePreflight(r, d)
 	}
 	if d.Outcome != "" {
-		return d
+		return
 	}
 	if g.Auth == nil {
 		if !d.Route.Policy.Public {
 			d.Outcome, d.Err = Unavailable, errors.New("the gate has no authenticator")
-			return d
+			return
 		}
-		g.judge(r, &d)
-		return d
+		g.judge(r, d)
+		return
 	}
 	login, asked, err := g.clientToken(r, d.Route)
 	if !asked {
@@ -90,7 +98,7 @@ func (g *Gate) Decide(r *http.Request) Decision {
 		d.Login = login
 	}
 	if err == nil || d.Route.Policy.Public || errors.Is(err, auth.ErrAnonymous) {
-		g.judge(r, &d)
+		g.judge(r, d)
 	}
 	if err != nil && d.Outcome != Public && d.Outcome != Denied {
 		d.Err = err
@@ -104,16 +112,15 @@ func (g *Gate) Decide(r *http.Request) Decision {
 		} else if asked && isBadToken(err) {
 			d.Outcome = BadToken
 		}
-		return d
+		return
 	}
 	if d.Login == nil {
-		return d
+		return
 	}
 	// A person who opens a page goes round by the host that they signed in at.
 	if d.Outcome != Public && login.Session != nil && r.Method == http.MethodGet && web.IsNavigation(r) && !web.IsFramed(r) && login.Session.Unconfirmed() {
 		d.Outcome, d.Err = SignIn, &auth.Absent{Reason: auth.Unconfirmed}
 	}
-	return d
 }
 
 func isBadToken(err error) bool {
@@ -123,13 +130,15 @@ func isBadToken(err error) bool {
 
 // find gets as far as who is asking: method, target, host, route. The Outcome is
 // "" if it is still open.
-func (g *Gate) find(r *http.Request) Decision {
-	refuse := func(d Decision, err *web.Error) Decision {
-		d.Outcome, d.Err = Refused, err
-		return d
+func (g *Gate) find(d *Decision, r *http.Request) {
+	if bad := g.findRoute(d, r); bad != nil {
+		d.Outcome, d.Err = Refused, bad
 	}
+}
+
+func (g *Gate) findRoute(d *Decision, r *http.Request) (bad *web.Error) {
 	if err := checkMethod(r.Method); err != nil {
-		return refuse(Decision{}, err)
+		return err
 	}
 	uri := r.RequestURI
 	if uri == "" { // a request that no server has read, as explain makes one
@@ -137,32 +146,30 @@ func (g *Gate) find(r *http.Request) Decision {
 	}
 	target, bad := Clean(uri, g.Router.chars)
 	if bad != nil {
-		return refuse(Decision{}, bad)
+		return bad
 	}
-	d := Decision{Target: target}
+	d.Target = target
 	name, _, ok := cleanHost(r.Host)
 	if !ok {
-		return refuse(d, &web.Error{Status: http.StatusBadRequest, Code: "bad_host", Detail: "The Host header holds no host name."})
+		return &web.Error{Status: http.StatusBadRequest, Code: "bad_host", Detail: "The Host header holds no host name."}
 	}
 	d.host = name
 	if isReserved(target.Path) {
 		if !g.Router.KnowsHost(name) && !g.isPublicHost(name) && !web.IsAsset(target.Path) {
-			return refuse(d, routeError(ErrNoHost))
+			return routeError(ErrNoHost)
 		}
 		if !strings.HasPrefix(target.Path, reserved+"/") || !target.spelled || target.Chars != 0 {
-			return refuse(d, routeError(ErrNoPath))
+			return routeError(ErrNoPath)
 		}
 		d.Outcome = Own
-		return d
+		return nil
 	}
 	method := r.Method
 	if asked := preflight(r); asked != "" {
 		if route, err := g.route(name, &target, asked); err == nil && route.PassPreflight {
 			d.Route, d.Outcome = route, Preflight
-			if d.Up, bad = route.Rewrite.apply(&d.Target, route.PathChars); bad != nil {
-				return refuse(d, bad)
-			}
-			return d
+			d.Up, bad = route.Rewrite.apply(&d.Target, route.PathChars)
+			return bad
 		}
 	}
 	route, err := g.route(name, &target, method)
@@ -170,19 +177,17 @@ func (g *Gate) find(r *http.Request) Decision {
 		err = ErrNoPath // its own pages are all there is
 	}
 	if err != nil {
-		return refuse(d, routeError(err))
+		return routeError(err)
 	}
 	d.Route = route
 	if bad = route.CSRF.check(r, route, &d.Target); bad != nil {
-		return refuse(d, bad)
+		return bad
 	}
 	if d.Up, bad = route.Rewrite.apply(&d.Target, route.PathChars); bad != nil {
-		return refuse(d, bad)
+		return bad
 	}
-	if d.WebSocket, bad = checkUpgrade(r, route, schemeOf(r)); bad != nil {
-		return refuse(d, bad)
-	}
-	return d
+	d.WebSocket, bad = checkUpgrade(r, route, schemeOf(r))
+	return bad
 }
 
 // route finds the one route that every reading of the target leads to.
@@ -276,8 +281,11 @@ func schemeOf(r *http.Request) string {
 // canonicalHost is a Host header as it is matched: lower case, no trailing dot.
 func canonicalHost(host string) string {
 	name, port, _ := cleanHost(host)
-	if port == "" {
+	switch {
+	case port == "":
 		return name
+	case len(host) == len(name)+1+len(port) && host[:len(name)] == name:
+		return host
 	}
 	return name + ":" + port
 }

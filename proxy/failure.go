@@ -83,7 +83,7 @@ func (c *carriage) failure(u *Upstream, err error) error {
 	} else {
 		e = badGateway("upstream_down", "The app behind this address cannot be reached or broke off. Try again in a moment.", nil)
 	}
-	e.Links = tryAgain(c.in, &c.target)
+	e.Links = tryAgain(c.in, c.target)
 	name := u.String()
 	if c.to != nil {
 		name, err = c.to.name, c.to.explain(err)

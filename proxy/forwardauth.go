@@ -134,7 +134,7 @@ func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch d.Outcome {
 	case Allowed, Public, Preflight:
-		return f.pass(w, r, &d)
+		return f.pass(w, r, d)
 	case Own:
 		return &web.Error{Status: http.StatusForbidden, Code: "own_page", Detail: "This address is the gateway's own, and no app's. The proxy in front has to send it to the gateway."}
 	case Refused:
@@ -144,7 +144,7 @@ func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request) error {
 			return &refused
 		}
 	}
-	return g.turnAway(w, r, &d)
+	return g.turnAway(w, r, d)
 }
 
 // undelivered is a session behind an answer that carries no handle.
@@ -198,7 +198,7 @@ func (f *ForwardAuth) identity(h http.Header, c *carriage, secret string) {
 	if lines := c.in.Header["Authorization"]; c.login == nil && c.route.pass["Authorization"] && len(lines) == 1 {
 		up["Authorization"] = lines // the client's own, which the route lets pass
 	}
-	for _, name := range setIdentity(up, c.login, c.token, nil) {
+	for _, name := range setIdentity(up, c.login, c.token, nil, false) {
 		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
 	}
 	c.route.up.apply(up, c)

@@ -87,13 +87,13 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 	switch d.Outcome {
 	case Allowed, Public, Preflight:
 		note := web.NoteOf(r.Context())
-		if err := g.count(w, r, &d, note); err != nil {
+		if err := g.count(w, r, d, note); err != nil {
 			return err
 		}
 		if !d.Route.carries() {
-			return g.notCarried(w, r, &d)
+			return g.notCarried(w, r, d)
 		}
-		return withCompression(w, r, d.Route, func(w http.ResponseWriter) error { return g.pass(w, r, &d, note) })
+		return withCompression(w, r, d.Route, func(w http.ResponseWriter) error { return g.pass(w, r, d, note) })
 	case Own:
 		if g.Own == nil {
 			return routeError(ErrNoPath)
@@ -104,15 +104,16 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 	if d.Route != nil && (!d.Route.carries() || d.Route.shows()) {
 		r = r.WithContext(auth.WithoutForm(r.Context()))
 	}
-	return g.turnAway(w, r, &d)
+	return g.turnAway(w, r, d)
 }
 
 // decide is Decide for a request that is acted on: it is told of.
-func (g *Gate) decide(w http.ResponseWriter, r *http.Request) Decision {
-	d := g.traced(r)
+func (g *Gate) decide(w http.ResponseWriter, r *http.Request) *Decision {
+	d := &Decision{}
+	g.traced(d, r)
 	d.note(web.NoteOf(r.Context()))
 	if g.Decided != nil {
-		g.Decided(w.Header(), r, &d)
+		g.Decided(w.Header(), r, d)
 		d.shown = w.Header()[ShownHeader]
 	}
 	return d
@@ -197,7 +198,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 		return g.unavailable(w, r, d)
 	}
 	c := &carriage{
-		in: r, route: d.Route, login: d.Login, token: token, target: d.Target, up: d.Up,
+		in: r, route: d.Route, login: d.Login, token: token, target: &d.Target, up: &d.Up,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
 		challenge: g.challenge, now: g.now, note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
 		limits: w.Header()["Ratelimit"], shown: d.shown,
@@ -212,8 +213,9 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	if g.signsOut(r, d) {
 		c.signOut = g.SignOut
 	}
-	w.Header().Del("X-Request-Id") // the answer brings them, once
-	w.Header().Del(ShownHeader)
+	if d.shown != nil {
+		delete(w.Header(), ShownHeader) // the answer brings it, once
+	}
 	c.carry(w)
 	return nil
 }

@@ -126,7 +126,10 @@ func isCookieName(name string) bool {
 // setIdentity tells the upstream who is signed in, with token behind Bearer. It returns the names of the
 // headers that were left out because their claim cannot be one, which is never
 // a reason to write half of it.
-func setIdentity(h http.Header, login *auth.Login, token auth.Token, v *values) (left []string) {
+//
+// What a client said under these names is not in h any more, unless keeps says that the
+// route lets a client keep some.
+func setIdentity(h http.Header, login *auth.Login, token auth.Token, v *values, keeps bool) (left []string) {
 	set := func(name, value string, ok bool) {
 		switch {
 		case value == "":
@@ -136,13 +139,17 @@ func setIdentity(h http.Header, login *auth.Login, token auth.Token, v *values) 
 			v.set(h, name, value)
 		}
 	}
-	for _, name := range [...]string{"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username"} {
-		delete(h, name)
+	if keeps {
+		for _, name := range [...]string{"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username"} {
+			delete(h, name)
+		}
 	}
 	if login == nil {
 		return nil // Authorization is the client's own, if the route lets it pass
 	}
-	delete(h, "Authorization")
+	if keeps {
+		delete(h, "Authorization")
+	}
 	id := &login.Identity
 	if !token.Value.IsZero() {
 		value, ok := token.Bearer()
@@ -164,7 +171,7 @@ func setIdentity(h http.Header, login *auth.Login, token auth.Token, v *values) 
 // client's X-Forwarded-For is not carried on: note.Client is what is believed of it.
 // Prefix is what the browser has in front of the paths that the upstream knows.
 func setConnection(h http.Header, note *web.Note, scheme, host, prefix string, v *values) {
-	delete(h, "X-Forwarded-For")
+	delete(h, "X-Forwarded-For") // all of these are the gateway's, whatever a route lets pass
 	if note.Client.IsValid() {
 		v.set(h, "X-Forwarded-For", note.Client.Unmap().WithZone("").String())
 	}

@@ -107,10 +107,21 @@ func Clean(target string, allow PathChars) (Target, *web.Error) {
 	if t.Chars&^allow != 0 {
 		return t, oddTarget(t.Chars &^ allow)
 	}
-	if !writtenAs(canonical) {
+	if !isSimple(canonical) && !writtenAs(canonical) {
 		return t, badTarget("it cannot be forwarded as it was sent")
 	}
 	return t, nil
+}
+
+// isSimple reports whether p has nothing but unreserved characters and slashes, which stand
+// for themselves to everybody.
+func isSimple(p string) bool {
+	for i := range len(p) {
+		if p[i] != '/' && !unreserved(p[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // writtenAs reports whether net/http puts canonical onto the wire unchanged.

@@ -19,7 +19,7 @@ func (c *carriage) replaces(res *http.Response) bool {
 // replacement is that page. The body and the cookies of the upstream's answer go,
 // and when to come again stays.
 func (c *carriage) replacement(res *http.Response) error {
-	e := &web.Error{Status: res.StatusCode, Code: "upstream_error", Links: tryAgain(c.in, &c.target),
+	e := &web.Error{Status: res.StatusCode, Code: "upstream_error", Links: tryAgain(c.in, c.target),
 		Title: "Something went wrong in the app", Detail: "The app behind this address could not answer this request. Trying again may help.",
 		Err: fmt.Errorf("upstream answered %d, and the route replaces that", res.StatusCode)}
 	switch res.StatusCode {

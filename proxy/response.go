@@ -9,21 +9,24 @@ import (
 // scrub removes from an upstream's answer what only the gateway may say to the
 // browser. It returns the names of gateway cookies that were dropped.
 func scrub(h http.Header, own func(name string) bool) (dropped []string) {
-	dropped = stripSetCookies(h, own)
-	delete(h, ShownHeader)
-	for _, name := range [...]string{"X-Accel-Redirect", "X-Sendfile", "X-Lighttpd-Send-File", "X-Reproxy-Url"} {
-		delete(h, name) // a proxy in front would answer with what it reaches there, whoever asks
-	}
-	for name := range h {
-		if strings.HasPrefix(name, "Secure-Session-") || strings.HasPrefix(name, "Sec-Secure-Session-") {
-			delete(h, name) // they would bind the gateway's cookies to a key of the upstream's choice
-		}
-	}
-	if lines, ok := h["Clear-Site-Data"]; ok {
-		if kept := withoutCookies(lines); kept == "" {
-			delete(h, "Clear-Site-Data")
-		} else {
-			h["Clear-Site-Data"] = []string{kept}
+	for name, lines := range h {
+		switch name {
+		case "Set-Cookie":
+			dropped = stripSetCookies(h, own)
+		case ShownHeader:
+			delete(h, name)
+		case "X-Accel-Redirect", "X-Sendfile", "X-Lighttpd-Send-File", "X-Reproxy-Url":
+			delete(h, name) // a proxy in front would answer with what it reaches there, whoever asks
+		case "Clear-Site-Data":
+			if kept := withoutCookies(lines); kept == "" {
+				delete(h, name)
+			} else {
+				h[name] = []string{kept}
+			}
+		default:
+			if strings.HasPrefix(name, "Secure-Session-") || strings.HasPrefix(name, "Sec-Secure-Session-") {
+				delete(h, name) // they would bind the gateway's cookies to a key of the upstream's choice
+			}
 		}
 	}
 	return dropped

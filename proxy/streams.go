@@ -105,7 +105,7 @@ func (c *carriage) mayStill(login *auth.Login) error {
 	policy := &c.route.Policy
 	name, _, _ := cleanHost(c.in.Host)
 	if g := c.streams.current(); g != nil {
-		if route, err := g.route(name, &c.target, c.in.Method); err == nil {
+		if route, err := g.route(name, c.target, c.in.Method); err == nil {
 			policy = &route.Policy
 		}
 	}
@@ -115,7 +115,7 @@ func (c *carriage) mayStill(login *auth.Login) error {
 	if !policy.Asks() {
 		return nil
 	}
-	q := question(c.in, name, &c.target, c.now())
+	q := question(c.in, name, c.target, c.now())
 	q.Ask(login)
 	_, _, err := verdict(policy, &q)
 	return err

@@ -8,13 +8,14 @@ import (
 )
 
 // traced is Decide within a span of its own.
-func (g *Gate) traced(r *http.Request) Decision {
+func (g *Gate) traced(d *Decision, r *http.Request) {
 	ctx, s := span.Start(r.Context(), span.Internal, "decide")
 	if s.IsZero() {
-		return g.Decide(r)
+		g.decideInto(d, r)
+		return
 	}
 	defer s.End()
-	d := g.Decide(r.WithContext(ctx))
+	g.decideInto(d, r.WithContext(ctx))
 	s.Text(span.Decision, d.Outcome)
 	if d.Route != nil {
 		s.Text(span.HTTPRoute, d.Route.label)
@@ -22,7 +23,6 @@ func (g *Gate) traced(r *http.Request) Decision {
 	if d.Outcome == Unavailable {
 		s.Fail(span.Cause(d.Err))
 	}
-	return d
 }
 
 // wayUp is what is known of a traced request on its way up.

@@ -283,7 +283,10 @@ func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*
 	}
 	l.entry.use(l.now)
 	stored := l.stored()
-	now := m.cfg.Now()
+	now := l.wall
+	if now.IsZero() {
+		now = m.cfg.Now()
+	}
 	if stored.renewable() && m.due(l.entry.key, stored.storedToken, now) {
 		for f := m.renew(ctx, l.entry, h, "", ""); f != nil && m.tooOld(stored.storedToken, now); f = m.renew(ctx, l.entry, h, "", "") {
 			waits := f.waited(ctx)

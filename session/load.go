@@ -14,6 +14,7 @@ type loaded struct {
 	version
 	inStore uint64    // the version that the store has: below number where it lost some
 	now     time.Time // the store's
+	wall    time.Time // ours then
 	entry   *entry
 
 	from  *storedLogin // what shown was made of
@@ -72,6 +73,7 @@ func (m *Manager) openedBy(ctx context.Context, dk DataKey, e *entry, rec Record
 		answered := m.cfg.Now()
 		l.version = at
 		l.skew = rec.Now.Sub(answered)
+		l.wall = answered
 		e.confirmed(asked, answered)
 		return l, nil
 	}

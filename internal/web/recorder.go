@@ -41,9 +41,7 @@ func (w *recorder) WriteHeader(status int) {
 		w.wrote, w.status = true, status
 		w.late = w.ctx.Err() != nil
 		// An upstream may have answered with an id of its own; the one in our log counts.
-		if id := w.Header()["X-Request-Id"]; len(id) != 1 || id[0] != w.note.ID {
-			w.Header()["X-Request-Id"] = w.note.idLine()
-		}
+		w.identify()
 		if w.hsts != "" { // an upstream's own would stand beside it, and the first one counts
 			w.Header().Set("Strict-Transport-Security", w.hsts)
 		}
@@ -56,6 +54,13 @@ func (w *recorder) WriteHeader(status int) {
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// identify puts the request's id into the header of the answer, unless it is there.
+func (w *recorder) identify() {
+	if id := w.Header()["X-Request-Id"]; len(id) != 1 || id[0] != w.note.ID {
+		w.Header()["X-Request-Id"] = w.note.idLine()
+	}
 }
 
 // Write implements http.ResponseWriter.

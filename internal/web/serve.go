@@ -126,7 +126,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.HSTS > 0 && x.note.Scheme == "https" { // over plain http browsers must not listen (RFC 6797 section 8.1)
 		x.rec.hsts = "max-age=" + strconv.FormatInt(int64(s.HSTS/time.Second), 10)
 	}
-	w.Header()["X-Request-Id"] = x.note.idLine()
 	ctx := WithNote(r.Context(), x.note)
 	if s.Trace != nil {
 		ctx = s.trace(ctx, x, r)
@@ -136,6 +135,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.rec.body = x.note.body
 	defer func() {
 		raise := s.recovered(x, r, recover())
+		if !x.rec.wrote && !x.rec.hijacked {
+			x.rec.identify() // net/http writes the answer of a handler that was silent
+		}
 		x.traced()
 		s.line(x)
 		if raise {
