@@ -110,7 +110,7 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.confirmBy == 0 {
 		cfg.confirmAt, cfg.confirmBy = confirmAt, confirmBy
 	}
-	m := &Manager{cfg: cfg, probe: cfg.Cookie + probeSuffix}
+	m := &Manager{cfg: cfg, probe: cfg.Cookie + probeSuffix, handles: newVerdicts[opened](maxVerdicts)}
 	m.settings.Store(set)
 	if m.epoch = cfg.Store.Epoch(); m.epoch != 0 {
 		m.since = cfg.Now()

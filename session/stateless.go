@@ -27,6 +27,7 @@ type Stateless struct {
 	left     atomic.Bool       // another process has the sessions now
 	names    [maxChunks]string // of the chunks' cookies
 	room     int               // how much of a set one chunk carries, in bytes
+	sets     verdicts[*cookieSet]
 
 	ctx       context.Context // ends with Close: nothing begins any more, and streams end
 	cancel    context.CancelFunc
@@ -99,7 +100,7 @@ func NewStateless(cfg StatelessConfig) (*Stateless, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Stateless{cfg: cfg, sessions: map[Key]*kept{}, once: map[string]time.Time{}}
+	s := &Stateless{cfg: cfg, sets: newVerdicts[*cookieSet](maxSets), sessions: map[Key]*kept{}, once: map[string]time.Time{}}
 	s.settings.Store(set)
 	s.names = chunkNames(cfg.Cookie)
 	var err error
@@ -182,6 +183,7 @@ func (s *Stateless) sweep() {
 		k.mu.Lock()
 		if k.unknowable(now, s.set().IdleTimeout+s.coarse()) {
 			delete(s.sessions, k.key)
+			s.dropSets(k.key)
 		}
 		k.cool(now)
 		k.mu.Unlock()
@@ -203,10 +205,15 @@ func (s *Stateless) session(key Key) *kept {
 	k := s.sessions[key]
 	if k == nil {
 		k = newKept(key, s.cfg.Now())
-		k.part = s.part
+		k.part, k.drop = s.part, s.dropSets
 		s.sessions[key] = k
 	}
 	return k
+}
+
+// dropSets forgets what the cookies of a session opened to.
+func (s *Stateless) dropSets(key Key) {
+	s.sets.drop(func(c *cookieSet) bool { return c.key == key })
 }
 
 // Len is how many sessions this process knows.

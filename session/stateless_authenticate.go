@@ -18,11 +18,12 @@ func (s *Stateless) Authenticate(r *http.Request) (*auth.Login, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, k := r.Context(), s.session(c.session.Key())
+	ctx, k := r.Context(), s.session(c.key)
 	if err := s.enter(k, &c); err != nil {
 		return nil, err
 	}
-	if err := s.stands(ctx, k); err != nil {
+	seen, err := s.standing(ctx, k)
+	if err != nil {
 		return nil, err
 	}
 	if auth.IsGlance(ctx) {
@@ -33,7 +34,10 @@ func (s *Stateless) Authenticate(r *http.Request) (*auth.Login, error) {
 	if err != nil {
 		return nil, err
 	}
-	login := stored.login()
+	login := seen.login
+	if seen.of != stored {
+		login = stored.login()
+	}
 	login.Session = &carriedLive{s: s, k: k, c: c, host: host}
 	return login, nil
 }
@@ -75,17 +79,30 @@ func (s *Stateless) enter(k *kept, c *cookieSet) error {
 
 // stands ends the session if it is over, or if its method withdraws it.
 func (s *Stateless) stands(ctx context.Context, k *kept) error {
+	_, err := s.standing(ctx, k)
+	return err
+}
+
+// seen is a login that was found standing, and what it was made of.
+type seen struct {
+	of    *storedLogin
+	login *auth.Login
+}
+
+// standing is stands, and returns the login that it looked at.
+func (s *Stateless) standing(ctx context.Context, k *kept) (seen, error) {
 	k.mu.Lock()
 	if k.ended != "" || k.hot == nil {
 		defer k.mu.Unlock()
-		return k.absent()
+		return seen{}, k.absent()
 	}
-	reason, login := s.over(k, s.cfg.Now()), k.hot.Login.login()
+	of := &k.hot.Login
+	reason, login := s.over(k, s.cfg.Now()), of.login()
 	k.mu.Unlock()
 	if reason == "" {
 		err := s.check(login)
 		if err == nil {
-			return nil
+			return seen{of, login}, nil
 		}
 		reason = auth.Withdrawn
 		s.tell(ctx, slog.LevelInfo, "session withdrawn", because(about(event.SessionWithdrawn, k.key, &login.Identity), withdrawal(err), err))
@@ -99,7 +116,7 @@ func (s *Stateless) stands(ctx context.Context, k *kept) error {
 	if reason == auth.Over && login.RefreshToken.IsZero() {
 		k.silent = login.Identity.Provider
 	}
-	return k.absent()
+	return seen{}, k.absent()
 }
 
 func (s *Stateless) check(login *auth.Login) error { return check(s.set().Methods, login) }

@@ -34,6 +34,7 @@ type cookieSet struct {
 	// restart, do not mix either.
 	digest [16]byte
 	data   []byte // a packed payload
+	key    Key    // of session, where the set was read
 }
 
 func newSet(generation uint64, data []byte) cookieSet {
@@ -98,6 +99,40 @@ func joinChunks(chunks [][]byte) (c cookieSet, err error) {
 
 // read opens the set that r brings: all of it, or nothing.
 func (s *Stateless) read(r *http.Request, host string) (cookieSet, error) {
+	if values := s.chunkValues(r); len(values) > 0 {
+		if known, ok := s.sets.find(verdictName(host, values...), s.cfg.Ring); ok {
+			return *known, nil
+		}
+	}
+	keys := s.cfg.Ring.keys.Load() // those that it is opened by, or older ones
+	c, values, err := s.readAnew(r, host)
+	if err == nil {
+		known := c
+		s.sets.keep(verdictName(host, values...), keys, &known)
+	}
+	return c, err
+}
+
+// chunkValues are the chunks that r brings, each once and none of the first ones left out;
+// nil where it brings them otherwise. See soleCookie.
+func (s *Stateless) chunkValues(r *http.Request) (values []string) {
+	for i, name := range s.names {
+		value := ""
+		if i == 0 || names(r, name) {
+			value = soleCookie(r, name)
+		}
+		switch {
+		case value != "" && len(values) == i:
+			values = append(values, value)
+		case value != "" || i > 0 && names(r, name):
+			return nil
+		}
+	}
+	return values
+}
+
+// readAnew is read for what nobody remembers. Values are those of the set, in its order.
+func (s *Stateless) readAnew(r *http.Request, host string) (c cookieSet, all []string, err error) {
 	var values [maxChunks]string
 	var there [maxChunks]bool
 	var brought []*http.Cookie // what to delete where it is no good
@@ -118,10 +153,10 @@ func (s *Stateless) read(r *http.Request, host string) (cookieSet, error) {
 	}
 	switch {
 	case count == 0:
-		return cookieSet{}, &auth.Absent{Reason: auth.NoCookie}
+		return cookieSet{}, nil, &auth.Absent{Reason: auth.NoCookie}
 	case twice:
 		// One of them was planted, and which cannot be told.
-		return cookieSet{}, &auth.Absent{Reason: auth.Duplicate, Clear: brought}
+		return cookieSet{}, nil, &auth.Absent{Reason: auth.Duplicate, Clear: brought}
 	}
 	chunks := make([][]byte, 0, count)
 	for i, value := range values {
@@ -130,15 +165,15 @@ func (s *Stateless) read(r *http.Request, host string) (cookieSet, error) {
 		}
 		plain, err := s.cfg.Ring.Open(purposeChunk, host, value)
 		if errors.Is(err, ErrUnknownKey) {
-			return cookieSet{}, &auth.Unavailable{What: "the key of this session", Err: err}
+			return cookieSet{}, nil, &auth.Unavailable{What: "the key of this session", Err: err}
 		}
-		chunks = append(chunks, plain) // nil where it does not open
+		chunks, all = append(chunks, plain), append(all, value) // nil where it does not open
 	}
-	c, err := joinChunks(chunks)
-	if err != nil {
-		return cookieSet{}, &auth.Absent{Reason: auth.Damaged, Clear: brought}
+	if c, err = joinChunks(chunks); err != nil {
+		return cookieSet{}, nil, &auth.Absent{Reason: auth.Damaged, Clear: brought}
 	}
-	return c, nil
+	c.key = c.session.Key()
+	return c, all, nil
 }
 
 // write adds the cookies of a set to header, and deletes those that larger sets

@@ -38,6 +38,7 @@ type kept struct {
 	streams attendances
 	values  map[string]keptValue // what the session keeps, by name
 	part    func(map[string]keptValue)
+	drop    func(Key) // forgets what its cookies opened to
 
 	exchanging chan struct{} // of one: who exchanges a token
 }
@@ -68,6 +69,9 @@ func (k *kept) end(reason string, upTo uint64) {
 	if len(k.values) > 0 {
 		k.part(k.values)
 		k.values = nil
+	}
+	if k.drop != nil {
+		k.drop(k.key)
 	}
 	k.wake()
 }

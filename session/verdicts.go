@@ -14,15 +14,20 @@ import (
 // cannot be taken for each other. There is a bounded number of places; a newer verdict
 // takes that of an older one, and one that is not found costs what opening costs. Only
 // what did open is remembered: who makes cookies up cannot push others out.
-//
-// The zero value is ready for use.
 type verdicts[T any] struct {
-	places [maxVerdicts]atomic.Pointer[verdict[T]]
+	places []atomic.Pointer[verdict[T]]
 }
 
-// maxVerdicts is how many are remembered. A place takes eight bytes, and some 200 more
-// where something is remembered.
-const maxVerdicts = 1 << 13
+// How many are remembered at most. A handle takes some 200 bytes; a session that lies in its
+// cookies takes what is in them, a few kilobytes.
+const (
+	maxVerdicts = 1 << 13
+	maxSets     = 1 << 11
+)
+
+func newVerdicts[T any](most int) verdicts[T] {
+	return verdicts[T]{make([]atomic.Pointer[verdict[T]], most)}
+}
 
 type verdict[T any] struct {
 	name digest
@@ -32,16 +37,19 @@ type verdict[T any] struct {
 
 type digest [sha256.Size]byte
 
-// verdictName names a cookie value on a host. Neither holds a zero byte.
-func verdictName(host, value string) digest {
+// verdictName names cookie values on a host. None holds a zero byte.
+func verdictName(host string, values ...string) digest {
 	var room [512]byte // handles are shorter, so this allocates nothing
 	b := append(room[:0], host...)
-	b = append(b, 0)
-	return sha256.Sum256(append(b, value...))
+	for _, value := range values {
+		b = append(b, 0)
+		b = append(b, value...)
+	}
+	return sha256.Sum256(b)
 }
 
 func (v *verdicts[T]) place(name digest) *atomic.Pointer[verdict[T]] {
-	return &v.places[(int(name[0])|int(name[1])<<8)%maxVerdicts]
+	return &v.places[(int(name[0])|int(name[1])<<8)%len(v.places)]
 }
 
 // find returns what is remembered under name, if it was opened by the keys of ring.

@@ -18,7 +18,7 @@ func verdictRing(t *testing.T) *Ring {
 // TestVerdictsAreThoseOfTheirRing: one by keys that were replaced is not found.
 func TestVerdictsAreThoseOfTheirRing(t *testing.T) {
 	ring := verdictRing(t)
-	var v verdicts[int]
+	v := newVerdicts[int](maxVerdicts)
 	name := verdictName("app.example.com", "sealed")
 	v.keep(name, ring.keys.Load(), 7)
 	if got, ok := v.find(name, ring); !ok || got != 7 {
@@ -38,7 +38,7 @@ func TestVerdictsAreThoseOfTheirRing(t *testing.T) {
 // TestVerdictsAreBounded: newer ones take the place of older ones, and the others stay.
 func TestVerdictsAreBounded(t *testing.T) {
 	ring := verdictRing(t)
-	var v verdicts[int]
+	v := newVerdicts[int](maxVerdicts)
 	for i := range 4 * maxVerdicts {
 		v.keep(verdictName("h", fmt.Sprint(i)), ring.keys.Load(), i)
 	}
