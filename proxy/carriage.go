@@ -31,8 +31,7 @@ type carriage struct {
 	note      *web.Note
 	log       *slog.Logger
 	own       func(name string) bool
-	challenge func(w http.ResponseWriter, r *http.Request, err error) error
-	now       func() time.Time
+	gate      *Gate
 	streams   *Streams
 	patience  time.Duration // with a client that stands still; zero has no end
 	shown     []string      // the values of ShownHeader, or nil
@@ -57,7 +56,8 @@ type carriage struct {
 
 	values values // of headers up and down
 
-	followed bool // an attempt has the trace of the request
+	followed  bool // an attempt has the trace of the request
+	addressed bool // and its URL
 
 	endless bool // it has no end of its own; set before attend is called
 

@@ -42,7 +42,7 @@ func (r *Route) shows() bool {
 func (g *Gate) dashboard(w http.ResponseWriter, r *http.Request, d *Decision, note *web.Note) {
 	ctx, cancel := context.WithCancel(auth.NewContext(r.Context(), d.Login))
 	c := &carriage{in: r, route: d.Route, login: d.Login, target: &d.Target, up: &d.Up, note: note, log: orDiscard(g.Log), shown: d.shown,
-		now: g.now, streams: g.Streams, cancel: cancel}
+		gate: g, streams: g.Streams, cancel: cancel}
 	c.writer = &writer{ResponseWriter: w, c: c}
 	defer cancel()
 	defer c.end()

@@ -36,7 +36,7 @@ func (c *carriage) fail(u *Upstream, w http.ResponseWriter, err error) {
 	if f, ok := errors.AsType[*furtherSignIn](err); ok {
 		c.note.Decision = StepUp
 		c.deliver(w.Header())
-		if err := c.challenge(w, c.in, &auth.Absent{Reason: auth.Insufficient, Demand: f.demand, Login: c.login}); err != nil {
+		if err := c.gate.challenge(w, c.in, &auth.Absent{Reason: auth.Insufficient, Demand: f.demand, Login: c.login}); err != nil {
 			web.Respond(w, c.in, err)
 		}
 		return

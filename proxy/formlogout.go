@@ -48,7 +48,7 @@ func (f *Form) signOut(ctx context.Context, r *Route, t *target, j *jar) error {
 	if err != nil {
 		return err
 	}
-	c := &carriage{route: r, host: j.Host, scheme: j.Scheme}
+	c := &carriage{route: r, target: &Target{}, up: &Target{}, host: j.Host, scheme: j.Scheme}
 	req.Host = r.Upstream.hostFor(c, t)
 	req.Header["X-Forwarded-Host"], req.Header["X-Forwarded-Proto"] = []string{j.Host}, []string{j.Scheme}
 	if cookies := j.header(u.EscapedPath(), time.Now(), nil); cookies != nil {

@@ -173,7 +173,7 @@ func (f *ForwardAuth) pass(w http.ResponseWriter, r *http.Request, d *Decision) 
 		}
 		return g.unavailable(w, r, d)
 	}
-	c := &carriage{in: r, route: d.Route, login: d.Login, token: token, note: note, log: orDiscard(g.Log)}
+	c := &carriage{in: r, route: d.Route, login: d.Login, target: &d.Target, up: &d.Up, token: token, note: note, log: orDiscard(g.Log)}
 	if d.Outcome == Preflight {
 		c.login = nil
 	}

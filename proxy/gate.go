@@ -200,7 +200,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 	c := &carriage{
 		in: r, route: d.Route, login: d.Login, token: token, target: &d.Target, up: &d.Up,
 		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
-		challenge: g.challenge, now: g.now, note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
+		gate: g, note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
 		limits: w.Header()["Ratelimit"], shown: d.shown,
 	}
 	if c.own == nil {

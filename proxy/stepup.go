@@ -43,11 +43,11 @@ func (c *carriage) demanded(res *http.Response) *auth.Demand {
 		d.Fresh = true
 	}
 	if d.Fresh && !c.login.AuthTime.IsZero() {
-		age := c.now().Sub(c.login.AuthTime)
+		age := c.gate.now().Sub(c.login.AuthTime)
 		switch {
 		case age <= justNow:
 			rest := auth.Demand{ACR: d.ACR}
-			if rest.MetBy(c.login, c.now()) {
+			if rest.MetBy(c.login, c.gate.now()) {
 				return nil
 			}
 		case age > d.MaxAge:
@@ -58,7 +58,7 @@ func (c *carriage) demanded(res *http.Response) *auth.Demand {
 			return &d
 		}
 	}
-	if d.MetBy(c.login, c.now()) {
+	if d.MetBy(c.login, c.gate.now()) {
 		return nil
 	}
 	return &d

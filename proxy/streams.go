@@ -115,7 +115,7 @@ func (c *carriage) mayStill(login *auth.Login) error {
 	if !policy.Asks() {
 		return nil
 	}
-	q := question(c.in, name, c.target, c.now())
+	q := question(c.in, name, c.target, c.gate.now())
 	q.Ask(login)
 	_, _, err := verdict(policy, &q)
 	return err

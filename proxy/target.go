@@ -120,7 +120,14 @@ func (t *target) dialer(o *UpstreamOptions) func(ctx context.Context, network, a
 // roundTrip sends req by the line that it needs.
 func (t *target) roundTrip(req *http.Request, c *carriage) (*http.Response, error) {
 	c.to = t
-	req.URL, req.Host = t.address(c), c.route.Upstream.hostFor(c, t)
+	if c.addressed {
+		req.URL = t.address(c) // a transport may still be at the one before
+	} else {
+		c.addressed = true
+		req.URL.Scheme, req.URL.Host = t.url.Scheme, t.url.Host
+		c.up.setURL(req.URL, t.base)
+	}
+	req.Host = c.route.Upstream.hostFor(c, t)
 	if c.route.Form != nil {
 		return c.route.Form.roundTrip(req, c, t)
 	}
