@@ -17,11 +17,7 @@ func (b *bench) bodies(ctx context.Context) ([]goal, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	collector, err := g.Collector(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	proxy, err := b.rig.Bare(ctx, b.app.URL, collector)
+	proxy, err := b.rig.Bare(ctx, b.app.URL)
 	if err != nil {
 		return nil, "", err
 	}

@@ -72,19 +72,15 @@ func (b *bench) subjects(ctx context.Context) ([]*subject, error) {
 		return nil, err
 	}
 	var gateways []*subject
-	var collector rig.Collector
 	for _, o := range []rig.GatewayOptions{{Store: "bolt"}, {Store: "redis", Redis: redis.Address}, {Store: "cookie", Provider: provider}} {
 		o.Upstream = b.app.URL
 		g, cookies, err := b.gateway(ctx, o)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.Store, err)
 		}
-		if collector, err = g.Collector(ctx); err != nil {
-			return nil, err
-		}
 		gateways = append(gateways, &subject{name: o.Store, url: g.Base, cookies: cookies, process: g.Process})
 	}
-	bare, err := b.rig.Bare(ctx, b.app.URL, collector)
+	bare, err := b.rig.Bare(ctx, b.app.URL)
 	if err != nil {
 		return nil, err
 	}

@@ -33,11 +33,7 @@ func (b *bench) webSockets(ctx context.Context) ([]goal, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		collector, err := g.Collector(ctx)
-		if err != nil {
-			return nil, "", err
-		}
-		proxy, err := b.rig.Bare(ctx, b.app.URL, collector)
+		proxy, err := b.rig.Bare(ctx, b.app.URL)
 		if err != nil {
 			return nil, "", err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/event"
+	"github.com/evergate/evergate/internal/heap"
 )
 
 func (p *program) serveCmd() *cobra.Command {
@@ -44,7 +45,7 @@ func (p *program) serveCmd() *cobra.Command {
 func (p *program) serve(ctx context.Context, cfg *config.Config, file string) error {
 	log, control := p.openLog(cfg.Log)
 	defer p.lastWords()
-	defer tendHeap()()
+	defer heap.Tend()()
 	signals, quiet := catchSignals()
 	defer quiet()
 	for _, w := range cfg.Warnings() {

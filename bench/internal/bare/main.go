@@ -1,5 +1,5 @@
 // Bare is httputil.ReverseProxy and nothing else, with the settings of Evergate's server,
-// transport and buffers: what a request costs where nobody asks who sends it.
+// transport, buffers and garbage collector: what a request costs where nobody asks who sends it.
 //
 //	bare LISTEN TARGET
 package main
@@ -15,6 +15,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/evergate/evergate/internal/heap"
 )
 
 func main() {
@@ -22,6 +24,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: bare LISTEN TARGET")
 		os.Exit(2)
 	}
+	defer heap.Tend()() // as the gateway does
 	target, err := url.Parse(os.Args[2])
 	if err == nil {
 		err = server(os.Args[1], target).ListenAndServe()

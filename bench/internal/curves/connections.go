@@ -36,11 +36,7 @@ func (b *bench) connections(ctx context.Context) (res result, err error) {
 		return res, err
 	}
 	defer g.Kill()
-	collector, err := g.Collector(ctx)
-	if err != nil {
-		return res, err
-	}
-	bare, err := b.rig.Bare(ctx, b.app.URL, collector)
+	bare, err := b.rig.Bare(ctx, b.app.URL)
 	if err != nil {
 		return res, err
 	}

@@ -63,13 +63,9 @@ func (b *bench) replicas(ctx context.Context) (res result, err error) {
 		if _, err := s.pool.touch(ctx, roundRobin*n); err != nil { // each replica has seen each session
 			return res, err
 		}
-		collector, err := gateways[0].Collector(ctx)
-		if err != nil {
-			return res, err
-		}
 		var at []string
 		for range n {
-			p, err := b.rig.Bare(ctx, b.app.URL, collector)
+			p, err := b.rig.Bare(ctx, b.app.URL)
 			if err != nil {
 				return res, err
 			}

@@ -41,11 +41,9 @@ func (r *Rig) Upstream(ctx context.Context) (*Server, error) {
 	return r.serve(ctx, "upstream", nil, filepath.Join(r.Dir, "upstream"), func(a string) []string { return []string{a} })
 }
 
-// Bare starts httputil.ReverseProxy before a target. Collector is how its garbage is
-// collected: that of a gateway, so that what is compared is the work, and not when it is
-// cleaned up after.
-func (r *Rig) Bare(ctx context.Context, target string, collector Collector) (*Server, error) {
-	return r.serve(ctx, "bare", collector.env(), filepath.Join(r.Dir, "bare"), func(a string) []string { return []string{a, target} })
+// Bare starts httputil.ReverseProxy before a target.
+func (r *Rig) Bare(ctx context.Context, target string) (*Server, error) {
+	return r.serve(ctx, "bare", nil, filepath.Join(r.Dir, "bare"), func(a string) []string { return []string{a, target} })
 }
 
 // Redis is a redis-server that keeps nothing on disk.

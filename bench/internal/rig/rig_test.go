@@ -47,7 +47,6 @@ func TestRig(t *testing.T) {
 		t.Fatal(err)
 	}
 	var first *Gateway
-	var collector Collector
 	for _, o := range []GatewayOptions{
 		{Upstream: app.URL},
 		{Upstream: app.URL, Store: "redis", Redis: redis.Address},
@@ -96,9 +95,6 @@ func TestRig(t *testing.T) {
 		if _, err := Wrk(ctx, WrkOptions{URL: g.Base + "/", For: time.Second, Connections: 1}); err == nil {
 			t.Errorf("%s: requests of nobody were taken for good ones", o.Store)
 		}
-		if collector, err = g.Collector(ctx); err != nil || collector.Percent < 1 {
-			t.Errorf("%s: its collector is %+v, %v", o.Store, collector, err)
-		}
 		if first == nil {
 			first = g
 		}
@@ -106,7 +102,7 @@ func TestRig(t *testing.T) {
 	if commands, err := redis.Commands(ctx); err != nil || commands["get"] == 0 {
 		t.Errorf("redis: got %v, %v, want GETs among them", commands, err)
 	}
-	bare, err := r.Bare(ctx, app.URL, collector)
+	bare, err := r.Bare(ctx, app.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,19 +169,5 @@ func TestReadCommandStats(t *testing.T) {
 	got := readCommandStats("# Commandstats\r\ncmdstat_get:calls=21,usec=175,usec_per_call=8.33\r\ncmdstat_client|caching:calls=3,usec=4\r\n")
 	if len(got) != 2 || got["get"] != 21 || got["client|caching"] != 3 {
 		t.Errorf("got %v", got)
-	}
-}
-
-func TestReadCollector(t *testing.T) {
-	c, err := readCollector("# HELP go_gc_gogc_percent x\ngo_gc_gogc_percent 200\ngo_gc_gomemlimit_bytes 9.223372036854775807e+18\n")
-	if err != nil || c != (Collector{Percent: 200}) || strings.Join(c.env(), " ") != "GOGC=200" {
-		t.Errorf("got %+v, %v, %v", c, err, c.env())
-	}
-	c, err = readCollector("go_gc_gogc_percent 1.8446744073709552e+19\ngo_gc_gomemlimit_bytes 1.073741824e+09\n")
-	if err != nil || strings.Join(c.env(), " ") != "GOGC=off GOMEMLIMIT=1073741824" {
-		t.Errorf("got %+v, %v, %v", c, err, c.env())
-	}
-	if _, err := readCollector("evergate_requests 1\n"); err == nil {
-		t.Error("what tells nothing was read")
 	}
 }

@@ -1,0 +1,75 @@
+package heap
+
+import (
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+// TestPercentFor: under load a small heap may grow by four times what is in use, a larger one
+// by 32 MiB, and what is larger still is collected as Go does by itself; an idle one always is.
+func TestPercentFor(t *testing.T) {
+	for _, c := range []struct {
+		live, made uint64
+		percent    int
+	}{
+		{0, busy, 400}, {1 << 20, busy, 400}, {8 << 20, busy, 400}, {16 << 20, busy, 200}, {32 << 20, busy, 100}, {1 << 30, 100 * busy, 100},
+		{6 << 20, busy - 1, 100}, {6 << 20, 0, 100},
+	} {
+		if got := percentFor(c.live, c.made); got != c.percent {
+			t.Errorf("%d bytes in use, %d made: got %d %%, want %d", c.live, c.made, got, c.percent)
+		}
+	}
+}
+
+func percent() int {
+	p := debug.SetGCPercent(100)
+	debug.SetGCPercent(p)
+	return p
+}
+
+var sink []byte
+
+// until makes garbage at a rate until the setting is want.
+func until(t *testing.T, want, rate int) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); percent() != want; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the setting is %d %%, want %d", percent(), want)
+		}
+		for range rate {
+			sink = make([]byte, 1<<20)
+		}
+	}
+}
+
+// TestTend: while garbage is made the heap may grow, afterwards it is collected as ever.
+func TestTend(t *testing.T) {
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	stop := Tend()
+	until(t, most, 4)
+	until(t, usual, 0)
+	until(t, most, 4)
+	if stop(); percent() != usual {
+		t.Errorf("afterwards got %d %%, want %d", percent(), usual)
+	}
+}
+
+// TestTendIsTheOperators where they have said how it is collected.
+func TestTendIsTheOperators(t *testing.T) {
+	for name, value := range map[string]string{"GOGC": "50", "GOMEMLIMIT": "64MiB"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, value)
+			stop := Tend()
+			defer stop()
+			for range 300 {
+				sink = make([]byte, 1<<20)
+				time.Sleep(5 * time.Millisecond)
+			}
+			if got := percent(); got != usual {
+				t.Errorf("got %d %%, want %d", got, usual)
+			}
+		})
+	}
+}
