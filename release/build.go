@@ -84,8 +84,31 @@ func (w *work) compile(ctx context.Context, t target) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	if _, err := output(w.goCommand(ctx, t, "build", "-trimpath", "-buildvcs=false", "-ldflags", w.ldflags(), "-o", path, "./cmd/evergate")); err != nil {
+	slim, err := w.slim(ctx)
+	if err != nil {
+		return "", err
+	}
+	cmd := w.goCommand(ctx, t, "build", "-trimpath", "-buildvcs=false", "-ldflags", w.ldflags(), "-o", path, "./cmd/evergate")
+	cmd.Path, cmd.Args = slim, append([]string{slim}, cmd.Args...)
+	if _, err := output(cmd); err != nil {
 		return "", fmt.Errorf("build for %s: %w", t, err)
+	}
+	return path, nil
+}
+
+// slim is the commit's program that runs the go command and leaves commands of Redis out that
+// nobody calls. It is built for where it runs, if it was not yet.
+func (w *work) slim(ctx context.Context) (string, error) {
+	here := target{runtime.GOOS, runtime.GOARCH}
+	path := filepath.Join(w.scratch, "bin", "slim")
+	if here.os == "windows" {
+		path += ".exe"
+	}
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if _, err := output(w.goCommand(ctx, here, "build", "-trimpath", "-buildvcs=false", "-o", path, "./internal/slim")); err != nil {
+		return "", fmt.Errorf("build what runs the go command: %w", err)
 	}
 	return path, nil
 }

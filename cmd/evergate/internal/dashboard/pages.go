@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/evergate/evergate/internal/web"
@@ -40,14 +41,16 @@ type page struct {
 // Private says that there is something to sign out of here.
 func (p page) Private() bool { return p.Visitor.private }
 
-var templates = func() map[string]*template.Template {
+// templates are parsed for the first page that somebody looks at: most commands show none,
+// and most gateways none for days. What is compiled in parses in every test, or never.
+var templates = sync.OnceValue(func() map[string]*template.Template {
 	base := template.Must(template.New("").Funcs(template.FuncMap{"asset": assetAddress, "sessionsURL": sessionsURL}).ParseFS(pageFiles, "pages/frame.html", "pages/parts.html"))
 	all := map[string]*template.Template{}
 	for _, name := range []string{"overview", "timeline", "sessions", "revoke", "revoked", "config", "signin"} {
 		all[name] = template.Must(template.Must(base.Clone()).ParseFS(pageFiles, "pages/"+name+".html"))
 	}
 	return all
-}()
+})
 
 // Known says that somebody is there who may look.
 func (v visitor) Known() bool { return v.actor != "" }
@@ -55,7 +58,7 @@ func (v visitor) Known() bool { return v.actor != "" }
 // render answers with a page.
 func (h *Handler) render(w http.ResponseWriter, r *http.Request, status int, name string, p page) {
 	var body bytes.Buffer
-	if err := templates[name].ExecuteTemplate(&body, "frame", p); err != nil {
+	if err := templates()[name].ExecuteTemplate(&body, "frame", p); err != nil {
 		if note := web.NoteIn(r.Context()); note != nil {
 			note.Err = err
 		}

@@ -6,20 +6,21 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"sync"
 )
 
 //go:embed files
 var files embed.FS
 
-// pages are parsed once; the files are part of the program, and a test renders
-// each of them.
-var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"clock": clock,
-}).ParseFS(files, "files/*.html"))
+// pages are parsed once somebody looks at the demo; the files are part of the program, and
+// a test renders each of them.
+var pages = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{"clock": clock}).ParseFS(files, "files/*.html"))
+})
 
 func render(w http.ResponseWriter, status int, page string, data any) {
 	var body bytes.Buffer
-	if err := pages.ExecuteTemplate(&body, page, data); err != nil {
+	if err := pages().ExecuteTemplate(&body, page, data); err != nil {
 		http.Error(w, "The demo app could not show this page.", http.StatusInternalServerError)
 		return
 	}
