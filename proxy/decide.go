@@ -192,7 +192,7 @@ func (g *Gate) findRoute(d *Decision, r *http.Request) (bad *web.Error) {
 
 // route finds the one route that every reading of the target leads to.
 func (g *Gate) route(host string, t *Target, method string) (*Route, error) {
-	route, err := g.Router.Match(host, t.Path, method)
+	route, err := g.Router.match(host, t.Path, method)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (g *Gate) route(host string, t *Target, method string) (*Route, error) {
 		if isReserved(reading) {
 			return nil, badTarget("it could be taken for one of the gateway's own")
 		}
-		if other, err := g.Router.Match(host, reading, method); err != nil || other != route {
+		if other, err := g.Router.match(host, reading, method); err != nil || other != route {
 			return nil, badTarget("another reading of it leads to another rule")
 		}
 	}

@@ -211,7 +211,15 @@ func (l *leaf) route(method string) (*Route, error) {
 // a method. The error is ErrNoHost, ErrNoPath or a *MethodError.
 func (rt *Router) Match(host, path, method string) (*Route, error) {
 	name, _, ok := cleanHost(host)
-	if !ok || path == "" {
+	if !ok {
+		return nil, ErrNoHost
+	}
+	return rt.match(name, path, method)
+}
+
+// match is Match for a host as cleanHost has it.
+func (rt *Router) match(name, path, method string) (*Route, error) {
+	if path == "" {
 		return nil, ErrNoHost
 	}
 	known := false

@@ -61,7 +61,7 @@ func (m *Manager) handleOf(r *http.Request, host string) (handle, error) {
 // open opens the cookie that r brings.
 func (m *Manager) open(r *http.Request, host string) (opened, error) {
 	if value := soleCookie(r, m.cfg.Cookie); value != "" {
-		if known, ok := m.handles.find(verdictName(host, value), m.cfg.Ring); ok {
+		if known, ok := m.handles.find(m.cfg.Ring, host, value); ok {
 			return known, nil
 		}
 	}
@@ -78,7 +78,7 @@ func (m *Manager) open(r *http.Request, host string) (opened, error) {
 		if err == nil {
 			if h, err := decodeHandle(plain); err == nil {
 				o := opened{h, h.session.Key()}
-				m.handles.keep(verdictName(host, value), keys, o)
+				m.handles.keep(keys, o, host, value)
 				return o, nil
 			}
 		}

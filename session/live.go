@@ -57,6 +57,9 @@ func (s *live) Unconfirmed() bool {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
 	st := s.e.at.state
+	if st != nil && st.Home == s.host {
+		return false // as on most hosts
+	}
 	return st != nil && st.unconfirmed(s.host, s.m.cfg.Now().Add(s.e.at.skew), s.m.cfg.confirmAt)
 }
 

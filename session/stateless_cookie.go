@@ -100,7 +100,7 @@ func joinChunks(chunks [][]byte) (c cookieSet, err error) {
 // read opens the set that r brings: all of it, or nothing.
 func (s *Stateless) read(r *http.Request, host string) (cookieSet, error) {
 	if values := s.chunkValues(r); len(values) > 0 {
-		if known, ok := s.sets.find(verdictName(host, values...), s.cfg.Ring); ok {
+		if known, ok := s.sets.find(s.cfg.Ring, host, values...); ok {
 			return *known, nil
 		}
 	}
@@ -108,7 +108,7 @@ func (s *Stateless) read(r *http.Request, host string) (cookieSet, error) {
 	c, values, err := s.readAnew(r, host)
 	if err == nil {
 		known := c
-		s.sets.keep(verdictName(host, values...), keys, &known)
+		s.sets.keep(keys, &known, host, values...)
 	}
 	return c, err
 }

@@ -1,7 +1,9 @@
 package session
 
 import (
-	"crypto/sha256"
+	"hash/maphash"
+	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -10,60 +12,61 @@ import (
 // bytes were sealed for this host under the ring that is in force. Whether the session
 // behind them lives is asked every time, of the store.
 //
-// It is found by a SHA-256 digest of host and cookie, so that no cookie lies here and two
-// cannot be taken for each other. There is a bounded number of places; a newer verdict
-// takes that of an older one, and one that is not found costs what opening costs. Only
+// It is found by a keyed digest of host and cookies, and holds for the very same bytes alone,
+// so that no two can be taken for each other. There is a bounded number of places; a newer
+// verdict takes that of an older one, and one that is not found costs what opening costs. Only
 // what did open is remembered: who makes cookies up cannot push others out.
 type verdicts[T any] struct {
+	seed   maphash.Seed
 	places []atomic.Pointer[verdict[T]]
 }
 
-// How many are remembered at most. A handle takes some 200 bytes; a session that lies in its
-// cookies takes what is in them, a few kilobytes.
+// How many are remembered at most. A handle takes some 500 bytes; a session that lies in its
+// cookies takes twice what is in them, a few kilobytes.
 const (
 	maxVerdicts = 1 << 13
-	maxSets     = 1 << 11
+	maxSets     = 1 << 10
 )
 
 func newVerdicts[T any](most int) verdicts[T] {
-	return verdicts[T]{make([]atomic.Pointer[verdict[T]], most)}
+	return verdicts[T]{maphash.MakeSeed(), make([]atomic.Pointer[verdict[T]], most)}
 }
 
 type verdict[T any] struct {
-	name digest
-	ring *[]ringKey // the keys by which it was opened
-	of   T
+	host   string
+	values []string
+	ring   *[]ringKey // the keys by which they were opened
+	of     T
 }
 
-type digest [sha256.Size]byte
-
-// verdictName names cookie values on a host. None holds a zero byte.
-func verdictName(host string, values ...string) digest {
-	var room [512]byte // handles are shorter, so this allocates nothing
-	b := append(room[:0], host...)
+// place is that of cookies on a host. None of them holds a zero byte.
+func (v *verdicts[T]) place(host string, values []string) *atomic.Pointer[verdict[T]] {
+	var h maphash.Hash
+	h.SetSeed(v.seed)
+	_, _ = h.WriteString(host)
 	for _, value := range values {
-		b = append(b, 0)
-		b = append(b, value...)
+		_ = h.WriteByte(0)
+		_, _ = h.WriteString(value)
 	}
-	return sha256.Sum256(b)
+	return &v.places[h.Sum64()%uint64(len(v.places))]
 }
 
-func (v *verdicts[T]) place(name digest) *atomic.Pointer[verdict[T]] {
-	return &v.places[(int(name[0])|int(name[1])<<8)%len(v.places)]
-}
-
-// find returns what is remembered under name, if it was opened by the keys of ring.
-func (v *verdicts[T]) find(name digest, ring *Ring) (of T, ok bool) {
-	known := v.place(name).Load()
-	if known == nil || known.name != name || known.ring != ring.keys.Load() {
+// find returns what is remembered of cookies on a host, if they were opened by the keys of ring.
+func (v *verdicts[T]) find(ring *Ring, host string, values ...string) (of T, ok bool) {
+	known := v.place(host, values).Load()
+	if known == nil || known.ring != ring.keys.Load() || known.host != host || !slices.Equal(known.values, values) {
 		return of, false
 	}
 	return known.of, true
 }
 
-// keep remembers what name opened to by keys.
-func (v *verdicts[T]) keep(name digest, keys *[]ringKey, of T) {
-	v.place(name).Store(&verdict[T]{name, keys, of})
+// keep remembers what cookies opened to by keys.
+func (v *verdicts[T]) keep(keys *[]ringKey, of T, host string, values ...string) {
+	own := make([]string, len(values)) // those of a request hold on to all of its header
+	for i, value := range values {
+		own[i] = strings.Clone(value)
+	}
+	v.place(host, values).Store(&verdict[T]{strings.Clone(host), own, keys, of})
 }
 
 // drop forgets those of which is says so.

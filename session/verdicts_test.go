@@ -19,18 +19,19 @@ func verdictRing(t *testing.T) *Ring {
 func TestVerdictsAreThoseOfTheirRing(t *testing.T) {
 	ring := verdictRing(t)
 	v := newVerdicts[int](maxVerdicts)
-	name := verdictName("app.example.com", "sealed")
-	v.keep(name, ring.keys.Load(), 7)
-	if got, ok := v.find(name, ring); !ok || got != 7 {
+	v.keep(ring.keys.Load(), 7, "app.example.com", "sealed", "in two")
+	if got, ok := v.find(ring, "app.example.com", "sealed", "in two"); !ok || got != 7 {
 		t.Errorf("got %d %v, want 7", got, ok)
 	}
-	if _, ok := v.find(verdictName("other.example.com", "sealed"), ring); ok {
-		t.Error("it was found on another host")
+	for _, other := range [][]string{{"other.example.com", "sealed", "in two"}, {"app.example.com", "sealed"}, {"app.example.com", "sealed", "in tvo"}, {"app.example.com", "sealedin two"}} {
+		if _, ok := v.find(ring, other[0], other[1:]...); ok {
+			t.Errorf("it was found as %q", other)
+		}
 	}
 	if err := ring.Replace(NewKey(time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := v.find(name, ring); ok {
+	if _, ok := v.find(ring, "app.example.com", "sealed", "in two"); ok {
 		t.Error("it was found under another ring")
 	}
 }
@@ -40,11 +41,11 @@ func TestVerdictsAreBounded(t *testing.T) {
 	ring := verdictRing(t)
 	v := newVerdicts[int](maxVerdicts)
 	for i := range 4 * maxVerdicts {
-		v.keep(verdictName("h", fmt.Sprint(i)), ring.keys.Load(), i)
+		v.keep(ring.keys.Load(), i, "h", fmt.Sprint(i))
 	}
 	held := 0
 	for i := range 4 * maxVerdicts {
-		if got, ok := v.find(verdictName("h", fmt.Sprint(i)), ring); ok {
+		if got, ok := v.find(ring, "h", fmt.Sprint(i)); ok {
 			held++
 			if got != i {
 				t.Fatalf("%d: got %d", i, got)
@@ -56,16 +57,19 @@ func TestVerdictsAreBounded(t *testing.T) {
 	}
 	v.drop(func(i int) bool { return i%2 == 0 })
 	for i := range 4 * maxVerdicts {
-		if _, ok := v.find(verdictName("h", fmt.Sprint(i)), ring); ok && i%2 == 0 {
+		if _, ok := v.find(ring, "h", fmt.Sprint(i)); ok && i%2 == 0 {
 			t.Fatalf("%d was dropped and is remembered", i)
 		}
 	}
 }
 
-// TestVerdictNamesAllocateNothing, for they are made for every request.
-func TestVerdictNamesAllocateNothing(t *testing.T) {
+// TestVerdictsCostNothing to find: they are looked for with every request.
+func TestVerdictsCostNothing(t *testing.T) {
+	ring := verdictRing(t)
+	v := newVerdicts[int](maxVerdicts)
 	value := fmt.Sprintf("%0250d", 1)
-	if n := testing.AllocsPerRun(100, func() { _ = verdictName("app.example.com", value) }); n != 0 {
+	v.keep(ring.keys.Load(), 1, "app.example.com", value)
+	if n := testing.AllocsPerRun(100, func() { _, _ = v.find(ring, "app.example.com", value) }); n != 0 {
 		t.Errorf("got %v allocations", n)
 	}
 }

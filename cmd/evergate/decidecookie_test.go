@@ -73,7 +73,7 @@ routes:
 // BenchmarkDecideCookie is a decision alone, from the cookie to the Login to the rule, of
 // somebody whose session is known here.
 func BenchmarkDecideCookie(b *testing.B) {
-	for _, store := range []string{"bolt", "redis", "cookie"} {
+	for _, store := range []string{"bolt", "redis"} {
 		b.Run(store, func(b *testing.B) {
 			g, r := askedOver(b, store)
 			gate := g.current.Load().gate

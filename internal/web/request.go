@@ -110,6 +110,14 @@ func WithNote(ctx context.Context, n *Note) context.Context {
 // newID returns 130 random bits as text.
 func newID() string { return rand.Text() }
 
+// first is Header.Get for a name that is canonical as it stands.
+func first(h http.Header, name string) string {
+	if lines := h[name]; len(lines) > 0 {
+		return lines[0]
+	}
+	return ""
+}
+
 // IsNavigation reports whether r is a person opening a page, as opposed to a
 // script, an image or a program. Browsers say so in Fetch Metadata; older ones
 // and programs are told by what they accept.
@@ -118,11 +126,11 @@ func IsNavigation(r *http.Request) bool {
 		return false
 	}
 	h := r.Header
-	if mode := h.Get("Sec-Fetch-Mode"); mode != "" {
+	if mode := first(h, "Sec-Fetch-Mode"); mode != "" {
 		if mode != "navigate" {
 			return false
 		}
-		switch h.Get("Sec-Fetch-Dest") {
+		switch first(h, "Sec-Fetch-Dest") {
 		case "", "document", "iframe", "frame", "embed", "object", "fencedframe":
 			return true
 		}
@@ -137,7 +145,7 @@ func IsNavigation(r *http.Request) bool {
 // IsFramed reports whether r is a navigation inside a frame, where a sign-in
 // page would not be shown.
 func IsFramed(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Dest") {
+	switch first(r.Header, "Sec-Fetch-Dest") {
 	case "iframe", "frame", "embed", "object", "fencedframe":
 		return IsNavigation(r)
 	}
@@ -146,5 +154,5 @@ func IsFramed(r *http.Request) bool {
 
 // IsUpgrade reports whether r asks to change the protocol.
 func IsUpgrade(r *http.Request) bool {
-	return r.Header.Get("Upgrade") != "" || r.Method == http.MethodConnect
+	return first(r.Header, "Upgrade") != "" || r.Method == http.MethodConnect
 }
