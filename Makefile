@@ -9,9 +9,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # sessions, HAProxy spreads requests over several gateways, nginx is an app behind them.
 # DokuWiki, Nagios and Jupyter Notebook are applications with sign-ins of their own.
 # prometheus has promtool, and is asked what deploy/ says of metrics; rpm installs the rpm. rsyslog, logrotate
-# and jq do with the audit log what docs/audit.md says.
+# and jq do with the audit log what docs/audit.md says. wrk sends the requests that are measured.
 LEGACY := apache2 libapache2-mod-php dokuwiki nagios4-core nagios4-cgi python3-notebook
-PACKAGES := $(LEGACY) chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl prometheus rpm rsyslog logrotate jq $(shell command -v npm >/dev/null || echo nodejs npm)
+PACKAGES := $(LEGACY) chromium transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl prometheus rpm rsyslog logrotate jq wrk $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
 # What looks at the gateway's pages: axe-core, Lighthouse, html-validate and others, from npm.
 PAGES := e2e/pages
@@ -21,9 +21,18 @@ PAGES := e2e/pages
 # The end-to-end tests mostly wait. Meanwhile deploy/ is read and started, histories are
 # played, packages are made and installed, and the config is reloaded for a minute under load.
 test: deps check unit
-	@$(MAKE) --no-print-directory --output-sync=target -j2 beside e2e
+	@$(MAKE) --no-print-directory --output-sync=target -j2 beside front
 
-.PHONY: beside storm
+.PHONY: beside front storm measured
+front: e2e
+	@$(MAKE) --no-print-directory measured
+
+# What runs programs that are built as people get them, and what is of no worth with the race
+# detector on: the measurements, in little, the program without what nobody calls, memory.
+measured:
+	$(GO) test -count=1 -timeout 10m ./bench/... ./internal/slim
+	$(GO) test -count=1 -timeout 5m -run TestMemoryOfConnections ./cmd/evergate
+
 beside: deploy simulate
 	@$(MAKE) --no-print-directory packaging
 	@$(MAKE) --no-print-directory storm

@@ -6,29 +6,18 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/evergate/evergate/bench/internal/report"
+	"github.com/evergate/evergate/bench/internal/rig"
 )
 
 // TestShortRun measures all that needs processes, in less than a minute: what it says is of
 // no worth, but that it says it.
 func TestShortRun(t *testing.T) {
-	if testing.Short() {
-		t.Skip("SKIPPED: it builds and runs the real programs; run without -short")
-	}
-	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED: only Linux tells the CPU time of other processes")
-	}
-	for _, p := range []string{"wrk", "redis-server"} {
-		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("SKIPPED: %s is not installed; make bench installs it", p)
-		}
-	}
+	rig.Need(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var out, talk bytes.Buffer

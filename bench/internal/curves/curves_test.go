@@ -26,10 +26,8 @@ var few = Options{
 // TestFew measures everything with the real programs, and writes a page of it. The sweep
 // has a test of its own.
 func TestFew(t *testing.T) {
+	rig.Need(t)
 	t.Parallel()
-	if err := rig.HasWrk(); err != nil {
-		t.Skip(err) // and redis-server: what make bench installs
-	}
 	o := few
 	o.Docs = t.TempDir()
 	var text strings.Builder
@@ -91,10 +89,8 @@ func TestNoSuchCurve(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
+	rig.Need(t) // it takes a minute: that is how often a store sweeps
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("a store sweeps each minute")
-	}
 	table, err := measureSweep(t.Context(), filepath.Join(t.TempDir(), "s.db"), 200, 100*time.Millisecond)
 	if err != nil || !strings.Contains(table, "while nothing is swept") || !strings.Contains(table, "expired sessions are swept") {
 		t.Errorf("got %s, %v", table, err)

@@ -3,8 +3,6 @@ package rig
 import (
 	"context"
 	"net/http"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -12,17 +10,7 @@ import (
 
 // TestRig starts all that there is, signs in at each gateway, and has wrk send requests.
 func TestRig(t *testing.T) {
-	if testing.Short() {
-		t.Skip("SKIPPED: it builds and runs the real programs; run without -short")
-	}
-	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED: only Linux tells the CPU time of other processes")
-	}
-	for _, p := range []string{"wrk", "redis-server"} {
-		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("SKIPPED: %s is not installed; make bench installs it", p)
-		}
-	}
+	Need(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	r, err := New(ctx, t.TempDir())
