@@ -84,7 +84,7 @@ func main() {
 	flag.IntVar(&o.starts, "starts", 5, "starts after which the memory is read")
 	flag.IntVar(&o.count, "count", 5, "how often each Go benchmark runs")
 	flag.BoolVar(&o.write, "write", false, "put the tables into docs/performance.md")
-	grow := flag.Bool("curves", true, "measure too how costs grow, as go run ./bench/curves does")
+	grow := flag.Bool("curves", true, "with all parts, measure too how costs grow, as go run ./bench/curves does")
 	within := flag.Duration("within", 14*time.Minute, "give up after this time")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -92,7 +92,7 @@ func main() {
 	ctx, cancel := context.WithTimeout(ctx, *within)
 	defer cancel()
 	o.parts = strings.FieldsFunc(*some, func(r rune) bool { return r == ',' })
-	if *grow {
+	if *grow && len(o.parts) == len(names) {
 		o.curves = &curves.Full
 	}
 	if err := o.check(names); err != nil {

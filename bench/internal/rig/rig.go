@@ -48,8 +48,11 @@ func New(ctx context.Context, dir string) (*Rig, error) {
 	if _, err := os.Stat(profile); err != nil {
 		profile = "off"
 	}
-	for _, one := range []string{"cmd/evergate", "bench/internal/bare", "bench/internal/upstream"} {
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-pgo", profile, "-ldflags=-s -w", "-o", filepath.Join(dir, filepath.Base(one)), "./"+one)
+	slim := []string{"go"} // at first: it builds itself, and then runs the go command as for a release
+	for _, one := range []string{"internal/slim", "cmd/evergate", "bench/internal/bare", "bench/internal/upstream"} {
+		args := append(slim, "build", "-trimpath", "-pgo", profile, "-ldflags=-s -w", "-o", filepath.Join(dir, filepath.Base(one)), "./"+one)
+		slim = []string{filepath.Join(dir, "slim"), "go"}
+		build := exec.CommandContext(ctx, args[0], args[1:]...)
 		build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := build.CombinedOutput(); err != nil {
 			return nil, errors.Join(fmt.Errorf("build %s: %w: %s", one, err, text), r.Close())
