@@ -18,14 +18,16 @@ PAGES := e2e/pages
 
 .PHONY: test check unit simulate soak e2e deploy packages deps build fuzz bench bench-deps bench-compare bench-curves release packaging packaging-full
 
-# The end-to-end tests mostly wait. Meanwhile deploy/ is read and started, histories are
-# played, packages are made and installed, and the config is reloaded for a minute under load.
+# The end-to-end tests mostly wait, and histories take the longest: so deploy/ is read and
+# started and histories are played beside the rest.
 test: deps check unit
 	@$(MAKE) --no-print-directory --output-sync=target -j2 beside front
 
 .PHONY: beside front storm measured
 front: e2e
 	@$(MAKE) --no-print-directory measured
+	@$(MAKE) --no-print-directory packaging
+	@$(MAKE) --no-print-directory storm
 
 # What runs programs that are built as people get them, and what is of no worth with the race
 # detector on: the measurements, in little, the program without what nobody calls, memory.
@@ -34,14 +36,12 @@ measured:
 	$(GO) test -count=1 -timeout 5m -run TestMemoryOfConnections ./cmd/evergate
 
 beside: deploy simulate
-	@$(MAKE) --no-print-directory packaging
-	@$(MAKE) --no-print-directory storm
 
 # What is in deploy/, read by the programs that it is for, and started.
 deploy:
 	cd deploy/check && nice -n 19 $(GO) vet ./... && nice -n 19 $(GO) test -count=1 -timeout 10m ./...
 
-# Beside the end-to-end tests, which have their turn first.
+# Reloads the config for a minute under load.
 storm:
 	EVERGATE_RELOAD_FOR=60s nice -n 10 $(GO) test -race -count=1 -run TestReloadStorm ./cmd/evergate
 
