@@ -1,0 +1,19 @@
+package proxy
+
+import (
+	"net/http"
+	"testing"
+)
+
+// TestUsualNamesAreFree: what is let through without a closer look belongs to nobody, and is
+// spelled as net/http spells it.
+func TestUsualNamesAreFree(t *testing.T) {
+	for name := range usual {
+		if isProtected(name, nil) || http.CanonicalHeaderKey(name) != name {
+			t.Errorf("%s: it is protected, or is never met in that spelling", name)
+		}
+	}
+	if free := freeOf(map[string]bool{"cookie": true, "x-app-user": true}); free["Cookie"] || !free["Accept"] || len(free) != len(usual)-1 {
+		t.Errorf("got %v, want the usual names but Cookie", free)
+	}
+}
