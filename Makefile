@@ -43,7 +43,7 @@ deploy:
 
 # Reloads the config for a minute under load.
 storm:
-	EVERGATE_RELOAD_FOR=60s nice -n 10 $(GO) test -race -count=1 -run TestReloadStorm ./cmd/evergate
+	EVERGATE_RELOAD_FOR=60s $(GO) test -race -count=1 -run TestReloadStorm ./cmd/evergate
 
 # A third smaller than what go build makes: internal/slim says why. That runs here, whatever
 # the program is for.
