@@ -283,10 +283,7 @@ func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*
 	}
 	l.entry.use(l.now)
 	stored := l.stored()
-	now := l.wall
-	if now.IsZero() {
-		now = m.cfg.Now()
-	}
+	now := l.now.Add(-l.skew) // by the wall clock
 	if stored.renewable() && m.due(l.entry.key, stored.storedToken, now) {
 		for f := m.renew(ctx, l.entry, h, "", ""); f != nil && m.tooOld(stored.storedToken, now); f = m.renew(ctx, l.entry, h, "", "") {
 			waits := f.waited(ctx)

@@ -18,6 +18,14 @@ type part struct {
 // part is where key belongs. A key is a digest, so they spread by themselves.
 func (all *entries) part(key Key) *part { return &all.parts[key[0]%byte(len(all.parts))] }
 
+// put adds an entry. mu is held.
+func (p *part) put(e *entry) {
+	if p.of == nil {
+		p.of = map[Key]*entry{}
+	}
+	p.of[e.key] = e
+}
+
 // find returns the entry under key, or nil, and notes that it was asked for.
 func (all *entries) find(key Key, now time.Time) *entry {
 	p := all.part(key)
@@ -41,10 +49,7 @@ func (all *entries) make(key Key, now time.Time) *entry {
 	e := p.of[key]
 	if e == nil {
 		e = newEntry(key)
-		if p.of == nil {
-			p.of = map[Key]*entry{}
-		}
-		p.of[key] = e
+		p.put(e)
 	}
 	e.touch(now)
 	return e
@@ -57,10 +62,8 @@ func (all *entries) adopt(e *entry, now time.Time) *entry {
 	defer p.mu.Unlock()
 	cur := p.of[e.key]
 	if cur == nil {
-		if p.of == nil {
-			p.of = map[Key]*entry{}
-		}
-		p.of[e.key], cur = e, e
+		p.put(e)
+		cur = e
 		e.mu.Lock()
 		e.forgotten, e.unsure = false, true
 		e.mu.Unlock()
@@ -93,11 +96,13 @@ func (all *entries) forget(since time.Time) (dropped int, unwatch []func()) {
 	return dropped, unwatch
 }
 
-func (all *entries) has(key Key) bool {
+// lives reports whether there is an entry under key of a session that has not ended.
+func (all *entries) lives(key Key) bool {
 	p := all.part(key)
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.of[key] != nil
+	e := p.of[key]
+	return e != nil && e.why() == ""
 }
 
 func (all *entries) len() (n int) {

@@ -117,7 +117,7 @@ func (m *Manager) forget() {
 	for _, stop := range unwatch {
 		stop()
 	}
-	if dropped > 0 {
-		m.handles.drop(func(o opened) bool { return !m.entries.has(o.key) })
+	if m.ended.Swap(false) || dropped > 0 {
+		m.handles.drop(func(o opened) bool { return !m.entries.lives(o.key) })
 	}
 }

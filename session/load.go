@@ -14,7 +14,6 @@ type loaded struct {
 	version
 	inStore uint64    // the version that the store has: below number where it lost some
 	now     time.Time // the store's
-	wall    time.Time // ours then
 	entry   *entry
 
 	from  *storedLogin // what shown was made of
@@ -73,7 +72,6 @@ func (m *Manager) openedBy(ctx context.Context, dk DataKey, e *entry, rec Record
 		answered := m.cfg.Now()
 		l.version = at
 		l.skew = rec.Now.Sub(answered)
-		l.wall = answered
 		e.confirmed(asked, answered)
 		return l, nil
 	}
@@ -167,7 +165,7 @@ func (m *Manager) gone(key Key, reason string, deleted bool) {
 	if e != nil {
 		e.end(reason, deleted)
 	}
-	m.handles.drop(func(o opened) bool { return o.key == key })
+	m.ended.Store(true)
 }
 
 // why says why the session ended, or "".

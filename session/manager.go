@@ -30,6 +30,7 @@ type Manager struct {
 
 	entries entries
 	handles verdicts[opened]
+	ended   atomic.Bool // a session has, and handles may remember its cookies
 
 	mu     sync.Mutex // guards all below
 	epoch  uint64     // of the store, as last seen

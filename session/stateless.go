@@ -177,13 +177,13 @@ func (s *Stateless) keepHouse() {
 }
 
 func (s *Stateless) sweep() {
-	now := s.cfg.Now()
+	now, forgotten := s.cfg.Now(), false
 	for _, k := range s.snapshot() {
 		s.mu.Lock()
 		k.mu.Lock()
 		if k.unknowable(now, s.set().IdleTimeout+s.coarse()) {
 			delete(s.sessions, k.key)
-			s.dropSets(k.key)
+			forgotten = true
 		}
 		k.cool(now)
 		k.mu.Unlock()
@@ -191,6 +191,9 @@ func (s *Stateless) sweep() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if forgotten {
+		s.sets.drop(func(c *cookieSet) bool { return s.sessions[c.key] == nil })
+	}
 	for name, until := range s.once {
 		if !now.Before(until) {
 			delete(s.once, name)
