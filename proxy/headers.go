@@ -187,7 +187,7 @@ func setConnection(h http.Header, note *web.Note, scheme, host, prefix string, v
 // isPlain reports whether a claim can be a header value as it is. Space at its
 // ends could not: it is lost on the way, and " admin" would arrive as "admin".
 func isPlain(s string) bool {
-	return len(s) <= maxValue && isGraphic(s) || len(s) <= maxValue && utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, isControl)
+	return len(s) <= maxValue && (isGraphic(s) || utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, isControl))
 }
 
 // isGraphic reports whether s is visible ASCII alone, as most claims are.

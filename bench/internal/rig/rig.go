@@ -43,14 +43,9 @@ func New(ctx context.Context, dir string) (*Rig, error) {
 		return nil, fmt.Errorf("a folder for what is measured: %w", err)
 	}
 	r := &Rig{Root: root, Dir: dir, Evergate: filepath.Join(dir, "evergate")}
-	// Where the gateway is compiled by a profile, the bare proxy is by the same.
-	profile := filepath.Join(root, "cmd", "evergate", "default.pgo")
-	if _, err := os.Stat(profile); err != nil {
-		profile = "off"
-	}
 	slim := []string{"go"} // at first: it builds itself, and then runs the go command as for a release
 	for _, one := range []string{"internal/slim", "cmd/evergate", "bench/internal/bare", "bench/internal/upstream"} {
-		args := append(slim, "build", "-trimpath", "-pgo", profile, "-ldflags=-s -w", "-o", filepath.Join(dir, filepath.Base(one)), "./"+one)
+		args := append(slim, "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, filepath.Base(one)), "./"+one)
 		slim = []string{filepath.Join(dir, "slim"), "go"}
 		build := exec.CommandContext(ctx, args[0], args[1:]...)
 		build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
