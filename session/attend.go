@@ -27,6 +27,21 @@ type attendance struct {
 	over    bool
 }
 
+// join puts a among those of a session, which mu guards, until nobody looks any more; wg
+// waits for that.
+func (a *attendance) join(all *attendances, mu *sync.Mutex, wg *sync.WaitGroup) {
+	wg.Add(1)
+	mu.Lock()
+	all.add(a)
+	mu.Unlock()
+	a.gone = func() {
+		mu.Lock()
+		delete(*all, a)
+		mu.Unlock()
+		wg.Done()
+	}
+}
+
 // begin begins to look: now, when woken, and when look says. It ends with ctx, which is
 // what begin returns, with the house, or when look says so.
 func (a *attendance) begin(ctx context.Context) context.Context {

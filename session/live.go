@@ -127,16 +127,7 @@ func (s *live) Attend(ctx context.Context, allowed func(*auth.Login) error) (con
 	s = s.current()
 	a := &attendance{house: s.m.ctx, left: s.m.left.Load}
 	a.look = func(ctx context.Context) (time.Duration, error) { return s.look(ctx, allowed) }
-	a.gone = func() {
-		s.e.mu.Lock()
-		delete(s.e.streams, a)
-		s.e.mu.Unlock()
-		s.m.wg.Done()
-	}
-	s.m.wg.Add(1)
-	s.e.mu.Lock()
-	s.e.streams.add(a)
-	s.e.mu.Unlock()
+	a.join(&s.e.streams, &s.e.mu, &s.m.wg)
 	s.e.watch(s.m.cfg.Store)
 	return a.begin(ctx), s.activity
 }

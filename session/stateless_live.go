@@ -87,15 +87,8 @@ func (l *carriedLive) Attend(ctx context.Context, allowed func(*auth.Login) erro
 	}
 	a := &attendance{house: l.s.ctx, left: l.s.left.Load}
 	a.look = func(ctx context.Context) (time.Duration, error) { return l.look(ctx, allowed) }
-	a.gone = func() {
-		l.k.mu.Lock()
-		delete(l.k.streams, a)
-		l.k.mu.Unlock()
-		l.s.wg.Done()
-	}
-	l.s.wg.Add(1)
+	a.join(&l.k.streams, &l.k.mu, &l.s.wg)
 	l.k.mu.Lock()
-	l.k.streams.add(a)
 	if l.k.ended == "" && l.k.hot == nil {
 		l.s.adopt(l.k, &l.c) // the upstream took long, and the tokens were forgotten meanwhile
 	}
