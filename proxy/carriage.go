@@ -42,8 +42,9 @@ type carriage struct {
 	ctx    context.Context    // of the request upstream
 	cancel context.CancelFunc // ends it
 	writer *writer
-	to     *target // where it went last
-	slot   *target // the one that counts it among its requests; nil is none
+	to     *target  // where it went last
+	try    *attempt // that of now
+	slot   *target  // the one that counts it among its requests; nil is none
 
 	sent, taken stall // the body of the request: by the client, and by the target
 	down        stall // the answer, by the client

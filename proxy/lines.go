@@ -1,9 +1,14 @@
 package proxy
 
 import (
+	"cmp"
+	"context"
+	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/internal/fetch"
 )
 
 // Protocol is what is spoken with the targets.
@@ -37,9 +42,10 @@ const (
 	pingTimeout      = 15 * time.Second
 )
 
-// lines are the connections to one target. They are three, for a transport has
+// lines are the connections to one target. They are several, for a transport has
 // one bound for the response header and one set of protocols.
 type lines struct {
+	short    *fetch.Line // for what has no body, over HTTP/1.1 without TLS; nil where that is not spoken
 	plain    *http.Transport
 	streams  *http.Transport // without a bound for the response header
 	upgrades *http.Transport // HTTP/1.1, which alone can change to WebSocket; plain, if that can
@@ -50,7 +56,7 @@ func newLines(o *UpstreamOptions, t *target) *lines {
 	plain.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingEvery, PingTimeout: pingTimeout}
 	streams.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingStreamsEvery, PingTimeout: pingTimeout}
 	streams.ResponseHeaderTimeout = 0
-	l := &lines{plain, streams, plain}
+	l := &lines{newLine(o, t), plain, streams, plain}
 	if o.Protocol == H2 || o.Protocol == H2C {
 		l.upgrades = newTransport(o, t)
 		l.upgrades.Protocols = HTTP1.set()
@@ -80,6 +86,23 @@ func newTransport(o *UpstreamOptions, t *target) *http.Transport {
 	}
 }
 
+// newLine makes the line for requests without a body. Where connections are counted there is
+// none: those that it keeps would be beside those of the transport.
+func newLine(o *UpstreamOptions, t *target) *fetch.Line {
+	if name := t.url.Hostname(); strings.ContainsFunc(name, func(r rune) bool { return r >= 0x80 }) {
+		return nil // the transport knows how to look that up
+	}
+	if !fetch.Here || t.url.Scheme != "http" || o.Protocol != Auto && o.Protocol != HTTP1 || o.Connections > 0 {
+		return nil
+	}
+	p := newTransport(o, t)
+	address := net.JoinHostPort(t.url.Hostname(), cmp.Or(t.url.Port(), "80"))
+	return &fetch.Line{
+		Dial:      func(ctx context.Context) (net.Conn, error) { return p.DialContext(ctx, "tcp", address) },
+		MaxHeader: p.MaxResponseHeaderBytes, MaxIdle: p.MaxIdleConns, IdleTimeout: p.IdleConnTimeout,
+	}
+}
+
 // headerTimeout bounds the wait for the header of an answer; zero does not.
 func (o *UpstreamOptions) headerTimeout() time.Duration {
 	if o.Timeout == 0 {
@@ -90,7 +113,23 @@ func (o *UpstreamOptions) headerTimeout() time.Duration {
 
 func (u *Upstream) headerTimeout() time.Duration { return u.options.headerTimeout() }
 
-// of finds the line for a request.
+// send sends a request by the line that it needs.
+func (l *lines) send(req *http.Request, c *carriage) (*http.Response, error) {
+	if l.short != nil && !c.websocket {
+		timeout := c.route.Upstream.headerTimeout()
+		if isStream(req.Header) {
+			timeout = 0
+		}
+		res, progress, err := l.short.Do(req, timeout)
+		if err != fetch.ErrNotTaken {
+			c.try.came(progress)
+			return res, err
+		}
+	}
+	return l.of(req, c).RoundTrip(c.try.follow(req, c))
+}
+
+// of finds the transport for a request.
 func (l *lines) of(req *http.Request, c *carriage) *http.Transport {
 	switch {
 	case c.websocket:
@@ -120,6 +159,9 @@ func isStream(h http.Header) bool {
 // closeIdle closes what nobody uses, and each other connection once its request
 // is done.
 func (l *lines) closeIdle() {
+	if l.short != nil {
+		l.short.CloseIdle()
+	}
 	l.plain.CloseIdleConnections()
 	l.streams.CloseIdleConnections()
 	l.upgrades.CloseIdleConnections()

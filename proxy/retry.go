@@ -8,6 +8,8 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
+
+	"github.com/evergate/evergate/internal/fetch"
 )
 
 // A request goes to another target where nobody can have acted on it: there was
@@ -68,6 +70,16 @@ func (a *attempt) watch(t *httptrace.ClientTrace) {
 	t.GotFirstResponseByte = func() { a.answered.Store(true) }
 }
 
+// came notes how far a request came that went by a fetch.Line.
+func (a *attempt) came(p fetch.Progress) {
+	a.asked.Store(p.Asked)
+	a.connected.Store(p.Connected)
+	a.wrote.Store(p.Wrote)
+	a.stuck.Store(p.Stuck)
+	a.answered.Store(p.Answered)
+	a.before.Store(p.Before)
+}
+
 // goodbyes is how often a request is sent again to a server that closes its connections in
 // order: it may be restarted twice in a row, and must not be asked for ever.
 const goodbyes = 3
@@ -80,7 +92,8 @@ const goodbyes = 3
 func (t *target) ask(req *http.Request, c *carriage) (*attempt, *http.Response, error) {
 	for sent := 0; ; sent++ {
 		try := &attempt{}
-		res, err := t.roundTrip(try.follow(req, c), c)
+		c.try = try
+		res, err := t.roundTrip(req, c)
 		if err == nil || sent == goodbyes || !isGoodbye(err) || !isIdempotent(req.Method) || !try.mayGoOn(req, c, err) {
 			return try, res, err
 		}

@@ -144,7 +144,7 @@ func (t *target) send(req *http.Request, c *carriage) (*http.Response, error) {
 
 func (t *target) hand(req *http.Request, c *carriage) (*http.Response, error) {
 	if wire := c.route.Upstream.options.Wire; wire != nil {
-		return wire.RoundTrip(req)
+		return wire.RoundTrip(c.try.follow(req, c))
 	}
-	return t.lines.Load().of(req, c).RoundTrip(req)
+	return t.lines.Load().send(req, c)
 }
