@@ -98,5 +98,5 @@ func (c *carriage) endStream(why ending) {
 			t.close(why)
 		}
 	}
-	c.cancel()
+	c.hangUp()
 }

@@ -40,7 +40,8 @@ type carriage struct {
 
 	start  time.Time
 	ctx    context.Context    // of the request upstream
-	cancel context.CancelFunc // ends it
+	cancel context.CancelFunc // ends it; nil is a context that ends with the client alone
+	body   io.Closer          // of the answer, where closing it ends the request upstream; or nil
 	writer *writer
 	to     *target  // where it went last
 	try    *attempt // that of now
@@ -74,16 +75,17 @@ type carriage struct {
 	goOn func(context.Context) // carries what ReverseProxy does not; nil is nothing
 }
 
-type carriageKey struct{}
-
-func carriageOf(r *http.Request) *carriage { return r.Context().Value(carriageKey{}).(*carriage) }
+// carriageOf finds what a request is carried by: from in to out it has the context of one Note.
+func carriageOf(r *http.Request) *carriage {
+	return web.NoteIn(r.Context()).Carriage.(*carriage)
+}
 
 // carry takes the request to the upstream of its route and the answer back.
 func (c *carriage) carry(w http.ResponseWriter) {
-	ctx, cancel := context.WithCancel(c.in.Context())
-	c.cancel, c.start = cancel, time.Now()
+	ctx := c.in.Context()
+	c.start = time.Now()
 	defer web.TakeBody(ctx)()
-	defer cancel()
+	defer c.hangUp()
 	defer c.end()
 	defer c.endAnyway()
 	defer c.leave()
@@ -94,11 +96,36 @@ func (c *carriage) carry(w http.ResponseWriter) {
 		// would swallow the rest of it as soon as the answer begins.
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	c.ctx = context.WithValue(ctx, carriageKey{}, c)
-	c.route.Upstream.proxy.ServeHTTP(c.writer, c.in.WithContext(c.ctx))
+	in := c.in
+	if web.NoteIn(ctx) != c.note { // nobody serves who would have put it there
+		in = in.WithContext(web.WithNote(ctx, c.note))
+	}
+	if !c.isShort() {
+		ctx, c.cancel = context.WithCancel(in.Context())
+		in = in.WithContext(ctx)
+	}
+	c.note.Carriage, c.ctx = c, in.Context()
+	c.route.Upstream.proxy.ServeHTTP(c.writer, in)
 	if goOn := c.goOn; goOn != nil {
 		c.goOn = nil
-		goOn(ctx)
+		goOn(c.ctx)
+	}
+}
+
+// isShort reports whether the request will go by a fetch.Line, as far as can be told from
+// what the client sent. It is over once its answer is: it needs no context to be ended by.
+func (c *carriage) isShort() bool {
+	return !c.websocket && c.in.ContentLength == 0 && (c.in.Method == http.MethodGet || c.in.Method == http.MethodHead) &&
+		c.route.Upstream.short
+}
+
+// hangUp ends what goes on with the upstream.
+func (c *carriage) hangUp() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+	if c.body != nil {
+		_ = c.body.Close()
 	}
 }
 

@@ -121,10 +121,18 @@ func (l *lines) send(req *http.Request, c *carriage) (*http.Response, error) {
 			timeout = 0
 		}
 		res, progress, err := l.short.Do(req, timeout)
-		if err != fetch.ErrNotTaken {
+		switch {
+		case err == nil:
+			c.body = res.Body
+			return res, nil
+		case err != fetch.ErrNotTaken:
 			c.try.came(progress)
-			return res, err
+			return nil, err
 		}
+	}
+	if c.cancel == nil { // it looked shorter than it is
+		c.ctx, c.cancel = context.WithCancel(c.ctx)
+		c.followed = true // the trace of the request is of the context before
 	}
 	return l.of(req, c).RoundTrip(c.try.follow(req, c))
 }

@@ -269,3 +269,41 @@ func TestIdleConnections(t *testing.T) {
 		}
 	}
 }
+
+// What looks as if it had no more to it than a request without a body, and has, goes the long
+// way, and ends with its session there as well.
+func TestNotSoShort(t *testing.T) {
+	hung := make(chan struct{}, 1)
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/events" {
+			fmt.Fprint(w, r.Header["Expect"])
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: 1\n\n")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		hung <- struct{}{}
+	}))
+	defer app.Close()
+	session := newSession()
+	gw, _, _ := pool(t, alice(session), proxy.UpstreamOptions{Target: app.URL})
+	get := func(path string) *http.Response {
+		req, _ := http.NewRequest("GET", gw.URL+path, nil)
+		req.Header = http.Header{"Expect": {"100-continue"}, "Cookie": {sid + "=alice"}}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	res := get("/")
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); string(body) != "[100-continue]" || err != nil {
+		t.Errorf("got %d %q, %v, want [100-continue]", res.StatusCode, body, err)
+	}
+	res = get("/events")
+	defer res.Body.Close()
+	session.end()
+	<-hung
+}

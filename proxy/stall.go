@@ -118,7 +118,7 @@ var past = time.Unix(1, 0)
 
 func (s cutDown) cut()  { _ = s.c.controller().SetWriteDeadline(past) }
 func (s cutSent) cut()  { _ = s.c.controller().SetReadDeadline(past) }
-func (s cutTaken) cut() { s.c.cancel() }
+func (s cutTaken) cut() { s.c.hangUp() }
 
 // answered ends what is watched until an answer begins.
 func (c *carriage) answered() {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -78,6 +79,7 @@ type UpstreamOptions struct {
 type Upstream struct {
 	targets []*target
 	direct  bool   // one target without limit: there is nothing to choose or to wait for
+	short   bool   // each has a line for what has no body
 	host    string // Host header; "" is the browser's
 	// targetHost makes it the target's
 	targetHost bool
@@ -114,6 +116,7 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 		}
 		u.targets = append(u.targets, t)
 	}
+	u.short = !slices.ContainsFunc(u.targets, func(t *target) bool { return t.lines.Load().short == nil })
 	u.direct = len(u.targets) == 1 && o.Connections == 0
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite:        func(p *httputil.ProxyRequest) { carriageOf(p.In).rewrite(p) },

@@ -48,6 +48,8 @@ type Note struct {
 	Down atomic.Bool
 	// Err is why an answer is an error.
 	Err error
+	// Carriage is who has the request in hand, which is what package proxy keeps of it.
+	Carriage any
 
 	// line is ID, as a header has it.
 	line [1]string
