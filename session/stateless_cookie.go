@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -114,21 +116,31 @@ func (s *Stateless) read(r *http.Request, host string) (cookieSet, error) {
 }
 
 // chunkValues are the chunks that r brings, each once and none of the first ones left out;
-// nil where it brings them otherwise. See soleCookie.
-func (s *Stateless) chunkValues(r *http.Request) (values []string) {
-	for i, name := range s.names {
-		value := ""
-		if i == 0 || names(r, name) {
-			value = soleCookie(r, name)
+// nil where it brings them otherwise.
+func (s *Stateless) chunkValues(r *http.Request) []string {
+	var values [maxChunks]string
+	count := 0
+	for p := pairsOf(r); ; {
+		name, value, ok := p.next()
+		if !ok {
+			break
 		}
-		switch {
-		case value != "" && len(values) == i:
-			values = append(values, value)
-		case value != "" || i > 0 && names(r, name):
+		if !strings.HasPrefix(name, s.names[0]) {
+			continue
+		}
+		switch i := slices.Index(s.names[:], name); {
+		case i < 0:
+		case value == "" || values[i] != "":
 			return nil
+		default:
+			values[i] = value
+			count++
 		}
 	}
-	return values
+	if slices.Contains(values[:count], "") {
+		return nil
+	}
+	return slices.Clone(values[:count])
 }
 
 // readAnew is read for what nobody remembers. Values are those of the set, in its order.
