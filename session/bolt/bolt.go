@@ -27,7 +27,7 @@ type Store struct {
 	log   *slog.Logger
 	clock clock
 
-	recent  recent
+	copies  session.Copies
 	leases  session.Leases
 	watches session.Watches
 
@@ -153,14 +153,14 @@ func (s *Store) Get(ctx context.Context, key session.Key, atLeast uint64) (sessi
 	if err := ctx.Err(); err != nil {
 		return session.Record{}, err
 	}
-	rec, found, was := s.recent.find(key)
+	rec, found, was := s.copies.Find(key, time.Time{})
 	if !found || rec.Version < atLeast || s.broken.Load() != nil { // a write is on disk before its copy is here
 		var err error
 		if rec, found, err = s.read(key); err != nil {
 			return session.Record{}, fmt.Errorf("bolt: read a session from %s: %w", s.path, err)
 		}
 		if found {
-			s.recent.took(key, rec, was)
+			s.copies.Took(key, rec, time.Time{}, was)
 		}
 	}
 	rec.Now = s.clock.now()

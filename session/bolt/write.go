@@ -155,12 +155,16 @@ func (s *Store) commit(batch []*op) {
 	}
 	for i, o := range batch {
 		if err != nil {
-			s.recent.unknown(o.key)
+			s.copies.Forget(o.key)
 			o.done <- s.word(err)
 			continue
 		}
 		if results[i] == nil {
-			s.recent.wrote(o)
+			if o.remove {
+				s.copies.Forget(o.key)
+			} else {
+				s.copies.Wrote(o.key, own(o.rec))
+			}
 		}
 		o.done <- results[i]
 		if results[i] == nil {

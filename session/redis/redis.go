@@ -62,10 +62,11 @@ type Store struct {
 	client   atomic.Pointer[rueidis.Client] // nil until the server was reached once
 	clock    clock
 	epoch    atomic.Uint64
-	lost     atomic.Bool  // an operation has failed since the last answer
-	broke    atomic.Bool  // a connection has broken since then: it may be another server now
-	answered atomic.Int64 // when that was, by the wall clock in ns
-	down     atomic.Int64 // until when reads fail at once, by the wall clock in ns
+	lost     atomic.Bool    // an operation has failed since the last answer
+	broke    atomic.Bool    // a connection has broken since then: it may be another server now
+	answered atomic.Int64   // when that was, by the wall clock in ns
+	down     atomic.Int64   // until when reads fail at once, by the wall clock in ns
+	copies   session.Copies // of what the client has a copy of, ready to be used
 	watches  session.Watches
 	armed    armory
 	indexed  indexed

@@ -17,6 +17,21 @@ func (s *Store) Get(ctx context.Context, key session.Key, atLeast uint64) (sessi
 	if s.isDown() {
 		return session.Record{}, s.outage("read a session", errDown)
 	}
+	if err := ctx.Err(); err != nil {
+		return session.Record{}, err
+	}
+	// What the client would answer from its own memory is answered here, without a command
+	// being made for it. Who reads it hands on what has its place: if the server says meanwhile
+	// that the record has changed, that is another.
+	at, known := s.clock.now()
+	copied, found, was := s.copies.Find(key, time.Now())
+	if known && found && copied.Version >= atLeast {
+		if !at.Before(copied.Expires) {
+			return session.Record{}, session.ErrNotFound
+		}
+		copied.Now = at
+		return copied, nil
+	}
 	c, ctx, cancel, err := s.begin(ctx)
 	if err != nil {
 		return session.Record{}, err
@@ -30,7 +45,10 @@ func (s *Store) Get(ctx context.Context, key session.Key, atLeast uint64) (sessi
 	answer := c.DoCache(ctx, c.B().Get().Key(name).Cache(), cacheTime)
 	rec, err := s.read(ctx, answer, now)
 	if rec.Version < atLeast && answer.IsCacheHit() && answer.NonRedisError() == nil {
-		rec, err = s.read(ctx, c.Do(ctx, c.B().Get().Key(name).Build()), now)
+		return s.read(ctx, c.Do(ctx, c.B().Get().Key(name).Build()), now)
+	}
+	if until := answer.CachePXAT(); err == nil && until > 0 {
+		s.copies.Took(key, rec, time.UnixMilli(until), was)
 	}
 	return rec, err
 }

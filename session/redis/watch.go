@@ -57,9 +57,11 @@ func (s *Store) Watch(key session.Key, notify func(changed bool)) (stop func()) 
 	return stop
 }
 
-// invalidated is called by the client, between two answers: it must not wait.
+// invalidated is called by the client, between two answers and once its own copies are gone:
+// it must not wait.
 func (s *Store) invalidated(names []rueidis.RedisMessage) {
 	if names == nil { // all of them: the connection was lost, or the server's memory of it
+		s.copies.ForgetAll()
 		s.armed.add(false, s.watches.Keys()...)
 		return
 	}
@@ -68,7 +70,12 @@ func (s *Store) invalidated(names []rueidis.RedisMessage) {
 		if err != nil {
 			continue
 		}
-		if key, ok := s.keys.parse(name); ok && s.watches.Has(key) {
+		key, ok := s.keys.parse(name)
+		if !ok {
+			continue
+		}
+		s.copies.Forget(key)
+		if s.watches.Has(key) {
 			s.armed.add(true, key)
 		}
 	}
