@@ -267,6 +267,9 @@ func (c *carriage) modify(res *http.Response) error {
 	c.answered()
 	h := res.Header
 	switching := res.StatusCode == http.StatusSwitchingProtocols
+	if res.StatusCode < 100 { // net/http reads such a status, and panics when it is to write it
+		return errors.New("upstream answered " + res.Status + ", which is no status")
+	}
 	if switching && (!c.websocket || !isWebSocket(h)) {
 		return badGateway("bad_upgrade", "The app behind this address changed to a protocol that nobody asked for.",
 			errors.New("upstream answered 101 unasked"))

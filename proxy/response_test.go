@@ -360,3 +360,17 @@ func TestPipelinedRequestsAreJudgedAlone(t *testing.T) { // M-23
 		t.Errorf("got %d requests upstream, want 51", n)
 	}
 }
+
+// TestNoStatus: an app whose status is none gets nobody a panic, whichever way the request went.
+func TestNoStatus(t *testing.T) {
+	up := newUpstream(t, says("HTTP/1.1 099 OK\nContent-Length: 0\n\n"))
+	gw, _, _ := pool(t, alice(nil), proxy.UpstreamOptions{Target: "http://" + up.addr})
+	for _, method := range []string{"GET", "POST"} {
+		if got := gw.fetch(t, method, "/", strings.NewReader("x")); got.StatusCode != http.StatusBadGateway {
+			t.Errorf("%s: got %d %.100q, want 502", method, got.StatusCode, got.body)
+		}
+	}
+	if said := gw.log.String(); strings.Contains(said, "panic") {
+		t.Errorf("the log tells of a panic: %s", said)
+	}
+}

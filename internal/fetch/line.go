@@ -158,7 +158,10 @@ func (l *Line) ask(c *conn, h *head, req *http.Request, header time.Duration, p 
 		if err != nil {
 			return nil, c.readError(err)
 		}
-		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
+		switch {
+		case res.StatusCode < 100:
+			return nil, fmt.Errorf("reading the answer: %s is no status", res.Status)
+		case res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols:
 			c.left = unlimited
 			return res, nil
 		}
