@@ -90,8 +90,9 @@ deps:
 check:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) mod verify
+	@for dir in . e2e release deploy/check; do printf 'go mod verify in %s: ' $$dir; (cd $$dir && $(GO) mod verify) || exit 1; done
 	$(GO) run $(STATICCHECK) ./...
+	$(GO) run ./internal/vulns
 
 # Those that run beside others mostly wait, so that there may be more than cores.
 unit:
