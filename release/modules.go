@@ -141,9 +141,22 @@ func identify(text string) (ids []string) {
 	return ids
 }
 
+// copied is what is in the program besides modules: folders of the sources that are somebody
+// else's, each with its licence in it.
+var copied = []module{{path: "uPlot", dir: "cmd/evergate/internal/dashboard/uplot"}}
+
 // licenseTexts is one text with the licences of all that is linked, as most of them want
 // to be handed on with a binary.
 func (w *work) licenseTexts(ctx context.Context, linked []module) ([]byte, error) {
+	linked = slices.Clone(linked)
+	for _, m := range copied {
+		var err error
+		m.dir, m.version = filepath.Join(w.source.dir, filepath.FromSlash(m.dir)), "(a copy of it)"
+		if m.license, err = licenseOf(m.dir); err != nil {
+			return nil, fmt.Errorf("find the licence of %s: %w", m.path, err)
+		}
+		linked = append(linked, m)
+	}
 	var b strings.Builder
 	b.WriteString("Evergate is linked with the following modules, each under its own licence.\n")
 	for _, m := range linked {
