@@ -151,8 +151,13 @@ func (d *secretDay) breakTheProvider() {
 		return []byte(strings.Replace(string(b), `"expires_in":`, `"expires_in":"x","was":`, 1))
 	}
 	faults := map[string]func(k *idp.Knobs){
-		"500":           func(k *idp.Knobs) { k.TokenStatus = 500 },
-		"a clear no":    func(k *idp.Knobs) { k.TokenError = "invalid_grant" },
+		"500": func(k *idp.Knobs) { k.TokenStatus = 500 },
+		"a clear no": func(k *idp.Knobs) {
+			k.TokenError, k.TokenErrorDescription = "invalid_grant", d.secret("a description of the provider's")
+		},
+		"a refusal": func(k *idp.Knobs) {
+			k.TokenStatus, k.TokenError, k.TokenErrorDescription = 401, "invalid_client", d.secret("a description of the provider's")
+		},
 		"a page":        func(k *idp.Knobs) { k.HTMLBody = true },
 		"cut off":       func(k *idp.Knobs) { k.RewriteTokenAnswer = cut },
 		"a list":        func(k *idp.Knobs) { k.RewriteTokenAnswer = listed },
