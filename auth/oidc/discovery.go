@@ -85,7 +85,7 @@ func readMetadata(a *answer, issuer string) (*metadata, error) {
 	}
 	for name, endpoint := range map[string]string{"authorization_endpoint": md.Authorize, "token_endpoint": md.Token, "jwks_uri": md.Keys,
 		"userinfo_endpoint": md.Userinfo, "end_session_endpoint": md.EndSession, "revocation_endpoint": md.Revocation,
-		"pushed_authorization_request_endpoint": md.PAR} {
+		"introspection_endpoint": md.Introspection, "pushed_authorization_request_endpoint": md.PAR} {
 		needed := name == "authorization_endpoint" || name == "token_endpoint" || name == "jwks_uri"
 		if endpoint == "" && !needed {
 			continue

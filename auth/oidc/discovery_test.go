@@ -81,6 +81,7 @@ func TestMetadataThatAreNotBelieved(t *testing.T) {
 		"an endpoint of words":  {set("authorization_endpoint", "javascript:alert(1)"), nil, "authorization_endpoint"},
 		"a file":                {set("userinfo_endpoint", "file:///etc/passwd"), nil, "userinfo_endpoint"},
 		"revocation over http":  {set("revocation_endpoint", "http://login.example.com/r"), nil, "revocation_endpoint"},
+		"introspection too":     {set("introspection_endpoint", "http://login.example.com/i"), nil, "introspection_endpoint"},
 		"a page":                {nil, says(200, "<html>", "Content-Type", "text/html"), ""},
 		"a redirect":            {nil, says(302, "", "Location", "https://evil.example/"), "redirect"},
 		"404":                   {nil, says(404, ""), "404"},
