@@ -215,13 +215,26 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, ep endpo
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && ep.get != nil:
 		return ep.get(w, r)
 	case r.Method == http.MethodPost && ep.post != nil:
-		if err := h.cross.Check(r); err != nil {
+		if err := h.fromHere(r); err != nil {
 			return foreign(err)
 		}
 		return ep.post(w, r)
 	}
 	return &web.Error{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Title: "That is not how this page is used",
 		Detail: "It answers {methods}.", Args: web.Args{"methods": ep.allow()}, Header: http.Header{"Allow": {ep.allow()}}}
+}
+
+// fromHere refuses what a page of another origin sends. Of a browser that says no more than
+// Origin, CrossOriginProtection compares the host alone; a page at http under our own name is
+// anybody's who is on the way.
+func (h *Handler) fromHere(r *http.Request) error {
+	if err := h.cross.Check(r); err != nil {
+		return err
+	}
+	if r.Header.Get("Sec-Fetch-Site") == "" && h.cfg.PublicURL.Scheme == "https" && strings.HasPrefix(strings.ToLower(r.Header.Get("Origin")), "http://") {
+		return errors.New("it comes from a page at http, and the gateway is at https")
+	}
+	return nil
 }
 
 func (e endpoint) allow() string {

@@ -198,7 +198,7 @@ func setBody(r *http.Request, body []byte) {
 // asksFor returns the id of the kept form that r asks for, or "". The body is as
 // readable afterwards as it was before.
 func (h *Handler) asksFor(r *http.Request) string {
-	if r.Method != http.MethodPost || r.ContentLength != int64(formRequest) || r.Header.Get("Content-Encoding") != "" || h.cross.Check(r) != nil {
+	if r.Method != http.MethodPost || r.ContentLength != int64(formRequest) || r.Header.Get("Content-Encoding") != "" || h.fromHere(r) != nil {
 		return ""
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {

@@ -105,6 +105,18 @@ func TestCrossSite(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a page at http under our own name, older browser", func(t *testing.T) {
+		h := open(t, func(c *auth.HandlerConfig) {
+			u := *c.PublicURL
+			u.Scheme = "https"
+			c.PublicURL = &u
+		})
+		for origin, want := range map[string]int{h.URL: 403, strings.ToUpper(h.URL): 403, strings.Replace(h.URL, "http:", "https:", 1): 303} {
+			if p := h.browser().do("POST!", "/.evergate/login", urlencoded, creds, "Sec-Fetch-Site", "", "Origin", origin); p.StatusCode != want {
+				t.Errorf("from %s: got %d, want %d", origin, p.StatusCode, want)
+			}
+		}
+	})
 	t.Run("L-01 an image cannot sign out", func(t *testing.T) {
 		b := h.browser()
 		b.signIn("/", "alice")
