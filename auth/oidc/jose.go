@@ -122,6 +122,17 @@ func noDuplicates(raw string) error {
 }
 
 func noDuplicateKeys(text []byte) error {
+	return noDuplicateNames(text, func(name string) string { return name })
+}
+
+// noDuplicateFields is noDuplicateKeys for what is read into a struct: encoding/json takes a
+// field's name in any case, and the last one of several.
+func noDuplicateFields(text []byte) error {
+	return noDuplicateNames(text, func(name string) string { return strings.ToLower(strings.ToUpper(name)) })
+}
+
+// noDuplicateNames takes names for the same that fold makes the same.
+func noDuplicateNames(text []byte, fold func(string) string) error {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
 	type level struct {
@@ -141,7 +152,7 @@ func noDuplicateKeys(text []byte) error {
 			open = open[:len(open)-1]
 		} else if n := len(open); n > 0 && open[n-1].keys != nil && !open[n-1].value {
 			name, _ := tok.(string)
-			if open[n-1].keys[name] {
+			if name = fold(name); open[n-1].keys[name] {
 				return fmt.Errorf("it says %.40q twice", name)
 			}
 			open[n-1].keys[name], open[n-1].value = true, true

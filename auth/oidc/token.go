@@ -63,7 +63,7 @@ func (m *Method) grant(ctx context.Context, form url.Values, md *metadata) (*tok
 	if a.status != http.StatusOK {
 		return nil, m.refusal(ctx, a)
 	}
-	t := &tokens{at: a.at, ambiguous: noDuplicateKeys(a.body)}
+	t := &tokens{at: a.at, ambiguous: noDuplicateFields(a.body)}
 	if err := a.decode(t); err != nil {
 		return nil, m.outage(ctx, fmt.Errorf("token endpoint: %w", err))
 	}
