@@ -61,8 +61,32 @@ func (m *Method) verify(ctx context.Context, raw string, algs []string) (*verifi
 	if _, there := claims["iat"]; !there {
 		return refused(errors.New("it does not say when it was issued"))
 	}
-	typ, _ := t.Header["typ"].(string)
+	if err := wellFormed(claims); err != nil {
+		return refused(err)
+	}
+	typ, isText := t.Header["typ"].(string)
+	if _, there := t.Header["typ"]; there && !isText {
+		return refused(errors.New("its typ is no text")) // and would pass for none
+	}
 	return &verified{typ: strings.TrimPrefix(strings.ToLower(typ), "application/"), alg: t.Method.Alg(), claims: claims}, nil
+}
+
+// wellFormed refuses what the checks of single claims would take for something that is not
+// there: a time that no clock shows, which overflows into one that is long past, and an
+// audience that is no name.
+func wellFormed(claims map[string]any) error {
+	for _, name := range []string{"exp", "iat", "nbf"} {
+		if _, there := claims[name]; !there {
+			continue
+		}
+		if _, ok := moment(claims, name); !ok {
+			return fmt.Errorf("its %s is no time", name)
+		}
+	}
+	if all, ok := claims["aud"].([]any); ok && len(list(all)) != len(all) {
+		return errors.New("one of its audiences has no name")
+	}
+	return nil
 }
 
 // isCompact reports whether raw can be a signed JWT (RFC 7515 section 7.1). Go's

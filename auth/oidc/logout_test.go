@@ -85,6 +85,9 @@ func TestLogoutTokens(t *testing.T) {
 		"L-15 no jti":                  {drop("jti"), nil, false},
 		"L-15 an empty jti":            {set("jti", ""), nil, false},
 		"L-17 typ of an access token":  {nil, set("typ", "at+jwt"), false},
+		"L-17 a typ that is a list":    {nil, set("typ", []any{"at+jwt"}), false},
+		"L-15 nbf beyond all time":     {set("nbf", 1e300), nil, false},
+		"an audience with a number":    {set("aud", []any{clientID, 7}), nil, false},
 		"L-17 typ of something":        {nil, set("typ", "secevent+jwt"), false},
 		"crit":                         {nil, set("crit", []string{"x"}), false},
 	} {
