@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evergate/evergate/auth/oidc/oidctest"
 	"github.com/evergate/evergate/internal/freeport"
 )
 
@@ -36,6 +37,8 @@ type lab struct {
 	admin   string
 	app     *recorder
 	roots   *x509.CertPool
+	// providers are those of a lab that has any, by their names in the config.
+	providers map[string]*oidctest.Provider
 
 	*program
 	secrets *secrets

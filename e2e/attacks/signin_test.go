@@ -1,0 +1,344 @@
+package attacks
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/evergate/evergate/auth/oidc/oidctest"
+	"github.com/evergate/evergate/internal/idp"
+)
+
+func init() { sections = append(sections, signins) }
+
+// signinLies are the liars of the section.
+var signinLies *signinLiar
+
+func TestSignIn(t *testing.T) {
+	t.Parallel()
+	es256 := oidctest.Config(func(c *idp.Config) { c.SigningAlg = "ES256" })
+	providers := map[string]*oidctest.Provider{"corp": oidctest.Start(t, es256), "partner": oidctest.Start(t, es256), "plain": oidctest.Start(t, es256)}
+	identity := "  - local: { users_file: users.yaml }\n"
+	for _, name := range slices.Sorted(maps.Keys(providers)) {
+		identity += signinConfig(name, providers[name].Issuer)
+		providers[name].Turn(func(k *idp.Knobs) { k.NoPAR = true }) // the browser then carries all that is asked
+	}
+	providers["plain"].Turn(func(k *idp.Knobs) {
+		k.MutateMetadata = func(md map[string]any) { md["code_challenge_methods_supported"] = []string{"plain"} }
+	})
+	signinLies = newSigninLiar(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := signinLab(t, setup{identity: identity + signinLies.config(), routes: `  - match: { path: /strong/ }
+    allow: [ acr: [gold] ]
+    upstream: %[1]q
+` + usualRoutes, files: map[string]string{"users.yaml": users(t),
+		"client.key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}}, providers)
+	signins.try(t, l)
+}
+
+// signins are about the way to a provider and back: who begins it, who ends it, and with whose
+// answer.
+var signins = &section{name: "Signing in at a provider", test: "TestSignIn", attacks: slices.Concat([]attack{
+	{"S-01", "critical", "a callback with a code and no cookie of its sign-in; with a state that is missing, made up, there twice or cut",
+		"the sign-in begins anew, or a page says that it was not begun here; the code is sent to nobody", func(t *testing.T, l *lab) {
+			p := l.providers["corp"]
+			p.ResetStats()
+			f := l.signinBegin("corp")
+			back := l.signinAnswer(f, oidctest.Alice)
+			again := l.signinAway("corp", l.signinVisit(back.RequestURI()))
+			if again.to.Query().Get("state") == f.to.Query().Get("state") || again.to.Query().Get("nonce") == f.to.Query().Get("nonce") {
+				t.Error("the sign-in that begins anew has the secrets of the one before")
+			}
+			state := url.QueryEscape(back.Query().Get("state"))
+			var events []string
+			for _, query := range []string{"", "?code=x", "?code=x&state=", "?code=x&state=made-up", "?state=" + state + "&state=" + state + "&code=x",
+				"?code=x&state=" + state[:len(state)/2], "?code=x&state[]=" + state, "?code=x;state=" + state} {
+				events = append(events, l.signinRefused(l.signinVisit("/.evergate/callback/corp"+query, f.cookie)))
+			}
+			if n := p.Stats().TokenRequests; n != 0 {
+				t.Errorf("the token endpoint got %d requests, want none", n)
+			}
+			l.signinSaw(traces{events: events})
+		}},
+	{"S-02", "critical", "an attacker's code and state in a browser that began a sign-in of its own, also with its cookie under the attacker's name",
+		"the sign-in begins anew; nobody is signed in as the attacker, and the code is sent to nobody", func(t *testing.T, l *lab) {
+			p := l.providers["corp"]
+			evil, victim := l.signinBegin("corp"), l.signinBegin("corp")
+			back := l.signinAnswer(evil, oidctest.Bob)
+			p.ResetStats()
+			name, _, _ := strings.Cut(strings.TrimPrefix(evil.cookie, "Cookie: "), "=")
+			_, value, _ := strings.Cut(victim.cookie, "=")
+			for _, cookie := range []string{victim.cookie, "Cookie: " + name + "=" + value, evil.cookie + "; " + name + "=" + value} {
+				r := l.signinVisit(back.RequestURI(), cookie)
+				l.signinAway("corp", r)
+				if signinSession(r) != "" {
+					t.Error("the victim's browser is signed in as the attacker")
+				}
+			}
+			if n := p.Stats().TokenRequests; n != 0 {
+				t.Errorf("the token endpoint got %d requests, want none", n)
+			}
+			l.signinSaw(traces{})
+		}},
+	{"S-03", "high", "the address of a callback once more, with and without the cookies of its browser", "the code is used once: whoever is signed in goes on, anybody else begins anew", func(t *testing.T, l *lab) {
+		p := l.providers["corp"]
+		p.ResetStats()
+		f := l.signinBegin("corp")
+		back := l.signinAnswer(f, oidctest.Alice).RequestURI()
+		cookie := l.signinDone(l.signinVisit(back, f.cookie))
+		for _, cookies := range []string{f.cookie, "Cookie: none=1"} {
+			if r := l.signinVisit(back, cookies); signinSession(r) != "" {
+				t.Error("the callback signs in a second time")
+			} else {
+				l.signinAway("corp", r)
+			}
+		}
+		r := l.signinVisit(back, cookie+"; "+strings.TrimPrefix(f.cookie, "Cookie: "))
+		if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/wanted" {
+			t.Errorf("whoever is signed in: got %d to %q, want /wanted", r.StatusCode, r.Header.Get("Location"))
+		}
+		if s := p.Stats(); s.TokenRequests != 1 || s.ReuseDetected != 0 {
+			t.Errorf("the provider counted %d token requests and %d codes used twice, want one and none", s.TokenRequests, s.ReuseDetected)
+		}
+		l.signinSaw(traces{sessions: 1, events: []string{"session.started"}})
+	}},
+	{"S-04", "high", "a state with single letters changed, and one of the other provider, each with its cookie; 10 minutes later see TestStaleCallbackBeginsAnew in auth",
+		"a page says that it was not begun here; the code is sent to nobody", func(t *testing.T, l *lab) {
+			f := l.signinBegin("corp")
+			back := l.signinAnswer(f, oidctest.Alice)
+			for _, name := range []string{"corp", "partner"} {
+				l.providers[name].ResetStats()
+			}
+			var events []string
+			state := back.Query().Get("state")
+			for i := 0; i < len(state); i += len(state) / 12 {
+				changed := []byte(state)
+				if changed[i] = 'A'; state[i] == 'A' {
+					changed[i] = 'B'
+				}
+				q := back.Query()
+				q.Set("state", string(changed))
+				events = append(events, l.signinRefused(l.signinVisit(back.Path+"?"+q.Encode(), f.cookie)))
+			}
+			events = append(events, l.signinRefused(l.signinVisit("/.evergate/callback/partner?"+back.RawQuery, f.cookie)))
+			for _, name := range []string{"corp", "partner"} {
+				if n := l.providers[name].Stats().TokenRequests; n != 0 {
+					t.Errorf("%s got %d token requests, want none", name, n)
+				}
+			}
+			l.signinSaw(traces{events: events})
+		}},
+	{"S-06", "critical", "an attacker's code with the victim's state and cookie; the same at a provider that does not look at PKCE",
+		"PKCE has the provider refuse it, and where that fails the nonce has the gateway refuse it", func(t *testing.T, l *lab) {
+			p := l.providers["corp"]
+			callback := "https://" + l.host + "/.evergate/callback/corp"
+			verifier := strings.Repeat("attacker", 6)
+			sum := sha256.Sum256([]byte(verifier))
+			ask := url.Values{"response_type": {"code"}, "client_id": {oidctest.ClientID}, "redirect_uri": {callback}, "scope": {"openid"}, "state": {"s"}, "nonce": {"n"},
+				"code_challenge_method": {"S256"}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}}
+			var events []string
+			for _, blind := range []bool{false, true} {
+				code := p.SignIn(t, nil, p.Issuer+"/authorize?"+ask.Encode(), oidctest.Bob.Username, oidctest.Bob.Password).Query().Get("code")
+				f := l.signinBegin("corp")
+				l.signinTurn("corp", func(k *idp.Knobs) {
+					k.AtToken = func(r *http.Request) {
+						if blind {
+							r.PostForm.Set("code_verifier", verifier)
+						}
+					}
+				})
+				p.ResetStats()
+				q := url.Values{"code": {code}, "state": {f.to.Query().Get("state")}, "iss": {p.Issuer}}
+				events = append(events, l.signinRefused(l.signinVisit("/.evergate/callback/corp?"+q.Encode(), f.cookie)))
+				if s := p.Stats(); s.TokenRequests != 1 || s.CodeGrants != map[bool]int{true: 1}[blind] {
+					t.Errorf("blind %v: the provider counted %d requests and %d grants", blind, s.TokenRequests, s.CodeGrants)
+				}
+			}
+			l.signinSaw(traces{events: events})
+			l.signinSays("invalid_grant", "nonce")
+		}},
+}, signinProviders, signinPages)}
+
+// signinSays fails the case unless the audit log tells, of the events since it began, of each of
+// words: what was refused is then what the case is about.
+func (l *lab) signinSays(words ...string) {
+	l.t.Helper()
+	var told []string
+	for _, e := range l.events()[l.before.audit:] {
+		if detail, ok := e["detail"].(string); ok {
+			told = append(told, detail)
+		}
+	}
+	for _, w := range words {
+		if !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, w) }) {
+			l.t.Errorf("the audit log tells %q, and nothing of %q", told, w)
+		}
+	}
+}
+
+// signinPages are about what a browser is shown and where it is sent.
+var signinPages = []attack{
+	{"S-11", "high", "`?error=x&error_description=<script>` with and without a sign-in under way, and markup for an error", "a page with nothing of it, and with a policy that runs no script of a page; no redirect", func(t *testing.T, l *lab) {
+		const evil = `<script>alert(1)</script><img src=x onerror=alert(2)>`
+		var events []string
+		for _, q := range []url.Values{{"error": {"access_denied"}, "error_description": {evil}}, {"error": {evil}}, {"error": {"login_required"}, "error_uri": {"javascript:alert(1)"}, "error_description": {"\r\nSet-Cookie: a=b"}}} {
+			events = append(events, l.signinRefused(l.signinVisit("/.evergate/callback/corp?"+q.Encode())))
+			f := l.signinBegin("corp")
+			q.Set("state", f.to.Query().Get("state"))
+			q.Set("iss", l.providers["corp"].Issuer)
+			r := l.signinVisit("/.evergate/callback/corp?"+q.Encode(), f.cookie)
+			events = append(events, l.signinRefused(r))
+			for _, bad := range []string{"alert(", "onerror", "javascript:"} {
+				if strings.Contains(r.body, bad) {
+					t.Errorf("the page for %v has %q", q, bad)
+				}
+			}
+			if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe-inline") || r.Header.Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("the page has Content-Security-Policy %q and X-Content-Type-Options %q", csp, r.Header.Get("X-Content-Type-Options"))
+			}
+			if len(r.Header.Values("Set-Cookie")) != 1 {
+				t.Errorf("the page sets %q, want the cookie of the sign-in deleted and no more", r.Header.Values("Set-Cookie"))
+			}
+		}
+		l.signinSaw(traces{events: events})
+	}},
+	{"S-12", "high", "a form on another site, on a sister site and without an origin that posts an attacker's name and password to the sign-in page", "403 and no session: nobody works in the attacker's account", func(t *testing.T, l *lab) {
+		form := url.Values{"username": {"bob"}, "password": {password}, "rd": {"/"}}.Encode()
+		for _, from := range [][]string{{"Origin: https://evil.test"}, {"Origin: null"}, {"Origin: https://evil.gw.test"}, {"Origin: https://" + gatewayHost + ":1"}, {"Origin: http://" + l.host},
+			{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site", "Origin: https://app.gw.test"}, {"Sec-Fetch-Site: cross-site", "Origin: https://" + l.host}} {
+			r := l.post("/.evergate/login", form, from...)
+			if r.status(t, http.StatusForbidden); len(r.Cookies()) != 0 {
+				t.Errorf("%q: it sets %q", from, r.Header.Values("Set-Cookie"))
+			}
+		}
+		for _, kind := range []string{"text/plain", "multipart/form-data; boundary=x", "application/json"} {
+			l.one(l.request("POST", "/.evergate/login", "Content-Type: "+kind, fmt.Sprintf("Content-Length: %d", len(form)))+form).status(t, http.StatusUnsupportedMediaType)
+		}
+		l.signinSaw(traces{})
+	}},
+	{"S-13", "medium", "a browser that keeps no cookie, with a provider that sends it straight back", "after three rounds a page says so; after a sign-in whose cookie is not there a page says so", func(t *testing.T, l *lab) {
+		f := l.signinBegin("corp")
+		rounds := 0
+		for ; rounds < 10; rounds++ {
+			r := l.signinVisit(l.signinAnswer(f, oidctest.Alice).RequestURI())
+			if r.StatusCode != http.StatusSeeOther {
+				l.signinRefused(r)
+				break
+			}
+			f = l.signinAway("corp", r)
+		}
+		if rounds != 2 {
+			t.Errorf("the browser was sent round %d times after the first, want 2", rounds)
+		}
+		r := l.signinWhole("corp", oidctest.Alice)
+		l.signinDone(r)
+		if r = l.get(r.Header.Get("Location")); r.Header.Get("Location") != "" || r.Header.Get("Refresh") != "" {
+			t.Errorf("the page after a lost cookie goes on to %q %q", r.Header.Get("Location"), r.Header.Get("Refresh"))
+		}
+		r.status(t, http.StatusBadRequest)
+		l.signinSaw(traces{sessions: 1, events: []string{"login.failed/bad_callback", "login.failed/cookie_lost", "session.started"}})
+	}},
+	{"S-16", "medium", "a sign-in that a third party begins: `?iss=https://evil&target_link_uri=https://evil&login_hint=…&redirect_uri=…`", "none of it is heeded: it goes to the configured provider with the gateway's own callback, and ends at the start page", func(t *testing.T, l *lab) {
+		evil := url.Values{}
+		for _, name := range []string{"iss", "target_link_uri", "redirect_uri", "rd", "issuer", "request", "request_uri", "client_id", "scope", "response_type", "response_mode", "login_hint", "acr", "state", "nonce", "code_challenge"} {
+			evil.Set(name, "https://evil.test/")
+		}
+		f := l.signinAway("corp", l.get("/.evergate/login/corp?"+evil.Encode()))
+		if !strings.HasPrefix(f.to.String(), l.providers["corp"].Issuer+"/authorize?") || strings.Contains(f.to.RawQuery, "evil") {
+			t.Errorf("it goes to %s", f.to)
+		}
+		if got := f.to.Query().Get("redirect_uri"); got != "https://"+l.host+"/.evergate/callback/corp" {
+			t.Errorf("it is to come back to %s", got)
+		}
+		r := l.signinVisit(l.signinAnswer(f, oidctest.Alice).RequestURI(), f.cookie)
+		cookie := l.signinDone(r)
+		if to := l.get(r.Header.Get("Location"), cookie).Header.Get("Location"); to != "/" {
+			t.Errorf("it ends at %q, want /", to)
+		}
+		if r := l.get("/.evergate/login?"+evil.Encode()); strings.Contains(r.body+r.Header.Get("Location"), "evil.test") {
+			t.Errorf("the sign-in page has what a third party said: %d %q", r.StatusCode, r.Header.Get("Location"))
+		}
+		l.signinSaw(traces{sessions: 1, events: []string{"session.started"}})
+	}},
+	{"S-17", "medium", "30 tabs of one browser that begin a sign-in before the first one ends", "at most 10 cookies and 6 KiB of them, the oldest go; every tab ends signed in, the oldest after having begun anew", func(t *testing.T, l *lab) {
+		jar, tabs := signinJar{}, []*signinFlow{}
+		for range 30 {
+			r := l.get("/.evergate/login/corp?rd=/wanted", jar.line())
+			jar.take(r)
+			tabs = append(tabs, l.signinAway("corp", r))
+			if n := len(jar.line()); len(jar) > 10 || n > 6<<10+1000 {
+				t.Fatalf("after %d tabs the browser has %d cookies of %d bytes", len(tabs), len(jar), n)
+			}
+		}
+		done, on := 0, 0
+		slices.Reverse(tabs[1:])
+		for _, f := range tabs { // the oldest has lost its cookie
+			for range 2 {
+				r := l.signinVisit(l.signinAnswer(f, oidctest.Alice).RequestURI(), jar.line())
+				jar.take(r)
+				if to := r.Header.Get("Location"); strings.HasPrefix(to, l.providers["corp"].Issuer) {
+					f = l.signinAway("corp", r)
+					continue
+				} else if strings.HasPrefix(to, "/.evergate/landed") {
+					done++
+				} else if to == "/wanted" {
+					on++
+				} else {
+					t.Errorf("a tab got %d to %q %.200q", r.StatusCode, to, r.body)
+				}
+				break
+			}
+		}
+		if done < 8 || done+on != 30 {
+			t.Errorf("%d tabs ended signed in and %d went on, want 8 or more and 30 in all", done, on)
+		}
+		if r := l.get("/app", jar.line()); r.StatusCode != http.StatusOK {
+			t.Errorf("in the end: got %d, want the app", r.StatusCode)
+		}
+		l.signinSaw(traces{app: 1, sessions: done, events: slices.Repeat([]string{"session.started"}, done)})
+	}},
+	{"S-21", "high", "a step-up that alice begins and bob ends, with alice's cookie along", "a session of bob's alone: hers ends, and her name, her groups and her cookie open nothing in it", func(t *testing.T, l *lab) {
+		alice := l.signinAs("corp", oidctest.Alice)
+		r := l.signinVisit("/strong/x", alice)
+		for range 5 {
+			to := r.Header.Get("Location")
+			if strings.HasPrefix(to, l.providers["corp"].Issuer) {
+				break
+			}
+			if to == "" { // a page on the way
+				to = "/.evergate/login/corp?rd=/strong/x&acr_values=gold"
+			}
+			r = l.get(to, alice)
+		}
+		f := l.signinAway("corp", r)
+		if f.to.Query().Get("acr_values") != "gold" {
+			t.Errorf("the provider is asked for acr %q, want gold", f.to.Query().Get("acr_values"))
+		}
+		bob := l.signinDone(l.signinVisit(l.signinAnswer(f, oidctest.Bob).RequestURI(), alice+"; "+strings.TrimPrefix(f.cookie, "Cookie: ")))
+		l.denied(l.get("/strong/hers", alice))
+		l.get("/strong/his", bob).status(t, http.StatusOK)
+		all := l.signinSaw(traces{app: 1, events: []string{"session.started", "session.ended/replaced"}})
+		if len(all) == 1 && (all[0].Header.Get("X-Forwarded-User") != "corp/subject-of-bob" || all[0].Header.Get("X-Forwarded-Groups") != "staff" || bytes.Contains(all[0].raw, []byte("alice"))) {
+			t.Errorf("the app got\n%s", all[0].head())
+		}
+	}},
+}
