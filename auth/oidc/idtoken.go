@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // expected is what an ID token has to agree with.
@@ -86,7 +87,7 @@ func (m *Method) checkIDToken(v *verified, want expected) error {
 }
 
 // errSubject ends a session: it would go on as somebody else's.
-var errSubject = &auth.Refused{Reason: "the provider answered for another subject"}
+var errSubject = &auth.Refused{Reason: "the provider answered for another subject", Event: event.SubjectChanged}
 
 // halfHash is at_hash (OIDC Core section 3.1.3.6).
 func halfHash(alg, token string) string {

@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/oidc"
+	"github.com/evergate/evergate/internal/event"
 )
 
 // TestRefreshKeeps is R12: what is missing is kept, and a bad ID token does not
@@ -60,6 +62,9 @@ func TestAnotherSubject(t *testing.T) {
 	p.set(func() { p.claims = func(c map[string]any) { c["sub"] = "mallory" } })
 	fresh, err := m.Refresh(t.Context(), old, "")
 	refusedWith(t, "another subject", err)
+	if no, ok := errors.AsType[*auth.Refused](err); !ok || no.Event != event.SubjectChanged {
+		t.Errorf("got %#v, want the audit log to tell of it", err)
+	}
 	if fresh != nil {
 		t.Errorf("got a Login for %s", fresh.Identity.Subject)
 	}
