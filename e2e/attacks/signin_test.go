@@ -274,7 +274,7 @@ var signinPages = []attack{
 		if to := l.get(r.Header.Get("Location"), cookie).Header.Get("Location"); to != "/" {
 			t.Errorf("it ends at %q, want /", to)
 		}
-		if r := l.get("/.evergate/login?"+evil.Encode()); strings.Contains(r.body+r.Header.Get("Location"), "evil.test") {
+		if r := l.get("/.evergate/login?" + evil.Encode()); strings.Contains(r.body+r.Header.Get("Location"), "evil.test") {
 			t.Errorf("the sign-in page has what a third party said: %d %q", r.StatusCode, r.Header.Get("Location"))
 		}
 		l.signinSaw(traces{sessions: 1, events: []string{"session.started"}})
