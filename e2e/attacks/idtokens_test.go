@@ -146,6 +146,7 @@ func (l *lab) idtokensRefused(all []oidctest.Forgery) (details []string) {
 	}
 	l.before = l.marks()
 	app := 0
+	events = nil
 	for _, f := range all {
 		p.Turn(func(k *idp.Knobs) { *k = idtokenGood(*k) })
 		cookie := l.signinDone(l.signinWhole("corp", oidctest.Alice)) // a token is renewed once for an app's no
@@ -154,14 +155,15 @@ func (l *lab) idtokensRefused(all []oidctest.Forgery) (details []string) {
 		r := l.idtokenRenewed(cookie)
 		if app++; r.StatusCode == http.StatusOK {
 			app++ // the request was sent once more
-		} else if !strings.Contains(f.Name, "3 MB") { // such an answer is none at all
+		} else if events = append(events, "session.renewal_failed/unavailable"); !strings.Contains(f.Name, "3 MB") { // such an answer is none at all
 			l.t.Errorf("%s, at a renewal: got %d %.200q", f.Name, r.StatusCode, r.body)
 		}
 		if p.Stats().RefreshGrants != before+1 {
 			l.t.Errorf("%s: nothing was renewed", f.Name)
 		}
+		events = append(events, "session.started")
 	}
-	for _, g := range l.saw(traces{app: app, sessions: len(all), any: true}) {
+	for _, g := range l.signinSaw(traces{app: app, sessions: len(all), events: events}) {
 		if user := g.Header.Get("X-Forwarded-User"); user != "corp/alice" || g.Header.Get("X-Forwarded-Groups") != "staff,admins" {
 			l.t.Errorf("after a renewal with a token that has to be refused the app got\n%s", g.head())
 		}
