@@ -26,7 +26,7 @@ func TestIDTokens(t *testing.T) {
 		providers[name] = oidctest.Start(t, es256)
 	}
 	corp := providers["corp"]
-	publishAll(corp, oidctest.Forgeries(corp))
+	idtokenPublish(corp, oidctest.Forgeries(corp))
 	identity := "  - local: { users_file: users.yaml }\n" +
 		signinConfig("corp", corp.Issuer, `bearer_audiences: ["https://api.test"]`, "claims: { user: preferred_username }") +
 		signinConfig("corp-info", corp.Issuer, "userinfo: true")
@@ -51,9 +51,9 @@ func TestIDTokens(t *testing.T) {
 	idtokens.try(t, l)
 }
 
-// publishAll has a provider publish the keys of all forgeries from the start: a gateway fetches
+// idtokenPublish has a provider publish the keys of all forgeries from the start: a gateway fetches
 // keys for a kid that it does not know, and not for each of so many.
-func publishAll(p *oidctest.Provider, forgeries []oidctest.Forgery) {
+func idtokenPublish(p *oidctest.Provider, forgeries []oidctest.Forgery) {
 	var keys []any
 	algs := []string{"RS256"}
 	named := map[string]bool{}
@@ -94,8 +94,8 @@ func publishAll(p *oidctest.Provider, forgeries []oidctest.Forgery) {
 	})
 }
 
-// turnForged has a provider give what f forges, with what it publishes left as it is.
-func turnForged(f oidctest.Forgery) func(*idp.Knobs) {
+// idtokenTurn has a provider give what f forges, with what it publishes left as it is.
+func idtokenTurn(f oidctest.Forgery) func(*idp.Knobs) {
 	return func(k *idp.Knobs) {
 		keys, metadata := k.MutateJWKS, k.MutateMetadata
 		f.Turn(k)
@@ -123,7 +123,7 @@ func (l *lab) idtokensRefused(all []oidctest.Forgery) (details []string) {
 	var events []string
 	p := l.providers["corp"]
 	for _, f := range all {
-		l.signinTurn("corp", turnForged(f))
+		l.signinTurn("corp", idtokenTurn(f))
 		begun := l.signinBegin("corp")
 		r := l.signinVisit(l.signinAnswer(begun, oidctest.Alice).RequestURI(), begun.cookie)
 		if event := l.signinRefused(r); event == "" {
@@ -150,7 +150,7 @@ func (l *lab) idtokensRefused(all []oidctest.Forgery) (details []string) {
 	for _, f := range all {
 		p.Turn(func(k *idp.Knobs) { *k = idtokenGood(*k) })
 		cookie := l.signinDone(l.signinWhole("corp", oidctest.Alice)) // a token is renewed once for an app's no
-		p.Turn(turnForged(f))
+		p.Turn(idtokenTurn(f))
 		before := p.Stats().RefreshGrants
 		r := l.idtokenRenewed(cookie)
 		if app++; r.StatusCode == http.StatusOK {
@@ -218,8 +218,8 @@ func idtokenShifted(name string, d time.Duration) oidctest.Forgery {
 	})
 }
 
-// forged is a case of forgeries alone.
-func forged(prefixes []string, more ...oidctest.Forgery) func(*testing.T, *lab) {
+// idtokenCase is a case of forgeries alone.
+func idtokenCase(prefixes []string, more ...oidctest.Forgery) func(*testing.T, *lab) {
 	return func(_ *testing.T, l *lab) { l.idtokensRefused(idtokenForged(l, prefixes, more...)) }
 }
 
@@ -227,16 +227,16 @@ const idtokenRefused = "nobody is signed in, and a page says so in words of its 
 
 // idtokens are what a provider, or somebody in its place, can say of who signed in.
 var idtokens = &section{name: "ID tokens, JWTs and keys", test: "TestIDTokens", attacks: slices.Concat([]attack{
-	{"T-01", "critical", "an ID token of `alg: none`, with and without a signature", idtokenRefused, forged([]string{"T-01", "T-02 alg none"})},
-	{"T-02", "critical", "`nOnE`, an empty alg, none at all, null", idtokenRefused, forged([]string{"T-02"}, idtokenHeads("alg", []any{"RS256"}), idtokenHeads("alg", 7))},
-	{"T-03", "critical", "HS256 keyed with the provider's public key, as PEM and DER, with the client secret, and with nothing", idtokenRefused, forged([]string{"T-03", "T-04"})},
-	{"T-05", "critical", "the signature stripped; two, four and five parts; padded, broken over lines, and in JSON", idtokenRefused, forged([]string{"T-05", "encoding"})},
-	{"T-06", "critical", "the signature of another token, claims changed after signing, and a stranger's signature under the known kid", idtokenRefused, forged([]string{"T-06"})},
-	{"T-07", "critical", "a key in the header (`jwk`), also under the provider's kid", idtokenRefused, forged([]string{"T-07"})},
-	{"T-08", "critical", "`jku` and `x5u` to an attacker's server", idtokenRefused + "; the address is not asked", forged([]string{"T-08"})},
-	{"T-09", "critical", "`x5c` with a certificate of the attacker's own", idtokenRefused, forged([]string{"T-09"})},
-	{"T-10", "critical", "`crit: [\"x\"]`, and `crit` that is empty or null", idtokenRefused, forged([]string{"T-10"}, idtokenHeads("crit", []any{}), idtokenHeads("crit", nil))},
-	{"T-11", "critical", "`b64: false` with and without `crit`", idtokenRefused, forged([]string{"T-11"}, idtokenHeads("b64", false), idtokenHeads("b64", "false"))},
+	{"T-01", "critical", "an ID token of `alg: none`, with and without a signature", idtokenRefused, idtokenCase([]string{"T-01", "T-02 alg none"})},
+	{"T-02", "critical", "`nOnE`, an empty alg, none at all, null", idtokenRefused, idtokenCase([]string{"T-02"}, idtokenHeads("alg", []any{"RS256"}), idtokenHeads("alg", 7))},
+	{"T-03", "critical", "HS256 keyed with the provider's public key, as PEM and DER, with the client secret, and with nothing", idtokenRefused, idtokenCase([]string{"T-03", "T-04"})},
+	{"T-05", "critical", "the signature stripped; two, four and five parts; padded, broken over lines, and in JSON", idtokenRefused, idtokenCase([]string{"T-05", "encoding"})},
+	{"T-06", "critical", "the signature of another token, claims changed after signing, and a stranger's signature under the known kid", idtokenRefused, idtokenCase([]string{"T-06"})},
+	{"T-07", "critical", "a key in the header (`jwk`), also under the provider's kid", idtokenRefused, idtokenCase([]string{"T-07"})},
+	{"T-08", "critical", "`jku` and `x5u` to an attacker's server", idtokenRefused + "; the address is not asked", idtokenCase([]string{"T-08"})},
+	{"T-09", "critical", "`x5c` with a certificate of the attacker's own", idtokenRefused, idtokenCase([]string{"T-09"})},
+	{"T-10", "critical", "`crit: [\"x\"]`, and `crit` that is empty or null", idtokenRefused, idtokenCase([]string{"T-10"}, idtokenHeads("crit", []any{}), idtokenHeads("crit", nil))},
+	{"T-11", "critical", "`b64: false` with and without `crit`", idtokenRefused, idtokenCase([]string{"T-11"}, idtokenHeads("b64", false), idtokenHeads("b64", "false"))},
 	{"T-12", "high", "a kid that is a path, SQL, 100 kB long, a number, unknown, or left out where it could be several keys", idtokenRefused + "; unknown kids have keys fetched a few times, not each time", func(t *testing.T, l *lab) {
 		p := l.providers["corp"]
 		before := p.Stats().JWKSFetches
@@ -246,18 +246,18 @@ var idtokens = &section{name: "ID tokens, JWTs and keys", test: "TestIDTokens", 
 			t.Errorf("the keys were fetched %d times", n)
 		}
 	}},
-	{"T-15", "high", "a key that is published for encryption, for another algorithm, or may only encrypt", idtokenRefused, forged([]string{"T-15"})},
-	{"T-16", "high", "RS256 with an EC key, ES384 with a P-256 key, ES256 with a P-384 key", idtokenRefused, forged([]string{"T-16"})},
-	{"T-17", "high", "an ES256 signature in DER, and one of zeros", idtokenRefused, forged([]string{"T-17"})},
-	{"T-18", "high", "published RSA keys of 512 and of 16,384 bits and with exponent 1, and an algorithm that the metadata do not list", idtokenRefused, forged([]string{"T-18"})},
-	{"T-19", "critical", "iss of another, with a slash more, in capitals, in a list, missing", idtokenRefused, forged([]string{"T-19"}, idtokenSets("iss", ""), idtokenSets("iss", nil))},
+	{"T-15", "high", "a key that is published for encryption, for another algorithm, or may only encrypt", idtokenRefused, idtokenCase([]string{"T-15"})},
+	{"T-16", "high", "RS256 with an EC key, ES384 with a P-256 key, ES256 with a P-384 key", idtokenRefused, idtokenCase([]string{"T-16"})},
+	{"T-17", "high", "an ES256 signature in DER, and one of zeros", idtokenRefused, idtokenCase([]string{"T-17"})},
+	{"T-18", "high", "published RSA keys of 512 and of 16,384 bits and with exponent 1, and an algorithm that the metadata do not list", idtokenRefused, idtokenCase([]string{"T-18"})},
+	{"T-19", "critical", "iss of another, with a slash more, in capitals, in a list, missing", idtokenRefused, idtokenCase([]string{"T-19"}, idtokenSets("iss", ""), idtokenSets("iss", nil))},
 	{"T-20", "critical", "aud of another, longer than ours, missing, empty, a number, an object; ours beside a number, an object or an empty name", idtokenRefused,
-		forged([]string{"T-20", "T-21"}, idtokenSets("aud", []any{oidctest.ClientID, 7}), idtokenSets("aud", []any{oidctest.ClientID, map[string]any{}}), idtokenSets("aud", []any{oidctest.ClientID, ""}),
+		idtokenCase([]string{"T-20", "T-21"}, idtokenSets("aud", []any{oidctest.ClientID, 7}), idtokenSets("aud", []any{oidctest.ClientID, map[string]any{}}), idtokenSets("aud", []any{oidctest.ClientID, ""}),
 			idtokenSets("aud", strings.ToUpper(oidctest.ClientID)), idtokenSets("aud", oidctest.ClientID+" other"))},
-	{"T-22", "critical", "azp of another client, empty, null, and in a list", idtokenRefused, forged([]string{"T-22"}, idtokenSets("azp", ""), idtokenSets("azp", nil), idtokenSets("azp", []any{oidctest.ClientID}))},
-	{"T-24", "critical", "exp past, with a fraction, missing, a text, negative, null, `1e300`", idtokenRefused, forged([]string{"T-24"}, idtokenSets("exp", -1e300), idtokenSets("exp", 9.3e18), idtokenSets("exp", true), idtokenSets("exp", []any{4102444800}))},
-	{"T-25", "critical", "iat missing, tomorrow, a year ago, a text, before and beyond all time", idtokenRefused, forged([]string{"T-25"}, idtokenSets("iat", 1e300), idtokenSets("iat", -1e300), idtokenSets("iat", nil))},
-	{"T-26", "critical", "nbf in an hour, beyond all time, a text", idtokenRefused, forged([]string{"T-26"}, idtokenSets("nbf", 1e300), idtokenSets("nbf", 9.3e18), idtokenSets("nbf", "now"), idtokenSets("nbf", true))},
+	{"T-22", "critical", "azp of another client, empty, null, and in a list", idtokenRefused, idtokenCase([]string{"T-22"}, idtokenSets("azp", ""), idtokenSets("azp", nil), idtokenSets("azp", []any{oidctest.ClientID}))},
+	{"T-24", "critical", "exp past, with a fraction, missing, a text, negative, null, `1e300`", idtokenRefused, idtokenCase([]string{"T-24"}, idtokenSets("exp", -1e300), idtokenSets("exp", 9.3e18), idtokenSets("exp", true), idtokenSets("exp", []any{4102444800}))},
+	{"T-25", "critical", "iat missing, tomorrow, a year ago, a text, before and beyond all time", idtokenRefused, idtokenCase([]string{"T-25"}, idtokenSets("iat", 1e300), idtokenSets("iat", -1e300), idtokenSets("iat", nil))},
+	{"T-26", "critical", "nbf in an hour, beyond all time, a text", idtokenRefused, idtokenCase([]string{"T-26"}, idtokenSets("nbf", 1e300), idtokenSets("nbf", 9.3e18), idtokenSets("nbf", "now"), idtokenSets("nbf", true))},
 }, idtokenKinds, idtokenPublished, idtokenPeople)}
 
 // idtokenClaims are those of a JWT, whoever signed it.

@@ -19,7 +19,7 @@ func TestSignOut(t *testing.T) {
 	t.Parallel()
 	providers := map[string]*oidctest.Provider{"corp": oidctest.Start(t),
 		"partner": oidctest.Start(t, oidctest.Config(func(c *idp.Config) { c.SigningAlg = "ES256" }))}
-	publishAll(providers["corp"], oidctest.LogoutForgeries(providers["corp"]))
+	idtokenPublish(providers["corp"], oidctest.LogoutForgeries(providers["corp"]))
 	l := signinLab(t, setup{identity: signinConfig("corp", providers["corp"].Issuer) + signinConfig("partner", providers["partner"].Issuer),
 		routes: `  - match: { path: /legacy/ }
     logout_paths: [/legacy/logout]
@@ -86,7 +86,7 @@ var logouts = &section{name: "Signing out", test: "TestSignOut", attacks: slices
 			}
 		}
 		l.get("/public/x", cookie).status(t, http.StatusOK)
-		l.eventually("the provider revoked both tokens", func() bool { return p.Stats().Revocations == 2 && p.LiveGrants(oidctest.Bob.Subject) == 0 })
+		l.logoutEventually("the provider revoked both tokens", func() bool { return p.Stats().Revocations == 2 && p.LiveGrants(oidctest.Bob.Subject) == 0 })
 		for _, g := range l.signinSaw(traces{app: 1, sessions: -1, events: []string{"session.ended/signed_out"}}) {
 			g.without(t, "X-Forwarded-User", "Authorization", "X-Forwarded-Email", "Cookie")
 		}
@@ -179,7 +179,7 @@ func (l *lab) logoutSend(method, target, body string, lines ...string) *reply {
 	if _, err := fmt.Fprint(c, l.request(method, target, lines...)); err != nil {
 		l.t.Fatal(err)
 	}
-	return l.readTo(c, method)
+	return l.logoutReadTo(c, method)
 }
 
 // logoutOwn signs out as the gateway's own page does.
@@ -201,8 +201,8 @@ func (l *lab) logoutKept(r *reply) {
 	}
 }
 
-// eventually waits for what happens beside an answer.
-func (l *lab) eventually(what string, holds func() bool) {
+// logoutEventually waits for what happens beside an answer.
+func (l *lab) logoutEventually(what string, holds func() bool) {
 	l.t.Helper()
 	for range 300 {
 		if holds() {

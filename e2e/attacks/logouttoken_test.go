@@ -16,8 +16,8 @@ import (
 	"github.com/evergate/evergate/internal/idp"
 )
 
-// readTo reads the answer to a method from a connection.
-func (l *lab) readTo(c net.Conn, method string) *reply {
+// logoutReadTo reads the answer to a method from a connection.
+func (l *lab) logoutReadTo(c net.Conn, method string) *reply {
 	l.t.Helper()
 	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
 	if err != nil {
@@ -82,7 +82,7 @@ func logoutForged(prefixes []string, more ...oidctest.Forgery) func(*testing.T, 
 		}
 		good := p.Knobs()
 		for _, f := range all {
-			l.signinTurn("corp", turnForged(f))
+			l.signinTurn("corp", idtokenTurn(f))
 			r := l.logoutSaid("corp", p.LogoutToken(oidctest.ClientID, oidctest.Alice.Subject, sid))
 			if r.status(t, http.StatusBadRequest, http.StatusRequestEntityTooLarge); r.StatusCode == http.StatusOK {
 				t.Errorf("%s: a logout token that %s was taken", f.Name, f.What)
@@ -144,7 +144,7 @@ var logoutTokens = []attack{
 			t.Errorf("of 20 at once %d were taken, want one", taken)
 		}
 		l.denied(l.get("/app", first))
-		l.eventually("the audit log tells of it", func() bool {
+		l.logoutEventually("the audit log tells of it", func() bool {
 			return slices.ContainsFunc(l.events()[l.before.audit:], func(e map[string]any) bool { return e["event"] == "session.revoked" })
 		})
 		_, second := l.logoutSID("corp", oidctest.Alice)

@@ -22,7 +22,7 @@ func signinConfig(name, issuer string, more ...string) string {
 	return "  - oidc:\n      " + strings.Join(keys, "\n      ") + "\n"
 }
 
-// signinLab is a lab with providers, which know its addresses. Set is what it has beside them.
+// signinLab is a lab with providers, which know its addresses. S is what it has beside them.
 func signinLab(t *testing.T, s setup, providers map[string]*oidctest.Provider) *lab {
 	t.Helper()
 	if s.files == nil {
@@ -207,6 +207,3 @@ func (j signinJar) line() string {
 	slices.Sort(pairs)
 	return "Cookie: " + strings.Join(pairs, "; ")
 }
-
-// nth names a payload in a failure.
-func signinNth(i int, what any) string { return fmt.Sprintf("payload %d, %.80v", i, what) }
