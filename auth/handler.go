@@ -224,14 +224,12 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, ep endpo
 		Detail: "It answers {methods}.", Args: web.Args{"methods": ep.allow()}, Header: http.Header{"Allow": {ep.allow()}}}
 }
 
-// fromHere refuses what a page of another origin sends. Of a browser that says no more than
-// Origin, CrossOriginProtection compares the host alone; a page at http under our own name is
-// anybody's who is on the way.
+// fromHere refuses what a page of another origin sends.
 func (h *Handler) fromHere(r *http.Request) error {
 	if err := h.cross.Check(r); err != nil {
 		return err
 	}
-	if r.Header.Get("Sec-Fetch-Site") == "" && h.cfg.PublicURL.Scheme == "https" && strings.HasPrefix(strings.ToLower(r.Header.Get("Origin")), "http://") {
+	if web.IsFromPlainPage(r, h.cfg.PublicURL.Scheme == "https") {
 		return errors.New("it comes from a page at http, and the gateway is at https")
 	}
 	return nil

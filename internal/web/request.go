@@ -158,3 +158,11 @@ func IsFramed(r *http.Request) bool {
 func IsUpgrade(r *http.Request) bool {
 	return first(r.Header, "Upgrade") != "" || r.Method == http.MethodConnect
 }
+
+// IsFromPlainPage reports whether a request over https says that a page at http sent it. A browser
+// that sends Sec-Fetch-Site has told already whether that is another site; of one that sends no
+// more than Origin, http.CrossOriginProtection compares the host alone, and a page at http under
+// our own name is anybody's who is on the way.
+func IsFromPlainPage(r *http.Request, https bool) bool {
+	return https && r.Header.Get("Sec-Fetch-Site") == "" && strings.HasPrefix(strings.ToLower(r.Header.Get("Origin")), "http://")
+}

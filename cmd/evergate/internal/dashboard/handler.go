@@ -112,10 +112,18 @@ func (h *Handler) Published() http.Handler {
 // guarded refuses what a page of another site has a browser send (RFC 9700 section 4.7).
 func guarded(f http.HandlerFunc) http.Handler {
 	guard := http.NewCrossOriginProtection()
-	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	foreign := func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "this was sent by a page of another site", http.StatusForbidden)
+	}
+	guard.SetDenyHandler(http.HandlerFunc(foreign))
+	return guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note := web.NoteIn(r.Context())
+		if r.Method == http.MethodPost && web.IsFromPlainPage(r, note != nil && note.Scheme == "https") {
+			foreign(w, r)
+			return
+		}
+		f(w, r)
 	}))
-	return guard.Handler(f)
 }
 
 // serve answers somebody who may look.

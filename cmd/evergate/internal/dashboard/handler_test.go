@@ -22,6 +22,7 @@ import (
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/secret"
+	"github.com/evergate/evergate/internal/web"
 	"github.com/evergate/evergate/proxy"
 	"github.com/evergate/evergate/session"
 )
@@ -304,5 +305,29 @@ func TestUPlotIsWhatItsREADMESays(t *testing.T) {
 	}
 	if license, err := os.ReadFile("uplot/LICENSE"); err != nil || !strings.Contains(string(license), "MIT License") {
 		t.Errorf("the licence: %v", err)
+	}
+}
+
+// TestPlainPagesMayNotPost: of a browser that says no more than Origin, a page at http under the
+// gateway's own name is anybody's who is on the way.
+func TestPlainPagesMayNotPost(t *testing.T) {
+	h := newHouse(t, func(*house, *dashboard.Source) {})
+	for _, tt := range []struct {
+		scheme, origin, site string
+		want                 int
+	}{
+		{"https", "http://gw.test", "", http.StatusForbidden}, {"https", "https://gw.test", "", http.StatusOK}, {"https", "https://evil.test", "", http.StatusForbidden},
+		{"https", "http://gw.test", "same-origin", http.StatusOK}, {"https", "", "cross-site", http.StatusForbidden}, {"http", "http://gw.test", "", http.StatusOK},
+	} {
+		r := httptest.NewRequest(http.MethodPost, tt.scheme+"://gw.test/nothing", nil)
+		r.Header.Set("Origin", tt.origin)
+		r.Header.Set("Sec-Fetch-Site", tt.site)
+		ctx := web.WithNote(r.Context(), &web.Note{ID: "r", Scheme: tt.scheme})
+		ctx = auth.NewContext(ctx, &auth.Login{Identity: auth.Identity{User: "root"}})
+		w := httptest.NewRecorder()
+		h.h.Published().ServeHTTP(w, r.WithContext(ctx))
+		if got := w.Code == http.StatusForbidden; got != (tt.want == http.StatusForbidden) {
+			t.Errorf("%+v: got %d", tt, w.Code)
+		}
 	}
 }
