@@ -38,6 +38,13 @@ func (l *lab) dial(name string) *tls.Conn {
 // The answers are read as those to GET.
 func (l *lab) send(bytes string) (all []*reply, closed bool) {
 	l.t.Helper()
+	return l.sendFor(250*time.Millisecond, bytes)
+}
+
+// sendFor is send for a moment of another length: a long one costs nothing where the gateway
+// is to close, and does not take a busy machine for a connection that is kept.
+func (l *lab) sendFor(moment time.Duration, bytes string) (all []*reply, closed bool) {
+	l.t.Helper()
 	c := l.dial(gatewayHost)
 	defer c.Close()
 	if _, err := io.WriteString(c, bytes); err != nil && !isReset(err) {
@@ -46,7 +53,7 @@ func (l *lab) send(bytes string) (all []*reply, closed bool) {
 	in := bufio.NewReader(c)
 	for {
 		if len(all) > 0 {
-			_ = c.SetReadDeadline(time.Now().Add(250 * time.Millisecond))
+			_ = c.SetReadDeadline(time.Now().Add(moment))
 		}
 		if _, err := in.Peek(1); err != nil {
 			return all, !isTimeout(err)
