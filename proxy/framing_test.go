@@ -113,6 +113,48 @@ func TestConnectionIsKeptAfterABodyThatWasRead(t *testing.T) {
 	}
 }
 
+// TestLengthInTwoWaysEndsTheConnection: net/http does not tell whether there was a
+// Content-Length beside the chunks, so none of those connections is kept, and what follows
+// is nobody's request.
+func TestLengthInTwoWaysEndsTheConnection(t *testing.T) { // M-01, M-02
+	asked := make(chan string, 9)
+	gw := serveWhole(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked <- r.Method + " " + r.URL.Path + " " + string(body)
+	})
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: gw.test\r\n\r\n"
+	for name, sent := range map[string]string{
+		"chunks and a length":             "POST /x HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + smuggled,
+		"chunks alone":                    "POST /x HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + smuggled,
+		"HTTP/1.0 with chunks and length": "POST /x HTTP/1.0\r\nHost: gw.test\r\nConnection: keep-alive\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc" + smuggled,
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", gw.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			fmt.Fprint(conn, sent)
+			in := bufio.NewReader(conn)
+			res, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			if res.StatusCode != 200 || !res.Close {
+				t.Errorf("got %d, closing: %v, want 200 and the connection to end with it", res.StatusCode, res.Close)
+			}
+			if rest, _ := io.ReadAll(in); len(rest) != 0 {
+				t.Errorf("got a second answer: %q", rest)
+			}
+			if got := <-asked; got != "POST /x abc" || len(asked) > 0 {
+				t.Errorf("the upstream got %q and %d more, want the POST alone", got, len(asked))
+			}
+		})
+	}
+}
+
 func serveWhole(t *testing.T, app http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	up := httptest.NewServer(app)

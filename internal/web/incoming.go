@@ -22,10 +22,16 @@ const (
 // body has come to its end, the connection ends with the answer: what is left of
 // the body would be read as the next request, and a client that never sends it
 // would hold the answer back.
+//
+// It ends as well where the length could be counted in another way than net/http does,
+// which takes chunks over a Content-Length and does not say that there was one: a proxy in
+// front that counts otherwise would have what follows pass for somebody else's request. RFC
+// 9112 section 6.1 demands it, and of HTTP/1.0 too, where net/http ignores chunks.
 type incoming struct {
 	io.ReadCloser
 	conn  *http.ResponseController
 	whole bool          // the connection is this request's alone: HTTP/1
+	twice bool          // its length may have been given in two ways
 	ended atomic.Bool   // it was read to its end
 	taken bool          // somebody reads it for as long as it comes
 	most  time.Duration // …but no longer than this, from its start; zero is no limit
@@ -42,6 +48,7 @@ func watchBody(w http.ResponseWriter, r *http.Request, most time.Duration) *inco
 		return nil
 	}
 	in := &incoming{ReadCloser: r.Body, conn: http.NewResponseController(w), whole: r.ProtoMajor == 1, most: most, start: time.Now()}
+	in.twice = in.whole && (len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1))
 	r.Body = in
 	own := bodyTime
 	if most > 0 {
@@ -71,13 +78,14 @@ func (in *incoming) Read(p []byte) (int, error) {
 
 // answering is called as the answer begins.
 func (in *incoming) answering(h http.Header) {
-	if in == nil || in.ended.Load() {
+	if in == nil {
 		return
 	}
-	if in.whole {
+	ended := in.ended.Load()
+	if in.twice || in.whole && !ended {
 		h.Set("Connection", "close")
 	}
-	if !in.taken {
+	if !ended && !in.taken {
 		in.deadline(time.Now().Add(drainTime))
 	}
 }
