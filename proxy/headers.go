@@ -90,10 +90,22 @@ func isProtected(name string, also map[string]bool) bool {
 // that are known to be free.
 func stripHeaders(h http.Header, pass, dropped, free map[string]bool) {
 	for name := range h {
-		if !free[name] && isProtected(name, dropped) && !pass[name] {
+		if !free[name] && (isProtected(name, dropped) && !pass[name] || isLengthMisspelled(name)) {
 			delete(h, name)
 		}
 	}
+}
+
+// isLengthMisspelled reports whether an app that folds names would take one for a header
+// that says where the body ends, which the gateway has said by the real one.
+func isLengthMisspelled(name string) bool {
+	switch len(name) {
+	case len("Content-Length"):
+		return inject.Fold(name) == "content-length" && name != "Content-Length"
+	case len("Transfer-Encoding"):
+		return inject.Fold(name) == "transfer-encoding" && name != "Transfer-Encoding"
+	}
+	return false
 }
 
 // usual are names that browsers send with most requests, and that are not protected: to look
@@ -109,7 +121,7 @@ var usual = map[string]bool{
 // stripTrailers is stripHeaders for the fields behind a body.
 func stripTrailers(h http.Header, pass, dropped map[string]bool) {
 	for name := range h {
-		if isProtected(name, dropped) && !pass[name] || isCookieName(name) {
+		if isProtected(name, dropped) && !pass[name] || isCookieName(name) || isLengthMisspelled(name) {
 			delete(h, name)
 		}
 	}

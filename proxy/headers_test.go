@@ -31,6 +31,16 @@ func spellings(name string) []string {
 	}
 }
 
+// TestLengthHasOneSpelling: an app that folds names must not find a second length.
+func TestLengthHasOneSpelling(t *testing.T) {
+	up := newUpstream(t, saysOK)
+	gw := newGateway(t, &proxy.Gate{Auth: alice(nil), Router: newRouter(t, &proxy.Route{Policy: auth.Policy{Public: true}, Upstream: newWay(t, proxy.UpstreamOptions{Target: up.addr})})})
+	res := gw.send(t, request("POST", "/", "Transfer_Encoding: evil", "transfer.encoding: evil", "Content_Length: evil", "CONTENT.LENGTH: evil", "Content-Length: 3")+"abc")
+	if raw := up.last(t); res.StatusCode != 200 || strings.Contains(raw, "evil") || len(header(raw, "Content-Length")) != 1 {
+		t.Errorf("got %d, and upstream\n%s\nwant one length", res.StatusCode, raw)
+	}
+}
+
 func TestClientsCannotSpeakForTheGateway(t *testing.T) {
 	up := newUpstream(t, saysOK)
 	way := newWay(t, proxy.UpstreamOptions{Target: up.addr})
