@@ -102,9 +102,11 @@ unit:
 simulate:
 	EVERGATE_HISTORIES=20000 EVERGATE_MUTANTS=1 nice -n 19 $(GO) test -count=1 -timeout 15m -run Simulation ./session
 
-# A million of them, from another seed on each day.
+# A million of them, from another seed on each day; then the attacks that are generated, and those that
+# wear the gateway out, in full.
 soak:
 	EVERGATE_HISTORIES=1000000 EVERGATE_SEED=$$(date +%Y%m%d)0000000 $(GO) test -count=1 -timeout 0 -v -run 'TestSimulation$$' ./session
+	cd e2e && EVERGATE_REQUESTS=100000 EVERGATE_FULL=1 EVERGATE_SEED=$$(date +%Y%m%d)0000000 $(GO) test -count=1 -timeout 0 -v -run 'TestDifferential$$|TestWearing$$' ./attacks
 
 # How many go on at once they settle among themselves: e2e/seats_test.go.
 e2e:
