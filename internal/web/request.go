@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -84,7 +83,8 @@ func NoteOf(ctx context.Context) *Note {
 	if n := NoteIn(ctx); n != nil {
 		return n
 	}
-	return &Note{ID: newID()}
+	id, _ := newID("")
+	return &Note{ID: id}
 }
 
 // NoteIn returns the Note of a request, or nil outside of one.
@@ -108,9 +108,6 @@ const maxAgent = 256
 func WithNote(ctx context.Context, n *Note) context.Context {
 	return context.WithValue(ctx, noteKey{}, n)
 }
-
-// newID returns 130 random bits as text.
-func newID() string { return rand.Text() }
 
 // first is Header.Get for a name that is canonical as it stands.
 func first(h http.Header, name string) string {

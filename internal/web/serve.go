@@ -71,8 +71,7 @@ type Done struct {
 // X-Request-Id, turns a panic into a 500 page and writes one access line when
 // the request is over. A connection that was upgraded is over when next returns.
 //
-// What a client sends as X-Request-Id is not looked at: a log whose ids others
-// choose proves nothing.
+// A request that has gone round through the gateway too often gets 508.
 func Serve(next http.Handler, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -116,7 +115,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		method: clip(r.Method, 32), host: clip(r.Host, 255), path: clip(r.URL.EscapedPath(), 1024),
 	}
 	x.note, x.rec = &x.place.note, &x.place.rec
-	x.note.ID, x.note.asked, x.note.look = newID(), r, s.Look
+	var rounds int
+	x.note.ID, rounds = newID(first(r.Header, "X-Request-Id"))
+	x.note.asked, x.note.look = r, s.Look
 	var err error
 	if x.note.Client, x.note.Scheme, err = origin(r, s.TrustedProxies, s.Forwarded); err != nil {
 		x.note.Unread = true
@@ -144,6 +145,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler) // net/http cuts the connection, so that half an answer does not pass for a whole one
 		}
 	}()
+	if rounds > maxRounds {
+		Respond(x.rec, r, goesRound())
+		return
+	}
 	s.next.ServeHTTP(x.rec, r)
 }
 
