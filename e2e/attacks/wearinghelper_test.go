@@ -136,6 +136,28 @@ func (l *lab) wearDial(i int) (net.Conn, error) {
 	return d.Dial("tcp", l.address)
 }
 
+// wearShakes has few shake hands at a time: the gateway gives each of them header_timeout.
+var wearShakes = make(chan struct{}, 8)
+
+// wearTLS is wearDial with the handshake done; nil where the case has failed.
+func (l *lab) wearTLS(t *testing.T, i int) net.Conn {
+	wearShakes <- struct{}{}
+	defer func() { <-wearShakes }()
+	raw, err := l.wearDial(i)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	_ = raw.SetDeadline(time.Now().Add(patience))
+	c := tls.Client(raw, l.tlsConfig(gatewayHost, "http/1.1"))
+	if err := c.Handshake(); err != nil {
+		raw.Close()
+		t.Errorf("handshake: %v", err)
+		return nil
+	}
+	return c
+}
+
 // wearStatus sends bytes and reads the answer while it does, for the gateway may have had enough
 // of them before they are all there. 0 is a connection that ended without one.
 func (l *lab) wearStatus(raw string) int {

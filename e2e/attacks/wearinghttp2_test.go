@@ -145,9 +145,9 @@ func wearHTTP2(t *testing.T, l *lab) {
 	l.saw(traces{app: served + streams})
 }
 
-// wearTLS lets openssl do what Go's client has no words for. It takes a command for a line that
+// wearRenegotiation lets openssl do what Go's client has no words for. It takes a command for a line that
 // begins with its letter, one a read.
-func wearTLS(t *testing.T, l *lab) {
+func wearRenegotiation(t *testing.T, l *lab) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
 		missing(t, "openssl is not installed, so nobody renegotiates; apt-get install openssl")

@@ -298,12 +298,7 @@ func wearLoop(t *testing.T, l *lab) {
 		t.Fatal(err)
 	}
 	defer relay.Close()
-	most := 60
-	if wearFull {
-		most = 1024
-	}
-	there := newLab(t, setup{routes: fmt.Sprintf("  - match: { path: /public/ }\n    public: true\n    upstream: %%[1]q\n  - match: { path: /loop/ }\n    public: true\n    upstream: \"http://%s\"\n", relay.Addr()),
-		more: fmt.Sprintf("limits: { connections_per_address: %d }\n", most)}).of(t)
+	there := newLab(t, setup{routes: fmt.Sprintf("  - match: { path: /public/ }\n    public: true\n    upstream: %%[1]q\n  - match: { path: /loop/ }\n    public: true\n    upstream: \"http://%s\"\n", relay.Addr())}).of(t)
 	go func() {
 		for {
 			c, err := relay.Accept()
@@ -326,13 +321,29 @@ func wearLoop(t *testing.T, l *lab) {
 			}()
 		}
 	}()
-	var r *reply
-	served := there.wearBeside(128, func() { r = there.get("/loop/x") })
-	time.Sleep(150 * time.Millisecond) // access lines are written beside
-	lines := strings.Count(there.out.from(there.before.log), `"path":"/loop/x"`)
-	t.Logf("one request went round %d times, and got %d; connections_per_address is %d", lines, r.StatusCode, most)
-	if r.StatusCode < 500 || lines > most+1 {
-		t.Errorf("got %d after %d rounds, want an error after %d at most", r.StatusCode, lines, most+1)
+	served := 0
+	for _, target := range []string{"/loop/x", "/loop/websocket"} {
+		var r *reply
+		lines, how := []string{"Accept: text/html"}, "close"
+		if target == "/loop/websocket" {
+			how = "Upgrade"
+			lines = append(lines, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Origin: https://"+there.host)
+		}
+		served += there.wearBeside(64, func() {
+			r = there.one(strings.Replace(there.request("GET", target, lines...), "Connection: close", "Connection: "+how, 1))
+		})
+		rounds := 0
+		for range 100 { // access lines are written beside
+			if rounds = strings.Count(there.out.from(there.before.log), `"path":"`+target+`"`); rounds >= 18 {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Logf("%s came %d times", target, rounds)
+		r.status(t, http.StatusLoopDetected)
+		if rounds != 18 { // the first one, 16, and the one that is refused
+			t.Errorf("%s came %d times, want 18", target, rounds)
+		}
 	}
 	there.saw(traces{app: served})
 	there.unharmed()
