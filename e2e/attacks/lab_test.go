@@ -109,6 +109,12 @@ identity:
 %s%s`, l.address, l.host, l.admin, s.identity, s.routes, s.more))
 	l.program = start(t, l.dir, append([]string{"serve", "--config", l.config}, s.args...), s.env)
 	l.awaitReady()
+	for range 200 { // the audit log is written beside
+		if len(l.events()) > 0 {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 	return l
 }
 
