@@ -128,7 +128,8 @@ func diffCase(id, name, program string) attack {
 
 // diffLeak has the judge look at a proxy that does it all wrong.
 func diffLeak(t *testing.T, l *lab) {
-	seed, gateways := diffSeed(t), diffDecided(t, l.out.from(0))
+	const seed = 1 // whatever the day: what there is to be found is known
+	gateways := diffDecided(t, l.out.from(0))
 	var mu sync.Mutex // guards total
 	total := map[string]int{}
 	var all sync.WaitGroup
