@@ -194,6 +194,9 @@ func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 	}
 	if out.Body != nil && out.Body != http.NoBody {
 		out.Body = &upload{ReadCloser: out.Body, c: c, out: out}
+		// An upstream may answer without having said 100, and wait for the next request: the body
+		// would be that. Where the connection is to close net/http does not send it.
+		out.Close = h["Expect"] != nil
 		c.announceTrailers(out)
 	}
 }

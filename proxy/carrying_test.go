@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/evergate/evergate/proxy"
@@ -162,6 +163,32 @@ func TestBrokenContinue(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRefusedBodyIsNoRequest: an app that refuses a body before it comes, and waits for the
+// next request, does not get the body for one.
+func TestRefusedBodyIsNoRequest(t *testing.T) { // H-30
+	var asked, smuggled atomic.Int32
+	target := breaks(t, func(conn net.Conn, r *http.Request) {
+		asked.Add(1)
+		if !strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+			t.Errorf("the app got Expect: %q, want it as the client sent it", r.Header["Expect"])
+		}
+		says("HTTP/1.1 417 No\nContent-Length: 0\n\n")(conn, r)
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			smuggled.Add(1)
+		}
+	})
+	gw := newGateway(t, &proxy.Gate{Auth: alice(nil), Router: newRouter(t, &proxy.Route{Upstream: newWay(t, proxy.UpstreamOptions{Target: target.URL})})})
+	const body = "GET /admin/ HTTP/1.1\r\nHost: app\r\n\r\n"
+	for range 10 {
+		if res := gw.sendBytes(t, fmt.Sprintf("POST / HTTP/1.1\r\nHost: gw.test\r\nCookie: %s=alice\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", sid, len(body))+body); res.StatusCode != 417 {
+			t.Errorf("got %d %s, want the app's 417", res.StatusCode, res.body)
+		}
+	}
+	if asked.Load() != 10 || smuggled.Load() != 0 {
+		t.Errorf("the app got %d requests and took %d bodies for requests, want 10 and 0", asked.Load(), smuggled.Load())
 	}
 }
 
