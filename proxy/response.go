@@ -24,7 +24,7 @@ func scrub(h http.Header, own func(name string) bool) (dropped []string) {
 				h[name] = []string{kept}
 			}
 		default:
-			if strings.HasPrefix(name, "Secure-Session-") || strings.HasPrefix(name, "Sec-Secure-Session-") {
+			if strings.HasPrefix(name, "Secure-Session-") || strings.HasPrefix(name, "Sec-Secure-Session-") || strings.HasPrefix(name, "Sec-Session-") {
 				delete(h, name) // they would bind the gateway's cookies to a key of the upstream's choice
 			}
 		}

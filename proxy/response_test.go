@@ -41,6 +41,8 @@ func TestWhatTheBrowserReceives(t *testing.T) {
 		{"H-26 Set-Cookie in Connection", fresh, "/", ok + "Set-Cookie: a=1\nConnection: Set-Cookie\n\n", map[string]string{"Set-Cookie": fresh}},
 		{"H-25 device bound sessions", "", "/", ok + "Secure-Session-Registration: (ES256)\nSecure-Session-Challenge: x\nSec-Secure-Session-Id: y\n\n",
 			map[string]string{"Secure-Session-Registration": "", "Secure-Session-Challenge": "", "Sec-Secure-Session-Id": ""}},
+		{"H-25 device bound sessions by their names of 2024", "", "/", ok + "Sec-Session-Registration: (ES256)\nSec-Session-Challenge: x\n\n",
+			map[string]string{"Sec-Session-Registration": "", "Sec-Session-Challenge": ""}},
 		{"H-25 cookies in Clear-Site-Data", "", "/", ok + "Clear-Site-Data: \"cache\", \"Cookies\"\nClear-Site-Data: \"storage\"\n\n", map[string]string{"Clear-Site-Data": `"cache", "storage"`}},
 		{"H-25 cookies alone", "", "/", ok + "Clear-Site-Data: \"cookies\"\n\n", map[string]string{"Clear-Site-Data": ""}},
 		{"H-25 everything", "", "/", ok + "Clear-Site-Data: \"*\"\n\n", map[string]string{"Clear-Site-Data": `"cache", "clientHints", "executionContexts", "storage"`}},
