@@ -42,6 +42,7 @@ type lab struct {
 
 	*program
 	secrets *secrets
+	jars    map[string]string // the cookie of each user; see signedIn
 	looked  bool
 	before  mark
 }
@@ -79,7 +80,7 @@ const usualRoutes = `  - match: { path: /public/ }
 // newLab starts a lab, which ends with the test.
 func newLab(t *testing.T, s setup) *lab {
 	t.Helper()
-	l := &lab{t: t, dir: t.TempDir(), app: newRecorder(t), secrets: &secrets{}}
+	l := &lab{t: t, dir: t.TempDir(), app: newRecorder(t), secrets: &secrets{}, jars: map[string]string{}}
 	l.config = filepath.Join(l.dir, "evergate.yaml")
 	port, adminPort := freePort(t), freePort(t)
 	l.address, l.admin, l.host = fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.1:%d", adminPort), fmt.Sprintf("%s:%d", gatewayHost, port)

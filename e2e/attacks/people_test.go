@@ -38,6 +38,7 @@ func (l *lab) signIn(user string) (cookie string) {
 	l.t.Helper()
 	before := len(l.events())
 	form := url.Values{"username": {user}, "password": {password}, "rd": {"/"}}.Encode()
+	before := len(l.events())
 	r := l.post("/.evergate/login", form, "Origin: https://"+l.host)
 	if r.StatusCode != http.StatusSeeOther {
 		l.t.Fatalf("sign in as %s: got %d %.300s", user, r.StatusCode, r.body)
@@ -48,6 +49,15 @@ func (l *lab) signIn(user string) (cookie string) {
 	}
 	l.before = l.marks()
 	return cookie
+}
+
+// signedIn is signIn, but once for each user of a lab: a password takes its time.
+func (l *lab) signedIn(user string) (cookie string) {
+	l.t.Helper()
+	if l.jars[user] == "" {
+		l.jars[user] = l.signIn(user)
+	}
+	return l.jars[user]
 }
 
 // cookiesOf is what a browser sends back after an answer: "Cookie: …", or "" without any.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -108,7 +109,12 @@ func (r *recorder) serve(n int, c net.Conn) {
 		if answer == nil {
 			answer = echo
 		}
-		if _, err := io.WriteString(c, answer(g)); err != nil {
+		said := answer(g)
+		if _, err := io.WriteString(c, said); err != nil {
+			return
+		}
+		if strings.HasPrefix(said, "HTTP/1.1 101 ") { // no requests follow: what comes goes back
+			_, _ = io.Copy(c, in)
 			return
 		}
 	}
