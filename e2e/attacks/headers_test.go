@@ -140,16 +140,7 @@ var headers = &section{name: "Headers that speak for the gateway", test: "TestHe
 	{"H-13", "critical", "from a peer that is not trusted, each header that apps and frameworks are known to believe, " +
 		"in three spellings: `X-Forwarded-*`, `Forwarded`, `X-Real-Ip`, `X-Original-Url`, `X-Rewrite-Url`, `X-HTTP-Method-Override`, `X-SSL-Client-*`, `Proxy`, …",
 		"removed, or made anew by the gateway", func(t *testing.T, l *lab) {
-			for _, sep := range []string{"-", "_", "."} {
-				for names := range slices.Chunk(headersKnown, 40) {
-					var lines []string
-					for _, name := range names {
-						lines = append(lines, strings.ReplaceAll(name, "-", sep)+": "+evil)
-					}
-					l.spoof(lines...)
-				}
-			}
-			l.spoofed(3 * ((len(headersKnown) + 39) / 40))
+			l.spoofKnown(append([]string{"X-Forwarded-Anything-New", "X-Original-Anything", "X-Auth-Anything", "X-Evergate-User"}, headersKnown...))
 		}},
 	{"H-15", "medium", "garbage in `X-Forwarded-For`, from a peer that is not trusted and from a proxy that is: `,`, `unknown`, zones, ports, two lines, 10 kB",
 		"from the first the peer's address counts, whatever is said; from a proxy its own, and a rule by address lets nobody pass", headersGarbage},
@@ -226,12 +217,12 @@ var headers = &section{name: "Headers that speak for the gateway", test: "TestHe
 var headersKnown = []string{
 	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Server",
 	"X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Access-Token", "X-Forwarded-Preferred-Username",
-	"X-Forwarded-Client-Cert", "X-Forwarded-Anything-New", "Forwarded", "X-Real-Ip", "X-Client-Ip", "Client-Ip", "True-Client-Ip", "CF-Connecting-Ip", "Fastly-Client-Ip", "X-Cluster-Client-Ip",
+	"X-Forwarded-Client-Cert", "Forwarded", "X-Real-Ip", "X-Client-Ip", "Client-Ip", "True-Client-Ip", "CF-Connecting-Ip", "Fastly-Client-Ip", "X-Cluster-Client-Ip",
 	"X-Original-Url", "X-Original-Uri", "X-Original-Method", "X-Original-Host", "X-Rewrite-Url", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Host",
 	"X-Remote-User", "X-Remote-Group", "Remote-User", "Remote-Groups", "Remote-Email", "Remote-Name", "X-WEBAUTH-USER", "X-WebAuth-Role", "X-Auth-User", "X-Auth-Request-User", "X-Auth-Request-Groups",
 	"X-Auth-Token", "X-Authenticated-User", "X-Authenticated-Userid", "X-Proxy-User", "X-SSL-Client-Cert", "X-SSL-Client-S-Dn", "X-SSL-Client-Verify", "SSL-Client-S-Dn", "X-Client-Cert",
 	"X-User", "X-User-Id", "X-Username", "X-Email", "X-Roles", "X-Consumer-Username", "X-Goog-Authenticated-User-Email", "X-Amzn-Oidc-Identity", "X-Ms-Client-Principal-Name", "X-Authentik-Username",
-	"OIDC-Claim-Sub", "Cf-Access-Authenticated-User-Email", "Tailscale-User-Login", "Proxy", "X-Request-Id", "X-Evergate-User", "X-Jwt-Assertion", "X-Accel-Mapping", "X-Sendfile-Type",
+	"OIDC-Claim-Sub", "Cf-Access-Authenticated-User-Email", "Tailscale-User-Login", "Proxy", "X-Request-Id", "X-Jwt-Assertion", "X-Accel-Mapping", "X-Sendfile-Type",
 }
 
 // spoof sends lines as nobody, to a public page, and as alice.
@@ -247,6 +238,23 @@ func headersAt(cookie string) string {
 		return "/public/x"
 	}
 	return "/x"
+}
+
+// spoofKnown is a case of such names, in three spellings.
+func (l *lab) spoofKnown(names []string) {
+	l.t.Helper()
+	calls := 0
+	for _, sep := range []string{"-", "_", "."} {
+		for some := range slices.Chunk(names, 40) {
+			var lines []string
+			for _, name := range some {
+				lines = append(lines, strings.ReplaceAll(name, "-", sep)+": "+evil)
+			}
+			l.spoof(lines...)
+			calls++
+		}
+	}
+	l.spoofed(calls)
 }
 
 // spoofed ends a case of so many calls of spoof: the app got requests of nobody and of alice

@@ -35,6 +35,8 @@ type lab struct {
 	address string // of the gateway
 	host    string // gw.test, with the port
 	admin   string
+	forward string // where a proxy in front asks, if one does, and in which dialect
+	dialect string
 	app     *recorder
 	roots   *x509.CertPool
 	// providers are those of a lab that has any, by their names in the config.
