@@ -185,17 +185,20 @@ func (m *Manager) stands(ctx context.Context, l *loaded) error {
 		}
 		if err != nil {
 			reason = auth.Withdrawn
-			m.tell(ctx, slog.LevelInfo, "session withdrawn", because(about(event.SessionWithdrawn, l.entry.key, &l.state.Login.Identity), withdrawal(err), err))
+			if l.entry.endTold(true) {
+				m.tell(ctx, slog.LevelInfo, "session withdrawn", because(about(event.SessionWithdrawn, l.entry.key, &l.state.Login.Identity), withdrawal(err), err))
+			}
 		}
 	}
 	if reason == "" {
 		return nil
 	}
-	if over := timeOver(reason); over != "" {
+	if over := timeOver(reason); over != "" && l.entry.endTold(true) {
 		m.tell(ctx, slog.LevelInfo, "the time of a session is over", because(about(event.SessionEnded, l.entry.key, &l.state.Login.Identity), over, nil))
 	}
 	if err := m.revoke(context.WithoutCancel(ctx), l.entry.key, reason); err != nil {
 		m.cfg.Log.WarnContext(ctx, "an ended session could not be deleted; it stays ended", "session", l.entry.key.Name(), "err", err)
+		l.entry.endTold(false)
 	}
 	absent := &auth.Absent{Reason: reason}
 	if s := l.state; reason == auth.Over && !s.Until.IsZero() && !l.now.Before(s.Until) && s.Login.RefreshToken == "" {

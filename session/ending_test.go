@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	happened "github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 )
@@ -79,6 +81,39 @@ func TestSessionEndedElsewhereClosesItsStreams(t *testing.T) {
 			b.Error("the stream is still open a second later")
 		}
 	})
+}
+
+// TestEndIsToldOnce, though all streams and requests of the session find out at once.
+func TestEndIsToldOnce(t *testing.T) {
+	for name, end := range map[happened.Name]func(b *bed){
+		happened.SessionWithdrawn: func(b *bed) {
+			b.method.set(func(m *method) { m.check = &auth.Refused{Reason: "disabled"} })
+			b.m.Recheck()
+		},
+		happened.SessionEnded: func(b *bed) { time.Sleep(73 * time.Hour) },
+	} {
+		run(t, func(b *bed) {
+			b.store.deleting = time.Second
+			j := b.signIn()
+			var streams []context.Context
+			for range 10 {
+				attended, _ := b.mustServe(j).Session.Attend(b.Context(), func(*auth.Login) error { return nil })
+				streams = append(streams, attended)
+			}
+			end(b)
+			for _, s := range streams {
+				<-s.Done()
+			}
+			var requests sync.WaitGroup
+			for range 10 {
+				requests.Go(func() { _, _ = b.m.Authenticate(j.request("GET")) })
+			}
+			requests.Wait()
+			if n := b.told(name); n != 1 {
+				b.Errorf("%s: told %d times, want 1", name, n)
+			}
+		})
+	}
 }
 
 func TestSessionOfAnotherProcessEndsFromElsewhere(t *testing.T) {

@@ -175,6 +175,16 @@ func (e *entry) why() string {
 	return e.ended
 }
 
+// endTold notes whether the end was told of, and reports whether that is another than before:
+// all requests and streams of a session find out at the same moment, and one of them tells.
+func (e *entry) endTold(told bool) (changed bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	changed = e.told != told
+	e.told = told
+	return changed
+}
+
 // revoke ends a session for good. When it returns nil, nothing brings it back:
 // a renewal in flight finds no record to write to.
 func (m *Manager) revoke(ctx context.Context, key Key, reason string) error {

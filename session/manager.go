@@ -234,6 +234,7 @@ type entry struct {
 	streams   attendances          // of attended streams
 	ended     string               // why it ended, or ""
 	deleted   bool                 // and whether it is known to have been deleted
+	told      bool                 // and whether that was told of
 	unsure    bool                 // the record may have changed since it was read
 	changes   uint64               // how often it is known to have changed
 	looked    uint64               // how many of those were there when it was read last

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	happened "github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/session/memory"
@@ -120,6 +121,7 @@ type faulty struct {
 	read, write atomic.Bool // out of order
 	slow        func()      // called once, when a record was read and is not handed out yet
 	epoch       atomic.Uint64
+	deleting    time.Duration // how long Delete takes
 }
 
 func (f *faulty) Epoch() uint64 { return f.epoch.Load() }
@@ -152,6 +154,11 @@ func (f *faulty) Put(ctx context.Context, k session.Key, prev uint64, r session.
 	return f.Store.Put(ctx, k, prev, r)
 }
 
+func (f *faulty) Delete(ctx context.Context, k session.Key) error {
+	time.Sleep(f.deleting)
+	return f.Store.Delete(ctx, k)
+}
+
 // bed is a Manager and what is around it.
 type bed struct {
 	*testing.T
@@ -161,6 +168,21 @@ type bed struct {
 	key    secret.Text
 	ring   *session.Ring
 	minter *minter
+
+	mu    sync.Mutex // guards heard
+	heard []happened.Name
+}
+
+// told counts the events of a name.
+func (b *bed) told(name happened.Name) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, h := range b.heard {
+		if h == name {
+			n++
+		}
+	}
+	return n
 }
 
 // minter says what it was asked for.
@@ -189,6 +211,11 @@ func (b *bed) start() {
 		Store: b.store, Ring: b.ring, Methods: map[string]auth.Refresher{"local": b.method},
 		Minter: b.minter, Cookie: "__Host-Http-evergate", IdleTimeout: 12 * time.Hour, MaxLifetime: 72 * time.Hour,
 		Grace: grace, MaxStale: 10 * time.Minute,
+		Heard: func(_ context.Context, e happened.Event) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.heard = append(b.heard, e.Name)
+		},
 	})
 	if err != nil {
 		b.Fatal(err)
