@@ -48,18 +48,18 @@ var crossSite = &section{name: "Cross-site requests and framing", test: "TestCro
 		"403 before anything happens, whatever else is said of where it comes from; the operator's listener wants its token besides", func(t *testing.T, l *lab) {
 			cookie := l.signedIn("alice")
 			for _, from := range crossSiteSenders {
-				l.refusesAll(cookie, from)
+				l.crossSiteRefuses(cookie, from)
 			}
 			l.get("/x", cookie).status(t, 200) // she is signed in still
 			var refused []string
 			for _, path := range []string{"/api/sessions/revoke", "/api/reload"} {
 				refused = append(refused, "admin.refused/credentials")
-				if status := l.operatorPost(path, "application/json", `{"user":"alice"}`, "Origin: https://evil.test"); status != 401 {
+				if status := l.crossSitePost(path, "application/json", `{"user":"alice"}`, "Origin: https://evil.test"); status != 401 {
 					t.Errorf("the operator's %s answers %d to another site", path, status)
 				}
 			}
 			for _, path := range []string{"/", "/signin", "/revoke", "/reload"} {
-				if status := l.operatorPost(path, "application/x-www-form-urlencoded", "user=alice", "Origin: https://evil.test", "Sec-Fetch-Site: cross-site"); status < 400 || status >= 500 {
+				if status := l.crossSitePost(path, "application/x-www-form-urlencoded", "user=alice", "Origin: https://evil.test", "Sec-Fetch-Site: cross-site"); status < 400 || status >= 500 {
 					t.Errorf("the dashboard's %s answers %d to another site", path, status)
 				}
 			}
@@ -68,8 +68,8 @@ var crossSite = &section{name: "Cross-site requests and framing", test: "TestCro
 	{"X-03", "medium", "the same with `Origin: null`, of a sandboxed frame or a redirect, and with a `Referer` alone",
 		"403: null is nobody's origin", func(t *testing.T, l *lab) {
 			cookie := l.signedIn("alice")
-			l.refusesAll(cookie, []string{"Origin: null"})
-			l.refusesAll(cookie, []string{"Origin: null", "Sec-Fetch-Site: cross-site"})
+			l.crossSiteRefuses(cookie, []string{"Origin: null"})
+			l.crossSiteRefuses(cookie, []string{"Origin: null", "Sec-Fetch-Site: cross-site"})
 			for _, from := range []string{"Origin: NULL", "Referer: https://evil.test/", "Origin:"} {
 				l.post("/guarded/x", "a=1", cookie, from).status(t, 403)
 			}
@@ -84,7 +84,7 @@ var crossSite = &section{name: "Cross-site requests and framing", test: "TestCro
 				for _, at := range []string{"/.evergate/session", "/.evergate/login", "/.evergate/logout", "/.evergate/account", "/.evergate/session.js", "/x", "/admin/", "/guarded/"} {
 					r := l.one(l.request("OPTIONS", at, cookie, "Origin: https://evil.test", "Access-Control-Request-Method: "+method, "Access-Control-Request-Headers: authorization, x-forwarded-user",
 						"Access-Control-Request-Private-Network: true"))
-					r.grantsNothing(t, at)
+					r.crossSiteGrantsNothing(t, at)
 				}
 			}
 			// Whoever is signed in may ask apps by OPTIONS, as by any method: /x and /guarded/ got theirs.
@@ -99,7 +99,7 @@ var crossSite = &section{name: "Cross-site requests and framing", test: "TestCro
 			cookie := l.signedIn("alice")
 			for _, origin := range []string{"https://evil.test", "null", "https://" + l.host, "https://" + otherHost} {
 				for _, at := range []string{"/.evergate/session", "/.evergate/login", "/.evergate/logout", "/.evergate/account", "/.evergate/session.js", "/.evergate/none", "/admin/"} {
-					l.get(at, cookie, "Origin: "+origin).grantsNothing(t, at)
+					l.get(at, cookie, "Origin: "+origin).crossSiteGrantsNothing(t, at)
 				}
 				for _, at := range []string{"/.evergate/jwks.json", "/.evergate/.well-known/openid-configuration"} {
 					r := l.get(at, cookie, "Origin: "+origin)
@@ -107,10 +107,10 @@ var crossSite = &section{name: "Cross-site requests and framing", test: "TestCro
 						t.Errorf("%s is answered with %v", at, r.Header)
 					}
 				}
-				l.get("/nothing", "Origin: "+origin).grantsNothing(t, "a page for nobody")
+				l.get("/nothing", "Origin: "+origin).crossSiteGrantsNothing(t, "a page for nobody")
 			}
 			l.app.answers(t, func(*got) string { return answer(200, "", "") })
-			l.get("/x", cookie, "Origin: https://evil.test").grantsNothing(t, "an app")
+			l.get("/x", cookie, "Origin: https://evil.test").crossSiteGrantsNothing(t, "an app")
 			l.saw(traces{app: 1})
 		}},
 	{"X-06", "medium", "a body of `text/plain` that reads as JSON or as a form, JSON, multipart, no type and two, to the pages that change something",
@@ -145,7 +145,7 @@ var crossSite = &section{name: "Cross-site requests and framing", test: "TestCro
 					if at := r.Header.Get("Location"); at != "" || method != "HEAD" && r.Header.Get("Content-Type") != "application/problem+json" || r.Header.Get("Set-Cookie") != "" || r.Header.Get("Refresh") != "" {
 						t.Errorf("%s %q is answered with %v", method, lines, r.Header)
 					}
-					r.grantsNothing(t, "a 401")
+					r.crossSiteGrantsNothing(t, "a 401")
 				}
 			}
 			r := l.get("/x", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Accept: text/html")
@@ -159,7 +159,7 @@ var crossSite = &section{name: "Cross-site requests and framing", test: "TestCro
 			flight := []string{"Origin: https://app.test", "Access-Control-Request-Method: POST"}
 			with := func(lines ...string) []string { return append(lines, flight...) }
 			l.one(l.request("OPTIONS", "/shared/x", flight...)).status(t, 200)
-			l.one(l.request("OPTIONS", "/shared/x", with(cookie, "Authorization: Bearer "+evil, "X-Forwarded-User: "+evil, "X_Auth_User: "+evil)...)).status(t, 200)
+			l.one(l.request("OPTIONS", "/shared/x", with(cookie, "Authorization: Bearer "+headersEvil, "X-Forwarded-User: "+headersEvil, "X_Auth_User: "+headersEvil)...)).status(t, 200)
 			l.one(l.request("OPTIONS", "/shared/admin/x", with(cookie)...)).status(t, 200)
 			for _, method := range []string{"POST", "GET", "PUT", "DELETE", "options", "QUERY"} {
 				r := l.one(l.request(method, "/shared/x", flight...))
@@ -177,7 +177,7 @@ var crossSite = &section{name: "Cross-site requests and framing", test: "TestCro
 			l.one(l.request("OPTIONS", "/shared/../admin/", flight...)).status(t, 400)
 			l.one(l.request("OPTIONS", "/shared/x", "Origin: https://app.test", "Access-Control-Request-Method: PUT")).status(t, 401, 405) // no such method there
 			for _, g := range l.saw(traces{app: 3}) {
-				g.clean(t)
+				g.headersClean(t)
 				g.without(t, "Authorization", "X-Forwarded-User", "X-Forwarded-Groups", "X-Forwarded-Email", "X-Forwarded-Preferred-Username")
 				if g.Method != "OPTIONS" || len(g.body) > 0 || strings.Contains(g.head(), "evergate") {
 					t.Errorf("the app got %q", g.raw)
@@ -190,8 +190,8 @@ func crossSiteForm() string {
 	return url.Values{"username": {"alice"}, "password": {password}, "rd": {"/"}, "which": {"all"}, "current": {password}, "new": {"another few words"}}.Encode()
 }
 
-// refusesAll sends what changes something as a page of another site does.
-func (l *lab) refusesAll(cookie string, from []string) {
+// crossSiteRefuses sends what changes something as a page of another site does.
+func (l *lab) crossSiteRefuses(cookie string, from []string) {
 	l.t.Helper()
 	for _, at := range []string{"/.evergate/login", "/.evergate/logout", "/.evergate/account/password", "/.evergate/account/signout", "/guarded/x"} {
 		for _, as := range []string{cookie, "Cookie: a=1"} {
@@ -206,8 +206,8 @@ func (l *lab) refusesAll(cookie string, from []string) {
 	}
 }
 
-// operatorPost sends to the admin listener what a browser would, without its token.
-func (l *lab) operatorPost(path, kind, body string, lines ...string) (status int) {
+// crossSitePost sends to the admin listener what a browser would, without its token.
+func (l *lab) crossSitePost(path, kind, body string, lines ...string) (status int) {
 	l.t.Helper()
 	req, err := http.NewRequest("POST", "http://"+l.admin+path, strings.NewReader(body))
 	if err != nil {
@@ -227,8 +227,8 @@ func (l *lab) operatorPost(path, kind, body string, lines ...string) (status int
 	return res.StatusCode
 }
 
-// grantsNothing fails the case if an answer lets pages of other origins read it.
-func (r *reply) grantsNothing(t *testing.T, what string) {
+// crossSiteGrantsNothing fails the case if an answer lets pages of other origins read it.
+func (r *reply) crossSiteGrantsNothing(t *testing.T, what string) {
 	t.Helper()
 	for name, values := range r.Header {
 		if strings.HasPrefix(name, "Access-Control-") || name == "Timing-Allow-Origin" {

@@ -1,19 +1,11 @@
 package attacks
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/evergate/evergate/proxy"
 )
 
 func init() { sections = append(sections, forwardAuth) }
@@ -36,107 +28,32 @@ func newForwardLab(t *testing.T, dialect string) *lab {
 	return l
 }
 
-// ask is a question of the lab's proxy on the wire, about a request of somebody's.
-func (l *lab) ask(method, uri string, lines ...string) string {
-	return l.askFor(l.host, method, uri, lines...)
-}
-
-func (l *lab) askFor(host, method, uri string, lines ...string) string {
-	told := []string{"X-Forwarded-Method: " + method, "X-Forwarded-Proto: https", "X-Forwarded-Host: " + host, "X-Forwarded-Uri: " + uri}
-	if l.dialect == "nginx" {
-		told = []string{"X-Original-Method: " + method, "X-Original-URL: https://" + host + uri}
-	}
-	told = append(append(told, "X-Forwarded-For: 192.0.2.7"), lines...)
-	return "GET /.evergate/auth HTTP/1.1\r\nHost: evergate\r\n" + strings.Join(told, "\r\n") + "\r\n\r\n"
-}
-
-// told sends so many questions on one connection, and returns the answers to them, and what
-// else comes at once.
-func (l *lab) told(questions string, n int) (all []*reply) {
-	l.t.Helper()
-	return l.toldFrom("127.0.0.1", questions, n)
-}
-
-func (l *lab) toldFrom(ip, questions string, n int) (all []*reply) {
-	l.t.Helper()
-	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).Dial("tcp", l.forward)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := io.WriteString(c, questions); err != nil {
-		l.t.Fatal(err)
-	}
-	in := bufio.NewReader(c)
-	for {
-		if len(all) >= n {
-			_ = c.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
-		}
-		if _, err := in.Peek(1); err != nil {
-			return all
-		}
-		res, err := http.ReadResponse(in, nil)
-		if err != nil {
-			l.t.Fatalf("what is no answer, to %.300q: %v", questions, err)
-		}
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			l.t.Fatalf("the answer to %.300q breaks off: %v", questions, err)
-		}
-		all = append(all, &reply{res, string(body)})
-	}
-}
-
-// answered asks one question, and fails the case unless the answer has one of the statuses.
-// No answer but a yes tells of anybody.
-func (l *lab) answered(question string, statuses ...int) *reply {
-	l.t.Helper()
-	all := l.told(question, 1)
-	if len(all) != 1 {
-		l.t.Fatalf("got %d answers, want 1, to %.500q", len(all), question)
-	}
-	r := all[0]
-	if !slices.Contains(statuses, r.StatusCode) {
-		l.t.Errorf("got %d %.200q, want %v, to %.300q", r.StatusCode, r.body, statuses, question)
-	}
-	for _, name := range proxy.IdentityHeaders[:5] {
-		if got := r.Header[name]; r.StatusCode >= 300 && got != nil || r.StatusCode < 300 && len(got) != 1 {
-			l.t.Errorf("%d comes with %s: %q, for %.500q", r.StatusCode, name, got, question)
-		}
-	}
-	if got := r.Header["Cache-Control"]; len(got) != 1 || !strings.Contains(got[0], "no-store") || !strings.Contains(strings.Join(r.Header["Vary"], ","), "Cookie") {
-		l.t.Errorf("%d comes with Cache-Control: %q, Vary: %q", r.StatusCode, got, r.Header["Vary"])
-	}
-	return r
-}
-
 // forwardAuth are questions of a proxy in front, as an attacker could make them be.
 var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attacks: []attack{
 	{"F-02", "critical", "each header that tells of the request missing, empty, there twice, in a list and unreadable, for a page that is open to all and with a session",
 		"403: nothing is guessed", func(t *testing.T, l *lab) {
 			for _, l := range []*lab{l, forwardLabs["caddy"].of(t), forwardLabs["nginx"].of(t)} {
 				cookie := l.signedIn("alice")
-				good := l.ask("GET", "/public/x", cookie)
-				l.answered(good, 200)
+				good := l.forwardAsk("GET", "/public/x", cookie)
+				l.forwardAnswered(good, 200)
 				for line := range strings.SplitSeq(good, "\r\n") {
 					name, value, ok := strings.Cut(line, ": ")
 					if !ok || !strings.HasPrefix(name, "X-") {
 						continue
 					}
 					for _, now := range []string{"", name + ":\r\n", line + "\r\n" + line + "\r\n", line + "\r\n" + strings.ToLower(name) + ": " + value + "\r\n"} {
-						l.answered(strings.Replace(good, line+"\r\n", now, 1), 403)
+						l.forwardAnswered(strings.Replace(good, line+"\r\n", now, 1), 403)
 					}
 					if name != "X-Forwarded-For" { // of which a list is usual, and believed from its end
-						l.answered(strings.Replace(good, line, line+", "+value, 1), 403, 400, 501)
+						l.forwardAnswered(strings.Replace(good, line, line+", "+value, 1), 403, 400, 501)
 					}
 				}
 				for _, uri := range []string{"x", "public/x", "*", "https://" + l.host + "/public/x", "//evil.test/public/x", "/%zz", "/public/%", "/public/x y", "?", "\\public\\x", "/public/x#y"} {
-					l.answered(l.ask("GET", uri, cookie), 400, 403)
+					l.forwardAnswered(l.forwardAsk("GET", uri, cookie), 400, 403)
 				}
 				for _, host := range []string{"", "a b", "[", "gw.test:x", "https://gw.test", "gw.test/public", ".gw.test", "gw..test"} {
 					if l.dialect != "nginx" || !strings.HasPrefix(host, "gw.test/") { // where it is the path that begins
-						l.answered(l.askFor(host, "GET", "/public/x", cookie), 400, 403)
+						l.forwardAnswered(l.forwardAskFor(host, "GET", "/public/x", cookie), 400, 403)
 					}
 				}
 				l.saw(traces{})
@@ -147,14 +64,14 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 			cookie := l.signedIn("alice")
 			flight := []string{"Origin: https://evil.test", "Access-Control-Request-Method: GET"}
 			for _, method := range []string{"OPTIONS", "HEAD", "GET", "DELETE", "PROPFIND", "QUERY"} {
-				l.answered(l.ask(method, "/x"), 401)
-				l.answered(l.ask(method, "/x", flight...), 401)
-				l.answered(l.ask(method, "/admin/", append(flight, cookie)...), 403)
-				l.answered(l.ask(method, "/admin/", "X-HTTP-Method-Override: OPTIONS", "X-Original-Method: OPTIONS", cookie), 403)
+				l.forwardAnswered(l.forwardAsk(method, "/x"), 401)
+				l.forwardAnswered(l.forwardAsk(method, "/x", flight...), 401)
+				l.forwardAnswered(l.forwardAsk(method, "/admin/", append(flight, cookie)...), 403)
+				l.forwardAnswered(l.forwardAsk(method, "/admin/", "X-HTTP-Method-Override: OPTIONS", "X-Original-Method: OPTIONS", cookie), 403)
 			}
 			for _, method := range []string{"options", "get", "GETT", "TRACE", "CONNECT", "PRI", "G T", "*"} {
 				for _, at := range []string{"/x", "/public/x"} {
-					l.answered(l.ask(method, at, cookie), 403, 405, 501, 400)
+					l.forwardAnswered(l.forwardAsk(method, at, cookie), 403, 405, 501, 400)
 				}
 			}
 			l.saw(traces{})
@@ -163,7 +80,7 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 		"403; the headers of another dialect are not looked at", func(t *testing.T, l *lab) {
 			for _, l := range []*lab{l, forwardLabs["nginx"].of(t)} {
 				cookie := l.signedIn("alice")
-				good := l.ask("GET", "/admin/", cookie)
+				good := l.forwardAsk("GET", "/admin/", cookie)
 				for line := range strings.SplitSeq(good, "\r\n") {
 					name, _, _ := strings.Cut(line, ": ")
 					if !strings.HasPrefix(name, "X-") {
@@ -172,9 +89,9 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 					lie := map[string]string{"X-Forwarded-Uri": "/public/x", "X-Original-URL": "https://" + l.host + "/public/x", "X-Forwarded-Host": otherHost, "X-Forwarded-For": "127.0.0.1"}[name]
 					for _, sep := range []string{"_", ".", "~"} {
 						for _, alias := range []string{strings.ReplaceAll(name, "-", sep), strings.Replace(name, "-", sep, 1)} {
-							l.answered(strings.Replace(good, line, line+"\r\n"+alias+": "+lie, 1), 403)
-							l.answered(strings.Replace(good, line, alias+": "+lie, 1), 403)
-							l.answered(strings.Replace(l.ask("GET", "/public/x"), "\r\n\r\n", "\r\n"+alias+": "+lie+"\r\n\r\n", 1), 403)
+							l.forwardAnswered(strings.Replace(good, line, line+"\r\n"+alias+": "+lie, 1), 403)
+							l.forwardAnswered(strings.Replace(good, line, alias+": "+lie, 1), 403)
+							l.forwardAnswered(strings.Replace(l.forwardAsk("GET", "/public/x"), "\r\n\r\n", "\r\n"+alias+": "+lie+"\r\n\r\n", 1), 403)
 						}
 					}
 				}
@@ -182,8 +99,8 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 				if l.dialect == "nginx" {
 					other = []string{"X-Forwarded-Uri: /public/x", "X-Forwarded-Method: OPTIONS", "X-Forwarded-Host: other.test", "X-Rewrite-Url: /public/x"}
 				}
-				l.answered(l.ask("GET", "/admin/", append(other, cookie)...), 403)
-				l.answered(l.ask("GET", "/x", other...), 401)
+				l.forwardAnswered(l.forwardAsk("GET", "/admin/", append(other, cookie)...), 403)
+				l.forwardAnswered(l.forwardAsk("GET", "/x", other...), 401)
 				l.saw(traces{})
 			}
 		}},
@@ -191,7 +108,7 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 		"403 and no redirect; a host of ours in another spelling is sent to the sign-in page of that host, by https", func(t *testing.T, l *lab) {
 			for _, l := range []*lab{l, forwardLabs["nginx"].of(t)} {
 				for _, host := range []string{"evil.test", "evil.test:443", "gw.test.evil.test", "evilgw.test", "gw.test@evil.test", "evil.test#gw.test", "gw.test, evil.test", "evil.test\\gw.test", "127.0.0.1", "localhost", "gw.test%2eevil.test", "[::1]"} {
-					r := l.answered(l.askFor(host, "GET", "/x", "Accept: text/html"), 403, 400)
+					r := l.forwardAnswered(l.forwardAskFor(host, "GET", "/x", "Accept: text/html"), 403, 400)
 					if strings.Contains(fmt.Sprint(r.Header), "evil") || r.Header["Location"] != nil {
 						t.Errorf("%s is answered with %v", host, r.Header)
 					}
@@ -199,8 +116,8 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 				_, port, _ := strings.Cut(l.host, ":")
 				for _, host := range []string{l.host, "GW.TEST:" + port, "gw.test.:" + port, "gw.test"} {
 					for _, from := range []string{"https", "http"} {
-						ask := strings.NewReplacer("Proto: https", "Proto: "+from, "URL: https", "URL: "+from).Replace(l.askFor(host, "GET", "/x?y=https://evil.test", "Accept: text/html", "Origin: https://evil.test", "Referer: https://evil.test/"))
-						r := l.answered(ask, 302, 303, 401)
+						ask := strings.NewReplacer("Proto: https", "Proto: "+from, "URL: https", "URL: "+from).Replace(l.forwardAskFor(host, "GET", "/x?y=https://evil.test", "Accept: text/html", "Origin: https://evil.test", "Referer: https://evil.test/"))
+						r := l.forwardAnswered(ask, 302, 303, 401)
 						if to := r.Header.Get("Location"); !strings.HasPrefix(to, "https://"+l.host+"/.evergate/login?") {
 							t.Errorf("%s by %s is sent to %q", host, from, to)
 						}
@@ -214,23 +131,23 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 			for _, l := range []*lab{l, forwardLabs["nginx"].of(t)} {
 				for _, more := range []string{"User-Agent: GoogleHC/1.0", "User-Agent: kube-probe/1.30", "User-Agent: ELB-HealthChecker/2.0", "User-Agent: ", "Origin: https://evil.test\r\nAccess-Control-Request-Method: GET",
 					"Purpose: prefetch", "Sec-Purpose: prefetch", "Range: bytes=0-0", "If-None-Match: *", "Authorization: Bearer x", "Authorization: Basic YWxpY2U6YWxpY2U=", "Cookie: __Host-Http-evergate=", "Expect: 100-continue", "Upgrade: websocket\r\nConnection: Upgrade"} {
-					l.answered(l.ask("HEAD", "/ping", more), 400, 401, 403)
-					l.answered(l.ask("OPTIONS", "/ping", more), 400, 401, 403)
+					l.forwardAnswered(l.forwardAsk("HEAD", "/ping", more), 400, 401, 403)
+					l.forwardAnswered(l.forwardAsk("OPTIONS", "/ping", more), 400, 401, 403)
 					for _, at := range []string{"/ping", "/x/ping", "/healthz", "/.evergate/ping", "/.evergate/auth", "/admin/.evergate/ping", "/favicon.ico", "/robots.txt", "/.well-known/acme-challenge/x"} {
-						l.answered(l.ask("GET", at, more), 400, 401, 403)
+						l.forwardAnswered(l.forwardAsk("GET", at, more), 400, 401, 403)
 					}
 				}
-				l.answered(strings.Replace(l.ask("GET", "/x"), "192.0.2.7", "127.0.0.1", 1), 401)
+				l.forwardAnswered(strings.Replace(l.forwardAsk("GET", "/x"), "192.0.2.7", "127.0.0.1", 1), 401)
 				cookie := l.signedIn("alice")
 				for _, at := range []string{"/x", "/public/x"} {
-					for _, r := range l.toldFrom("127.0.0.2", l.ask("GET", at, cookie), 1) {
+					for _, r := range l.forwardToldFrom("127.0.0.2", l.forwardAsk("GET", at, cookie), 1) {
 						if r.StatusCode != 403 || r.Header["Authorization"] != nil {
 							t.Errorf("a peer that is no proxy of ours is answered %d %v", r.StatusCode, r.Header)
 						}
 					}
 				}
 				for _, at := range []string{"/.evergate/auth", "/.evergate/auth/x", "/.evergate/%61uth"} {
-					ask := l.ask("GET", "/x", cookie)
+					ask := l.forwardAsk("GET", "/x", cookie)
 					_, lines, _ := strings.Cut(strings.TrimSuffix(ask, "\r\n\r\n"), "\r\nHost: evergate\r\n")
 					if r := l.get(at, strings.Split(lines, "\r\n")...); r.StatusCode < 400 || r.Header["Authorization"] != nil {
 						t.Errorf("%s at the public listener: got %d %v", at, r.StatusCode, r.Header)
@@ -246,10 +163,10 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 				if dialect == "nginx" {
 					page = 401
 				}
-				l.answered(l.ask("GET", "/x", "Accept: text/html"), page)
-				l.answered(l.ask("GET", "/x", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"), page)
+				l.forwardAnswered(l.forwardAsk("GET", "/x", "Accept: text/html"), page)
+				l.forwardAnswered(l.forwardAsk("GET", "/x", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"), page)
 				for _, script := range []string{"Accept: application/json", "Sec-Fetch-Mode: cors\r\nAccept: text/html", "X-Requested-With: XMLHttpRequest\r\nAccept: text/html", "Accept: */*"} {
-					r := l.answered(l.ask("GET", "/x", script), 401)
+					r := l.forwardAnswered(l.forwardAsk("GET", "/x", script), 401)
 					if r.Header["Location"] != nil || !strings.Contains(r.body, "login_url") {
 						t.Errorf("%s: a script is answered with %v %s", dialect, r.Header, r.body)
 					}
@@ -259,7 +176,7 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 					if dialect == "nginx" && want == 400 {
 						want = 403
 					}
-					l.answered(l.ask("GET", at, cookie, "Accept: text/html"), want)
+					l.forwardAnswered(l.forwardAsk("GET", at, cookie, "Accept: text/html"), want)
 				}
 				l.saw(traces{})
 			}
@@ -269,13 +186,13 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 	{"F-12", "medium", "a question with the body and the `Content-Length` of the request that it is about, or chunked, which reads as a further question",
 		"one answer, and the connection is closed: no body is read as a question", func(t *testing.T, l *lab) {
 			cookie := l.signedIn("alice")
-			further := l.ask("GET", "/admin/", "Cookie: x=smuggled")
+			further := l.forwardAsk("GET", "/admin/", "Cookie: x=smuggled")
 			for _, framed := range []string{
-				strings.Replace(l.ask("POST", "/x", cookie), "\r\n\r\n", fmt.Sprintf("\r\nContent-Length: %d\r\n\r\n", len(further)), 1) + further,
-				strings.Replace(l.ask("POST", "/x", cookie), "\r\n\r\n", "\r\nContent-Length: 100000\r\n\r\n", 1) + further,
-				strings.Replace(l.ask("POST", "/x", cookie), "\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n", 1) + further,
+				strings.Replace(l.forwardAsk("POST", "/x", cookie), "\r\n\r\n", fmt.Sprintf("\r\nContent-Length: %d\r\n\r\n", len(further)), 1) + further,
+				strings.Replace(l.forwardAsk("POST", "/x", cookie), "\r\n\r\n", "\r\nContent-Length: 100000\r\n\r\n", 1) + further,
+				strings.Replace(l.forwardAsk("POST", "/x", cookie), "\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n", 1) + further,
 			} {
-				all := l.told(framed, 1)
+				all := l.forwardTold(framed, 1)
 				if len(all) == 0 || len(all) > 1 && all[1].StatusCode != 400 {
 					t.Fatalf("got %d answers to %.300q", len(all), framed)
 				}
@@ -284,7 +201,7 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 				}
 				all[0].status(t, 200)
 			}
-			if all := l.told(l.ask("GET", "/x", cookie)+l.ask("GET", "/x")+l.ask("GET", "/x", cookie), 3); len(all) != 3 || all[0].StatusCode != 200 || all[1].StatusCode != 401 || all[2].StatusCode != 200 {
+			if all := l.forwardTold(l.forwardAsk("GET", "/x", cookie)+l.forwardAsk("GET", "/x")+l.forwardAsk("GET", "/x", cookie), 3); len(all) != 3 || all[0].StatusCode != 200 || all[1].StatusCode != 401 || all[2].StatusCode != 200 {
 				t.Errorf("three questions on one connection got %d answers", len(all))
 			}
 			if said := l.out.from(l.before.log); strings.Contains(said, `"path":"/admin/"`) {
@@ -293,14 +210,14 @@ var forwardAuth = &section{name: "Forward auth", test: "TestForwardAuth", attack
 			l.saw(traces{})
 		}},
 	{"F-13", "high", "a proxy that keeps answers: yes, no and the way to sign in, for alice and for nobody",
-		"each says `no-store` and `Vary: Cookie`; `answered` of these tests asks it of every answer", func(t *testing.T, l *lab) {
+		"each says `no-store` and `Vary: Cookie`; `forwardAnswered` of these tests asks it of every answer", func(t *testing.T, l *lab) {
 			for _, l := range []*lab{l, forwardLabs["caddy"].of(t), forwardLabs["nginx"].of(t)} {
 				cookie := l.signedIn("alice")
 				for _, at := range []string{"/x", "/public/x", "/admin/", "/a//b", "/.evergate/login", ""} {
 					for _, as := range []string{cookie, "Cookie: a=1"} {
-						l.answered(l.ask("GET", at, as), 200, 400, 401, 403)
-						l.answered(l.ask("GET", at, as, "Accept: text/html"), 200, 302, 400, 401, 403)
-						l.answered(l.ask("GET", at, as, "If-None-Match: *", "Cache-Control: only-if-cached"), 200, 400, 401, 403)
+						l.forwardAnswered(l.forwardAsk("GET", at, as), 200, 400, 401, 403)
+						l.forwardAnswered(l.forwardAsk("GET", at, as, "Accept: text/html"), 200, 302, 400, 401, 403)
+						l.forwardAnswered(l.forwardAsk("GET", at, as, "If-None-Match: *", "Cache-Control: only-if-cached"), 200, 400, 401, 403)
 					}
 				}
 				l.saw(traces{})

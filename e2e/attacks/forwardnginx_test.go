@@ -91,7 +91,7 @@ func forwardRotates(t *testing.T, outer *lab) {
 	l := forwardLabs["nginx"].of(t)
 	forwardOP.Turn(func(k *idp.Knobs) { k.ExpiresIn = 2 }) // so that the handle is due after 2 s
 	defer forwardOP.Turn(func(k *idp.Knobs) { *k = idp.Knobs{} })
-	cookie, _ := l.signInAt(forwardOP, "carol")
+	cookie, _ := l.headersSignInAt(forwardOP, "carol")
 	time.Sleep(2100 * time.Millisecond)
 	const page = "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document"
 	for range 2 { // the first has the handle rotate, and no answer to a script brings the next one
@@ -122,7 +122,7 @@ func forwardRotates(t *testing.T, outer *lab) {
 func forwardStorm(t *testing.T, outer *lab) {
 	l := forwardLabs["nginx"].of(t)
 	forwardOP.Turn(func(k *idp.Knobs) { k.ExpiresIn = 2 })
-	cookie, _ := l.signInAt(forwardOP, "carol")
+	cookie, _ := l.headersSignInAt(forwardOP, "carol")
 	forwardOP.Turn(func(k *idp.Knobs) { *k = idp.Knobs{Delay: 100 * time.Millisecond} })
 	defer forwardOP.Turn(func(k *idp.Knobs) { *k = idp.Knobs{} })
 	time.Sleep(2100 * time.Millisecond)
@@ -132,7 +132,7 @@ func forwardStorm(t *testing.T, outer *lab) {
 	const together = 25
 	for range together {
 		wg.Go(func() {
-			for _, r := range l.told(strings.Repeat(l.ask("GET", "/style.css", cookie, "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: style"), 1000/together), 1000/together) {
+			for _, r := range l.forwardTold(strings.Repeat(l.forwardAsk("GET", "/style.css", cookie, "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: style"), 1000/together), 1000/together) {
 				answers <- r
 			}
 		})
@@ -174,14 +174,14 @@ func forwardThroughNginx(t *testing.T, outer *lab) {
 			})
 		}
 	}
-	front.of(t).spoofKnown(headersKnown) // nginx knows no patterns: names are removed one by one
+	front.of(t).headersSpoofKnown(headersKnown) // nginx knows no patterns: names are removed one by one
 	l := front.of(t)
-	lines := []string{"Authorization: Bearer " + evil, "authorization: Basic " + evil, "x-auth-user: " + evil + "\r\nX-AUTH-USER: " + evil, "X-Forwarded-User: " + evil + "\r\nX_Forwarded_User: " + evil, "X-Auth_User: " + evil}
+	lines := []string{"Authorization: Bearer " + headersEvil, "authorization: Basic " + headersEvil, "x-auth-user: " + headersEvil + "\r\nX-AUTH-USER: " + headersEvil, "X-Forwarded-User: " + headersEvil + "\r\nX_Forwarded_User: " + headersEvil, "X-Auth_User: " + headersEvil}
 	for _, line := range lines {
-		l.spoof(line)
+		l.headersSpoof(line)
 		l.denied(l.get("/x", line))
 	}
-	l.spoofed(len(lines))
+	l.headersSpoofed(len(lines))
 	l = front.of(t)
 	cookie := l.signedIn("alice")
 	passed := 0
@@ -199,7 +199,8 @@ func forwardThroughNginx(t *testing.T, outer *lab) {
 		}
 	}
 	for _, method := range []string{"get", "TRACE", "CONNECT", "GETT"} {
-		for _, r := range must2(l.send(l.request(method, "/admin/", cookie))) {
+		all, _ := l.send(l.request(method, "/admin/", cookie))
+		for _, r := range all {
 			if r.StatusCode < 400 {
 				t.Errorf("%s: got %d", method, r.StatusCode)
 			}
@@ -214,5 +215,3 @@ func forwardThroughNginx(t *testing.T, outer *lab) {
 	}
 	outer.saw(traces{})
 }
-
-func must2(all []*reply, _ bool) []*reply { return all }

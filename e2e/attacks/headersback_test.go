@@ -64,20 +64,20 @@ var headersBack = []attack{
 			for _, lines := range [][]string{{"Cookie: a=1; " + own + `; b="x y"`}, {"Cookie: " + own + "; a=1", `Cookie: b="x y"`}, {`Cookie: a=1; b="x y"; ` + own}} {
 				l.get("/x", lines...).status(t, 200)
 			}
-			l.crumbs("/x", "a=1", own, `b="x y"`).status(t, 200)
+			l.headersCrumbs("/x", "a=1", own, `b="x y"`).status(t, 200)
 			l.get("/public/x", "Cookie: a=1; "+own+`; b="x y"; `+own).status(t, 200)
 			l.denied(l.get("/x", "Cookie: a=1; "+own+`; b="x y"; `+name+"=other"))
 			l.denied(l.get("/x", "Cookie: "+own, "Cookie: "+own))
-			l.denied(l.crumbs("/x", own, own))
+			l.denied(l.headersCrumbs("/x", own, own))
 			l.get("/public/x", "Cookie: a=1; "+strings.Join([]string{" " + name + " = " + value, "=" + own, `"` + name + `"=` + value, strings.ToUpper(name) + "=" + value,
 				name + "-flow=1", name + "-turned=1", name}, "; ")+`; b="x y"`).status(t, 200)
 			for i, g := range l.saw(traces{app: 6}) {
-				g.clean(t)
+				g.headersClean(t)
 				if got := g.Header["Cookie"]; !slices.Equal(got, []string{`a=1; b="x y"`}) {
 					t.Errorf("%d: the app got Cookie: %q", i, got)
 				}
 				if i < 4 {
-					g.speaksFor(t, l, "alice")
+					g.headersSpeaksFor(t, l, "alice")
 				} else if g.Header["X-Forwarded-User"] != nil && i == 4 {
 					t.Errorf("the cookie twice: the app is told of %q", g.Header["X-Forwarded-User"])
 				}
@@ -135,8 +135,8 @@ func headersGarbage(t *testing.T, l *lab) {
 		client string // as the proxy tells it; "" is not to be told
 	}{
 		{[]string{","}, ""}, {[]string{""}, ""}, {[]string{"unknown"}, ""}, {[]string{"fe80::1%eth0"}, ""}, {[]string{"1.2.3.4:99"}, ""}, {[]string{"[::1]"}, ""},
-		{[]string{"192.0.2.1", evil}, ""}, {[]string{"192.0.2.1, "}, ""}, {[]string{"0x7f.1"}, ""}, {[]string{"127.1"}, ""}, {[]string{strings.Repeat(proxy+", ", 1000) + proxy}, ""},
-		{[]string{evil, "192.0.2.1"}, "192.0.2.1"}, {[]string{"::ffff:10.0.0.1"}, "10.0.0.1"}, {[]string{strings.Repeat("10.0.0.1, ", 1000) + "192.0.2.1"}, "192.0.2.1"},
+		{[]string{"192.0.2.1", headersEvil}, ""}, {[]string{"192.0.2.1, "}, ""}, {[]string{"0x7f.1"}, ""}, {[]string{"127.1"}, ""}, {[]string{strings.Repeat(proxy+", ", 1000) + proxy}, ""},
+		{[]string{headersEvil, "192.0.2.1"}, "192.0.2.1"}, {[]string{"::ffff:10.0.0.1"}, "10.0.0.1"}, {[]string{strings.Repeat("10.0.0.1, ", 1000) + "192.0.2.1"}, "192.0.2.1"},
 	} {
 		var lines []string
 		for _, v := range c.lines {
@@ -159,8 +159,8 @@ func headersGarbage(t *testing.T, l *lab) {
 	}
 }
 
-// crumbs sends GET over HTTP/2, with each cookie in a field of its own.
-func (l *lab) crumbs(target string, cookies ...string) *reply {
+// headersCrumbs sends GET over HTTP/2, with each cookie in a field of its own.
+func (l *lab) headersCrumbs(target string, cookies ...string) *reply {
 	l.t.Helper()
 	transport := &http.Transport{TLSClientConfig: l.tlsConfig(gatewayHost), ForceAttemptHTTP2: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {

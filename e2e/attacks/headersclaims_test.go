@@ -27,9 +27,9 @@ func headersAllow(l *lab, p *oidctest.Provider) {
 	})
 }
 
-// signInAt is signIn with a provider, whose users all have the same password. A status other
+// headersSignInAt is signIn with a provider, whose users all have the same password. A status other
 // than 303 is what the callback was refused with.
-func (l *lab) signInAt(p *oidctest.Provider, user string) (cookie string, status int) {
+func (l *lab) headersSignInAt(p *oidctest.Provider, user string) (cookie string, status int) {
 	l.t.Helper()
 	r := l.get("/.evergate/login/oidc?rd=/")
 	if r.StatusCode != http.StatusSeeOther {
@@ -80,7 +80,7 @@ var headersClaims = []attack{
 		"what cannot be a header is left out, or the sign-in refused; the app never gets a line more, and no part of a claim", func(t *testing.T, l *lab) {
 			count := 0
 			for user, want := range map[string]string{"crlf": "", "lf": "", "cr": "", "nul": "", "sep": "", "long": "", "space": "", "user": "", "umlaut": "Žofie Über", "plain": "Plain"} {
-				cookie, status := l.signInAt(headersOP, user)
+				cookie, status := l.headersSignInAt(headersOP, user)
 				if cookie == "" {
 					if want != "" || status != http.StatusForbidden && status != http.StatusBadGateway {
 						t.Errorf("%s: the sign-in was answered %d", user, status)
@@ -107,7 +107,7 @@ var headersClaims = []attack{
 	{"H-22", "high", "groups such as `users,admin`, `a;admin`, ` admin`, `ADMIN`, `users%2Cadmin`, one with a line break, a list in the list",
 		"no rule takes them for admin, and the separator is escaped in what the app gets", func(t *testing.T, l *lab) {
 			for user, want := range map[string]string{"comma": "users%2Cadmin", "semi": "a;admin,a admin,%20admin,admin%20,ADMIN", "line": "", "coded": "users%252Cadmin,%2561dmin", "nested": "", "plain": "admin,users"} {
-				cookie, _ := l.signInAt(headersOP, user)
+				cookie, _ := l.headersSignInAt(headersOP, user)
 				if cookie == "" {
 					l.saw(traces{})
 					continue
@@ -135,7 +135,7 @@ var headersClaims = []attack{
 		}},
 	{"H-26", "medium", "the app answers `Connection: Set-Cookie, Cache-Control` when the gateway has a new handle for the browser",
 		"the browser gets it all the same, and `no-store`", func(t *testing.T, l *lab) {
-			cookie, _ := l.signInAt(headersOP, "plain")
+			cookie, _ := l.headersSignInAt(headersOP, "plain")
 			l.app.answers(t, func(*got) string {
 				return answer(200, "Connection: Set-Cookie, Cache-Control, X-Request-Id\r\nSet-Cookie: mine=1\r\nCache-Control: public\r\n", "")
 			})
