@@ -36,7 +36,6 @@ func (s *secrets) all() map[string]string {
 // It is no part of what a case leaves behind.
 func (l *lab) signIn(user string) (cookie string) {
 	l.t.Helper()
-	before := len(l.events())
 	form := url.Values{"username": {user}, "password": {password}, "rd": {"/"}}.Encode()
 	before := len(l.events())
 	r := l.post("/.evergate/login", form, "Origin: https://"+l.host)
