@@ -51,6 +51,9 @@ func (p *program) serve(ctx context.Context, cfg *config.Config, file string) er
 	for _, w := range cfg.Warnings() {
 		log.Warn("config", "at", w.Error())
 	}
+	for _, w := range surroundings() {
+		log.Warn(w)
+	}
 	before, err := inherit()
 	if err != nil {
 		return err
