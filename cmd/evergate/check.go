@@ -7,7 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/secret"
+	"github.com/evergate/evergate/session"
 )
 
 func (p *program) checkCmd() *cobra.Command {
@@ -29,6 +32,9 @@ func (p *program) checkCmd() *cobra.Command {
 				return err
 			}
 			if err := runTests(cmd.Context(), cfg); err != nil {
+				return err
+			}
+			if err := checkKeys(cfg); err != nil {
 				return err
 			}
 			missing, err := checkUsers(cfg)
@@ -66,14 +72,48 @@ func checkUsers(cfg *config.Config) (missing []string, err error) {
 		if id.Local == nil {
 			continue
 		}
-		_, err := config.LoadUsers(id.Local.UsersFile)
+		file := id.Local.UsersFile
+		users, err := local.NewDirectory(local.DirectoryOptions{Load: func() ([]local.User, error) { return loadUsers(file) }})
 		if errors.Is(err, fs.ErrNotExist) {
-			missing = append(missing, id.Local.UsersFile)
-		} else if err != nil {
+			missing = append(missing, file)
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
+		_ = users.Close()
 	}
 	return missing, nil
+}
+
+// checkKeys reads the key ring, where its files are here and may be read; a warning tells of
+// those that are not.
+func checkKeys(cfg *config.Config) error {
+	var faults config.Faults
+	var all []secret.Text
+	for i, file := range cfg.Keys.Files {
+		if private(file) != nil {
+			continue
+		}
+		keys, err := readKeys([]string{file})
+		if err == nil {
+			_, err = session.NewRing(keys...)
+		}
+		if err != nil {
+			faults = append(faults, cfg.Fault(fmt.Sprintf("keys.files[%d]", i), err.Error()))
+			continue
+		}
+		all = append(all, keys...)
+	}
+	if faults != nil {
+		return faults.Sorted()
+	}
+	if len(all) > 0 {
+		if _, err := session.NewRing(all...); err != nil {
+			return append(faults, cfg.Fault("keys.files", err.Error()))
+		}
+	}
+	return nil
 }
 
 // check builds what can be built without opening or making anything, for the
