@@ -3,6 +3,7 @@ package attacks
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +44,10 @@ func (l *lab) signIn(user string) (cookie string) {
 		l.t.Fatalf("sign in as %s: got %d %.300s", user, r.StatusCode, r.body)
 	}
 	cookie = l.cookiesOf(r)
-	for n := 0; n < 200 && len(l.events()) == before; n++ { // the audit log is written beside
+	for range 200 { // the audit log is written beside
+		if slices.ContainsFunc(l.events()[before:], func(e map[string]any) bool { return e["event"] == "session.started" }) {
+			break
+		}
 		time.Sleep(5 * time.Millisecond)
 	}
 	l.before = l.marks()
