@@ -101,7 +101,7 @@ var cookiesSealed = []attack{
 			}
 			// The session as its own probe proves nothing, and does no harm.
 			l.get("/", "Cookie: "+sessionCookie+"="+j.sid()+"; "+sessionCookie+"-probe="+j.sid()).status(t, 200)
-			l.saw(traces{app: 1})
+			l.saw(traces{app: 1, events: []string{"login.failed/bad_callback"}})
 		}},
 	{"C-06", "critical", "the session cookie of gw.test at other.test, and one sealed for another host at gw.test",
 		"turned away: the host is part of the seal, and each host has handles of its own", func(t *testing.T, l *lab) {

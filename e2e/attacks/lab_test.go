@@ -131,7 +131,11 @@ func (l *lab) of(t *testing.T) *lab {
 
 func (l *lab) write(name, text string) {
 	l.t.Helper()
-	if err := os.WriteFile(filepath.Join(l.dir, name), []byte(text), 0o600); err != nil {
+	file := filepath.Join(l.dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
 }
