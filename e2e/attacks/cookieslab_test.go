@@ -157,9 +157,6 @@ func (j *jar) get(target string, more ...string) *reply {
 	return nil
 }
 
-// served reports whether the app answers whoever has the jar.
-func (j *jar) served() bool { return j.get("/").StatusCode == http.StatusOK }
-
 // sid is the session cookie.
 func (j *jar) sid() string { return j.all[sessionCookie] }
 

@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -152,10 +154,6 @@ func theftSigned(t *testing.T, token, jwks string) bool {
 	if err := json.Unmarshal([]byte(jwks), &set); err != nil || len(set.Keys) == 0 {
 		t.Fatalf("the keys %q: %v", jwks, err)
 	}
-	number := func(s string) *big.Int {
-		b, err := base64.RawURLEncoding.DecodeString(s)
-		return new(big.Int).SetBytes(must(t, b, err))
-	}
 	input, signature, _ := cutLast(token, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(signature)
 	if err != nil || len(raw) != 64 {
@@ -163,7 +161,12 @@ func theftSigned(t *testing.T, token, jwks string) bool {
 	}
 	sum := sha256.Sum256([]byte(input))
 	for _, k := range set.Keys {
-		public := &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(k.X), Y: number(k.Y)}
+		x, err1 := base64.RawURLEncoding.DecodeString(k.X)
+		y, err2 := base64.RawURLEncoding.DecodeString(k.Y)
+		public, err3 := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Fatal(err)
+		}
 		if ecdsa.Verify(public, sum[:], new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])) {
 			return true
 		}
