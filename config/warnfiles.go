@@ -59,7 +59,7 @@ func (c *Config) namedFiles() (all []namedFile) {
 	return all
 }
 
-// warnFiles looks at the files that the config names: whether they are there, and who can
+// warnFiles looks at the config itself and at the files that it names: whether they are there, and who can
 // read and change them.
 func (c *Config) warnFiles(warn warner) {
 	missing := func(path string, err error) {
@@ -67,6 +67,11 @@ func (c *Config) warnFiles(warn warner) {
 			warn(path, "it cannot be read here: %v", err)
 		} else {
 			warn(path, "it cannot be read here, and the gateway does not start without it: %v", err)
+		}
+	}
+	if c.doc != nil && secret.HasModes {
+		if fi, err := os.Stat(c.doc.name); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o002 != 0 {
+			warn("", "everybody on this machine can change this file, and with it who gets in; try: chmod o-w %s", c.doc.name)
 		}
 	}
 	for _, f := range c.namedFiles() {

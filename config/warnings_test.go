@@ -128,6 +128,14 @@ routes:
 		t.Errorf("got %q, want a warning of a certificate that anybody may change", got)
 	}
 	write("open.pem", 0o644)
+	write("evergate.yaml", 0o602)
+	if got := warned(t, dir, text); !strings.Contains(got, "warning: everybody on this machine can change this file") || strings.Count(got, "warning: ") != 1 {
+		t.Errorf("got %q, want a warning of a config that anybody may change", got)
+	}
+	write("evergate.yaml", 0o644)
+	if got := warned(t, dir, text); got != "" {
+		t.Errorf("a config that all can read: got %q, want nothing, for no secret is in it", got)
+	}
 	if err := os.Remove(filepath.Join(dir, "api.key")); err != nil {
 		t.Fatal(err)
 	}

@@ -190,6 +190,7 @@ var guessing = &section{name: "Guessing passwords and names", test: "TestGuessin
 			lines := make([]*line, n)
 			for i := range lines {
 				lines[i] = l.line()
+				lines[i].get("/.evergate/ping") // so that what then comes at once is passwords, and no handshakes
 			}
 			var all sync.WaitGroup
 			var mu sync.Mutex
@@ -220,11 +221,12 @@ var guessing = &section{name: "Guessing passwords and names", test: "TestGuessin
 				}
 			}
 			slices.Sort(took)
-			if median := took[len(took)/2]; median > 100*time.Millisecond && len(took) > 4 {
+			// Behind all of the hashes it would take seconds. A machine that has other things to do gets its time.
+			if median := took[len(took)/2]; median > 500*time.Millisecond {
 				t.Errorf("meanwhile a page took %v, of %d", median, len(took))
 			}
-			if count[401]+count[503] != n || count[401] < 1 {
-				t.Errorf("got %v, want 401 and 503", count)
+			if count[401]+count[503] != n || count[401] < 1 || count[503] < n/10 {
+				t.Errorf("got %v, want 401 for some and 503 for what is too many", count)
 			}
 			l.saw(traces{app: len(took), any: true})
 		}},

@@ -146,7 +146,7 @@ var mistakesWritten = []attack{
 				mistake{old: "  - local: { users_file: users.yaml }\n", with: strings.Replace(mistakesOIDC, "client_secret_file: oidc.secret", `client_secret: "${ATTACKS_UNSET:-}"`, 1), at: "client_secret", says: "the secret is empty"})
 			l.saw(traces{})
 		}},
-	{"G-02", "high", "a key of the ring, a client secret, a TLS key and the users file that everybody on the machine can read, and a secret in the config itself",
+	{"G-02", "high", "a key of the ring, a client secret, a TLS key and the users file that everybody on the machine can read, a secret in the config itself, and a config that everybody can change",
 		"a key that others can read is no key: no start; the others are warned of with file, line and the command that mends it, and `check --production` fails", func(t *testing.T, l *lab) {
 			dir := t.TempDir()
 			config := strings.Replace(mistakesBase, "  - local: { users_file: users.yaml }\n", "  - local: { users_file: users.yaml }\n"+mistakesOIDC, 1) +
@@ -166,6 +166,14 @@ var mistakesWritten = []attack{
 			}
 			if code, said := evergate(t, dir, nil, "serve", "--config", "evergate.yaml"); code != 1 || !strings.Contains(said, "may be read by others") {
 				t.Errorf("serve: got exit code %d and %q, want 1", code, said)
+			}
+			dir = t.TempDir()
+			evergate(t, dir, map[string]string{"evergate.yaml": mistakesBase, "users.yaml": users(t)}, "version")
+			if err := os.Chmod(filepath.Join(dir, "evergate.yaml"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			if code, said := evergate(t, dir, nil, "check", "--production", "evergate.yaml"); code != 1 || !strings.Contains(said, "everybody on this machine can change this file") {
+				t.Errorf("a config that everybody can change: got exit code %d and %q, want 1", code, said)
 			}
 			l.found(nil, mistake{old: "  - local: { users_file: users.yaml }\n", with: strings.Replace(mistakesOIDC, "client_secret_file: oidc.secret", "client_secret: in the open", 1), at: "client_secret", says: "client_secret_file", warned: true})
 			l.saw(traces{})
