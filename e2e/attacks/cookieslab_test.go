@@ -170,6 +170,7 @@ func (j *jar) signOut() *reply {
 // case leaves behind.
 func (j *jar) enter(username, password string) {
 	j.l.t.Helper()
+	j.l.before.audit = len(j.l.events()) // what is waited for is this sign-in's event
 	j.keep(j.callback(username, password)).status(j.l.t, http.StatusSeeOther)
 	if j.sid() == "" {
 		j.l.t.Fatalf("sign in as %s: got no session", username)
