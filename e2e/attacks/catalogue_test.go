@@ -80,7 +80,7 @@ func TestTable(t *testing.T) {
 	}
 	fmt.Fprintf(&b, "%d cases:\n", total)
 	for _, s := range sections {
-		fmt.Fprintf(&b, "\n### %s\n\n`cd e2e && go test ./attacks -run %s`\n\n| case | severity | what is sent | what has to come of it |\n|---|---|---|---|\n", s.name, s.test)
+		fmt.Fprintf(&b, "\n### %s\n\n`cd e2e && go test -count=1 ./attacks -run %s`\n\n| case | severity | what is sent | what has to come of it |\n|---|---|---|---|\n", s.name, s.test)
 		for _, a := range s.attacks {
 			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", a.id, a.severity, cell(a.sent), cell(a.want))
 		}

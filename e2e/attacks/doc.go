@@ -5,7 +5,7 @@
 //
 // A section is a file, a case is an attack of it, and docs/security.md has the table of them:
 //
-//	go test ./attacks                      # all
-//	go test ./attacks -run Headers/H-02    # one
-//	go test ./attacks -run Table -update   # the table, after a case was added or worded anew
+//	go test -count=1 ./attacks                      # all
+//	go test -count=1 ./attacks -run Headers/H-02    # one
+//	go test ./attacks -run Table -update            # the table, after a case was added or worded anew
 package attacks
