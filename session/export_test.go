@@ -39,14 +39,19 @@ func ChunkSeeds() [][]byte {
 	return append(set.chunks(20), set.chunks(2000)...)
 }
 
-// OpenChunks opens b as the only chunk, and as both of two.
-func OpenChunks(b []byte) {
-	for _, chunks := range [][][]byte{{b}, {b[:len(b)/2], b[len(b)/2:]}} {
-		if c, err := joinChunks(chunks); err == nil {
-			_, _ = unpack(c.data)
-		}
+// Planted is the cookie of a handle, and the record of its session: whatever plain is.
+func Planted(ring *Ring, host string, generation uint64, plain []byte) (cookie string, key Key, rec Record) {
+	h := handle{session: ID{1}, generation: max(generation, 1), child: Child{1}, key: DataKey{2}}
+	cookie, err := ring.Seal(purposeHandle, host, h.encode(), 0)
+	if err != nil {
+		panic(err)
 	}
-	_, _ = unpack(b)
+	aead, err := newAEAD(h.key)
+	if err != nil {
+		panic(err)
+	}
+	key = h.session.Key()
+	return cookie, key, Record{Version: 1, Data: aead.Seal(nil, nil, plain, sealContext(key, 1))}
 }
 
 // Known counts what s holds in memory: sessions, those of them with tokens, and the

@@ -183,8 +183,9 @@ func (r *Ring) Open(purpose, host, sealed string) ([]byte, error) {
 	if !ok || len(sealed) > maxSealed || !isKeyID(id) {
 		return nil, ErrSeal
 	}
-	// securecookie overlooks stray bits at the end; one value, one spelling.
-	if _, err := base64.URLEncoding.Strict().DecodeString(value); err != nil {
+	// securecookie overlooks stray bits at the end, and every base64 of Go the line breaks
+	// that an address may bring along; one value, one spelling.
+	if _, err := base64.URLEncoding.Strict().DecodeString(value); err != nil || strings.ContainsAny(value, "\r\n") {
 		return nil, ErrSeal
 	}
 	for _, k := range *r.keys.Load() {

@@ -81,19 +81,73 @@ func TestRingRefusesWeakKeys(t *testing.T) {
 	}
 }
 
-// FuzzCookie gives the Manager any Cookie header: it never panics, never
-// serves, and always says in its own types why not.
-func FuzzCookie(f *testing.F) {
-	ring, err := session.NewRing(session.NewKey(time.Now()))
-	if err != nil {
-		f.Fatal(err)
+// FuzzSealed changes what was sealed by a byte: it opens as it was, for what it was sealed for,
+// and otherwise not.
+func FuzzSealed(f *testing.F) {
+	for way := range byte(4) {
+		f.Add([]byte("plain"), "state", "gw.test", uint16(40), byte('\n'), way)
+		f.Add([]byte{}, "", "", uint16(8), byte('.'), way)
+		f.Add([]byte("x"), "handle|gw", "test", uint16(1<<16-1), byte('='), way)
 	}
-	m, err := session.New(session.Config{Store: memory.New(), Ring: ring, Cookie: "c", Methods: map[string]auth.Refresher{},
+	ring := fuzzRing(f)
+	f.Fuzz(func(t *testing.T, plain []byte, purpose, host string, at uint16, c, way byte) {
+		value, err := ring.Seal(purpose, host, plain, time.Hour)
+		if err != nil {
+			if len(plain) < 2000 {
+				t.Fatalf("%d bytes are not sealed: %v", len(plain), err)
+			}
+			return
+		}
+		i := int(at) % (len(value) + 1)
+		changed := value
+		switch {
+		case way%4 == 0:
+			changed = value[:i] + string([]byte{c}) + value[i:]
+		case way%4 == 1 && i < len(value):
+			changed = value[:i] + string([]byte{c}) + value[i+1:]
+		case way%4 == 2 && i < len(value):
+			changed = value[:i] + value[i+1:]
+		}
+		got, err := ring.Open(purpose, host, changed)
+		if same := changed == value; (err == nil) != same || same && !bytes.Equal(got, plain) || err != nil && !errors.Is(err, session.ErrSeal) && !errors.Is(err, session.ErrUnknownKey) {
+			t.Fatalf("sealed as %q, and %q opens as %q, %v", value, changed, got, err)
+		}
+		for _, other := range [][2]string{{purpose + "x", host}, {purpose, "x" + host}} {
+			if _, err := ring.Open(other[0], other[1], value); !errors.Is(err, session.ErrSeal) {
+				t.Fatalf("sealed for %q and %q, it opens for %q: %v", purpose, host, other, err)
+			}
+		}
+		blob := ring.SealBlob(purpose, []byte(host), plain)
+		if got, current, err := ring.OpenBlob(purpose, []byte(host), blob); err != nil || !current || !bytes.Equal(got, plain) {
+			t.Fatalf("what lies in the store opens as %q, %v, %v", got, current, err)
+		}
+		blob[i%len(blob)] ^= max(c, 1)
+		if _, _, err := ring.OpenBlob(purpose, []byte(host), blob); err == nil {
+			t.Fatal("what lies in the store opens when it is damaged")
+		}
+	})
+}
+
+// FuzzCookie gives the Manager any Cookie header: nobody is signed in but by the whole handle
+// of a session that there is, and why not is always said in the Manager's own types.
+func FuzzCookie(f *testing.F) {
+	ring := fuzzRing(f)
+	m, err := session.New(session.Config{Store: memory.New(), Ring: ring, Cookie: "c", Methods: map[string]auth.Refresher{"idp": &method{}},
 		IdleTimeout: time.Hour, MaxLifetime: time.Hour, Grace: time.Minute})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = m.Close() })
+	h := http.Header{}
+	if err := m.Begin(h, jar{}.request("POST"), large("alice", 30), false); err != nil {
+		f.Fatal(err)
+	}
+	j := jar{}
+	j.take(h)
+	live := j["c"] // LIVE, in what is kept and what other processes are given
+	for _, line := range []string{"c=LIVE", "x=y; c=LIVE; c-probe=x", "c=LIVE; c=LIVE", "c=LIVE; c=x", `c="LIVE"`, "C=LIVE", "c=LIVEx", "c=xLIVE", `c="x y"; c=; =c`} {
+		f.Add(line)
+	}
 	for _, purpose := range []string{"handle", "probe"} {
 		for _, plain := range [][]byte{nil, {1}, bytes.Repeat([]byte{1}, 73), bytes.Repeat([]byte{0xff}, 73), make([]byte, 74)} {
 			v, err := ring.Seal(purpose, "gw.test", plain, 0)
@@ -102,18 +156,20 @@ func FuzzCookie(f *testing.F) {
 			}
 			f.Add("c=" + v)
 			f.Add("c-probe=" + v + "; c=" + v)
-			f.Add("c=" + v + "; c=" + v)
 		}
 	}
-	f.Add(`c="x y"; c=; =c`)
 	f.Fuzz(func(t *testing.T, cookie string) {
 		r := httptest.NewRequest(http.MethodGet, "http://gw.test/", nil)
-		r.Header["Cookie"] = []string{cookie}
+		r.Header["Cookie"] = []string{strings.ReplaceAll(cookie, "LIVE", live)}
 		login, err := m.Authenticate(r)
-		var absent *auth.Absent
-		var unavailable *auth.Unavailable
-		if login != nil || (!errors.As(err, &absent) && !errors.As(err, &unavailable)) {
-			t.Errorf("got %v, %v, want nobody signed in", login, err)
+		_, absent := errors.AsType[*auth.Absent](err)
+		_, outage := errors.AsType[*auth.Unavailable](err)
+		sole := r.CookiesNamed("c")
+		switch whole := len(sole) == 1 && sole[0].Value == live; {
+		case (err == nil) != whole || whole && login.Identity.User != "alice":
+			t.Errorf("%q: got %+v, %v, want somebody signed in: %v", cookie, login, err, whole)
+		case err != nil && (login != nil || !absent && !outage):
+			t.Errorf("%q: got %v, %v, want nobody, in one of the types for that", cookie, login, err)
 		}
 	})
 }
