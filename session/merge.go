@@ -12,9 +12,8 @@ func (s *state) merged(o *state) state {
 	if o.Renewals > s.Renewals {
 		next.Renewals, next.Login, next.Until = o.Renewals, o.Login, o.Until
 	}
-	next.Families = maps.Clone(s.Families)
 	for host, f := range o.Families {
-		next.Families[host] = next.Families[host].merged(f)
+		next = next.withFamily(host, next.Families[host].merged(f))
 	}
 	next.Floor = max(s.Floor, o.Floor)
 	if len(o.Bases) > 0 {

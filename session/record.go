@@ -157,6 +157,9 @@ func (s storedLogin) renewed(fresh storedLogin, resource string) storedLogin {
 
 func (s state) withFamily(host string, f Family) state {
 	s.Families = maps.Clone(s.Families)
+	if s.Families == nil {
+		s.Families = map[string]Family{}
+	}
 	s.Families[host] = f
 	return s
 }
