@@ -32,7 +32,7 @@ func (k keys) parse(name string) (key session.Key, ok bool) {
 		return key, false
 	}
 	b, err := base64.RawURLEncoding.DecodeString(middle)
-	if err != nil || len(b) != len(key) {
+	if err != nil || len(b) != len(key) || encodeKey(b) != middle { // one name, one spelling
 		return key, false
 	}
 	return session.Key(b), true
