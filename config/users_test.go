@@ -99,7 +99,7 @@ func FuzzUsers(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, err := config.LoadUsers(file)
-		if err != nil || len(again) != len(users) {
+		if err != nil || !reflect.DeepEqual(again, users) {
 			t.Fatalf("got %v, %v, want %v", again, err, users)
 		}
 	})
