@@ -8,7 +8,10 @@ import (
 
 // entries are what this process knows of sessions. Requests find theirs without waiting
 // for each other: they only read, each in one of many parts.
-type entries struct{ parts [64]part }
+type entries struct {
+	parts [64]part
+	count atomic.Int64 // of all parts, so that where there are none no part is asked
+}
 
 type part struct {
 	mu sync.RWMutex // guards of; taken before that of an entry
@@ -18,12 +21,13 @@ type part struct {
 // part is where key belongs. A key is a digest, so they spread by themselves.
 func (all *entries) part(key Key) *part { return &all.parts[key[0]%byte(len(all.parts))] }
 
-// put adds an entry. mu is held.
-func (p *part) put(e *entry) {
+// put adds an entry to its part, whose mu is held.
+func (all *entries) put(p *part, e *entry) {
 	if p.of == nil {
 		p.of = map[Key]*entry{}
 	}
 	p.of[e.key] = e
+	all.count.Add(1)
 }
 
 // find returns the entry under key, or nil, and notes that it was asked for.
@@ -49,7 +53,7 @@ func (all *entries) make(key Key, now time.Time) *entry {
 	e := p.of[key]
 	if e == nil {
 		e = newEntry(key)
-		p.put(e)
+		all.put(p, e)
 	}
 	e.touch(now)
 	return e
@@ -62,7 +66,7 @@ func (all *entries) adopt(e *entry, now time.Time) *entry {
 	defer p.mu.Unlock()
 	cur := p.of[e.key]
 	if cur == nil {
-		p.put(e)
+		all.put(p, e)
 		cur = e
 		e.mu.Lock()
 		e.forgotten, e.unsure = false, true
@@ -75,6 +79,9 @@ func (all *entries) adopt(e *entry, now time.Time) *entry {
 // forget drops the entries that nobody has asked for since then and that nothing here
 // needs, and returns how many those were and what ends their watches.
 func (all *entries) forget(since time.Time) (dropped int, unwatch []func()) {
+	if all.len() == 0 {
+		return 0, nil
+	}
 	for i := range all.parts {
 		p := &all.parts[i]
 		p.mu.Lock()
@@ -82,6 +89,7 @@ func (all *entries) forget(since time.Time) (dropped int, unwatch []func()) {
 			e.mu.Lock()
 			if e.touched.Load() < since.UnixNano() && e.flight == nil && len(e.streams) == 0 && e.unsaved == nil {
 				delete(p.of, key)
+				all.count.Add(-1)
 				e.forgotten = true
 				dropped++
 				if e.unwatch != nil {
@@ -105,18 +113,14 @@ func (all *entries) lives(key Key) bool {
 	return e != nil && e.why() == ""
 }
 
-func (all *entries) len() (n int) {
-	for i := range all.parts {
-		p := &all.parts[i]
-		p.mu.RLock()
-		n += len(p.of)
-		p.mu.RUnlock()
-	}
-	return n
-}
+func (all *entries) len() int { return int(all.count.Load()) }
 
 func (all *entries) snapshot() []*entry {
-	list := make([]*entry, 0, all.len())
+	n := all.len()
+	if n == 0 {
+		return nil
+	}
+	list := make([]*entry, 0, n)
 	for i := range all.parts {
 		p := &all.parts[i]
 		p.mu.RLock()
