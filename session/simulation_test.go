@@ -282,11 +282,16 @@ func runHistories(t *testing.T, n int, change string, enough int) (wrong int) {
 	var account string
 	var mu sync.Mutex // guards sum, account
 	var wg sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context()) // where one has found enough, the others need not go on
+	defer stop()
 	for i := range workers {
 		wg.Go(func() {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSimulationWorker$", "-test.v=false", "-test.timeout=0")
-			cmd.Env = append(os.Environ(), "GOMAXPROCS=1", fmt.Sprintf("EVERGATE_WORKER=%d/%d/%d/%d/%s", i, workers, n, enough, change))
+			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSimulationWorker$", "-test.v=false", "-test.timeout=0")
+			cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=800", fmt.Sprintf("EVERGATE_WORKER=%d/%d/%d/%d/%s", i, workers, n, enough, change))
 			out, err := cmd.CombinedOutput()
+			if ctx.Err() != nil && t.Context().Err() == nil {
+				return
+			}
 			text, result, ok := strings.Cut(string(out), simResult)
 			var mine simSum
 			if !ok || json.Unmarshal([]byte(firstLine(result)), &mine) != nil {
@@ -298,6 +303,9 @@ func runHistories(t *testing.T, n int, change string, enough int) (wrong int) {
 			sum.add(mine)
 			if mine.Wrong > 0 && account == "" {
 				account = text
+			}
+			if sum.Wrong >= enough {
+				stop()
 			}
 		})
 	}
