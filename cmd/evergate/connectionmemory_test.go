@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
 )
 
@@ -235,12 +234,8 @@ func signedInGateway(t testing.TB, app string) (at, cookies string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	hash, err := local.NewHasher(1).Hash(t.Context(), testPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
 	users := filepath.Join(dir, "users.yaml")
-	if err := config.SaveUsers(users, []config.User{{Name: "alice", Password: hash}}); err != nil {
+	if err := config.SaveUsers(users, []config.User{{Name: "alice", Password: testHash}}); err != nil {
 		t.Fatal(err)
 	}
 	cfg := config.Default()

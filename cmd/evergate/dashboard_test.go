@@ -20,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
 )
 
@@ -42,13 +41,9 @@ func newDeck(t *testing.T) *deck {
 	app := httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(app.Close)
 	d := &deck{process: newProcess(t, app.URL)}
-	hash, err := local.NewHasher(1).Hash(t.Context(), testPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := filepath.Dir(d.file)
 	if err := config.SaveUsers(filepath.Join(dir, "users.yaml"), []config.User{
-		{Name: "alice", Password: hash, Groups: []string{"staff"}}, {Name: "olga", Password: hash, Groups: []string{"operators"}}}); err != nil {
+		{Name: "alice", Password: testHash, Groups: []string{"staff"}}, {Name: "olga", Password: testHash, Groups: []string{"operators"}}}); err != nil {
 		t.Fatal(err)
 	}
 	d.edit("routes:\n", `  - oidc: { name: corp, issuer: "http://127.0.0.1:1/corp", client_id: evergate, client_secret: `+clientSecret+` }

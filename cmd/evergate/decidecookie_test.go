@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/web"
 	"github.com/evergate/evergate/proxy"
@@ -21,12 +20,8 @@ import (
 // askedOver is a gateway over one of the stores, and a request of somebody who signed in there.
 func askedOver(b testing.TB, store string) (*gateway, *http.Request) {
 	b.Helper()
-	hash, err := local.NewHasher(1).Hash(b.Context(), testPassword)
-	if err != nil {
-		b.Fatal(err)
-	}
 	dir := b.TempDir()
-	if err := config.SaveUsers(filepath.Join(dir, "users.yaml"), []config.User{{Name: "alice", Password: hash, Email: "alice@example.com", Groups: []string{"staff"}}}); err != nil {
+	if err := config.SaveUsers(filepath.Join(dir, "users.yaml"), []config.User{{Name: "alice", Password: testHash, Email: "alice@example.com", Groups: []string{"staff"}}}); err != nil {
 		b.Fatal(err)
 	}
 	session := "session: { store: " + store + " }"

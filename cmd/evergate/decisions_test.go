@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
 	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
 	"github.com/evergate/evergate/config"
@@ -44,12 +43,8 @@ func newWatched(t *testing.T) *watched {
 	}))
 	t.Cleanup(app.Close)
 	w.process = newProcess(t, app.URL)
-	hash, err := local.NewHasher(1).Hash(t.Context(), testPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := filepath.Dir(w.file)
-	if err := config.SaveUsers(filepath.Join(dir, "users.yaml"), []config.User{{Name: "alice", Password: hash, Groups: []string{"staff"}}, {Name: "bob", Password: hash}}); err != nil {
+	if err := config.SaveUsers(filepath.Join(dir, "users.yaml"), []config.User{{Name: "alice", Password: testHash, Groups: []string{"staff"}}, {Name: "bob", Password: testHash}}); err != nil {
 		t.Fatal(err)
 	}
 	w.edit("routes:\n", `rules:

@@ -63,13 +63,9 @@ routes:
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash, err := local.NewHasher(1).Hash(t.Context(), "correct horse battery")
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := &hostsBed{T: t, log: &lockedBuffer{}}
 	b.g, err = build(cfg, slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		parts{Users: []local.User{{Name: "alice", Password: hash}, {Name: "mallory", Password: hash}}})
+		parts{Users: []local.User{{Name: "alice", Password: horseHash}, {Name: "mallory", Password: horseHash}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
 )
 
@@ -168,11 +167,7 @@ func newProcess(t *testing.T, upstream string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash, err := local.NewHasher(1).Hash(t.Context(), testPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := config.SaveUsers(filepath.Join(dir, "users.yaml"), []config.User{{Name: "alice", Password: hash}}); err != nil {
+	if err := config.SaveUsers(filepath.Join(dir, "users.yaml"), []config.User{{Name: "alice", Password: testHash}}); err != nil {
 		t.Fatal(err)
 	}
 	p := &process{T: t, bin: evergateBinary(t), file: filepath.Join(dir, "evergate.yaml"), base: "http://127.0.0.1:" + port}

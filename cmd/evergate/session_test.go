@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
@@ -35,12 +34,8 @@ func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{T: t}
 	dir := t.TempDir()
-	hash, err := local.NewHasher(1).Hash(t.Context(), testPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
 	users := filepath.Join(dir, "users.yaml")
-	if err := config.SaveUsers(users, []config.User{{Name: "alice", Password: hash}, {Name: "bob", Password: hash}}); err != nil {
+	if err := config.SaveUsers(users, []config.User{{Name: "alice", Password: testHash}, {Name: "bob", Password: testHash}}); err != nil {
 		t.Fatal(err)
 	}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "app") }))

@@ -18,7 +18,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/session/bolt"
@@ -95,12 +94,8 @@ func withAlice(t *testing.T) func(*config.Config) {
 		_, _ = io.WriteString(w, "the app got "+r.Method+" "+string(body))
 	}))
 	t.Cleanup(app.Close)
-	hash, err := local.NewHasher(1).Hash(t.Context(), testPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
 	users := filepath.Join(t.TempDir(), "users.yaml")
-	if err := config.SaveUsers(users, []config.User{{Name: "alice", Password: hash}}); err != nil {
+	if err := config.SaveUsers(users, []config.User{{Name: "alice", Password: testHash}}); err != nil {
 		t.Fatal(err)
 	}
 	target, _ := url.Parse(app.URL)

@@ -19,10 +19,6 @@ import (
 // request costs. More is what its config says besides.
 func tracingCost(t testing.TB, more string) (ask func(path string)) {
 	t.Helper()
-	hash, err := local.NewHasher(1).Hash(t.Context(), testPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
 	t.Cleanup(app.Close)
 	g := gatewayWith(t, more+`
@@ -30,7 +26,7 @@ routes:
   - { name: open, match: { path: /open }, public: true, respond: { body: ok } }
   - { name: mine, match: { path: /mine }, respond: { body: ok } }
   - { name: app, match: { path: /app }, upstream: "`+app.URL+`" }
-`, parts{Users: []local.User{{Name: "alice", Password: hash}}})
+`, parts{Users: []local.User{{Name: "alice", Password: testHash}}})
 	var cookie *http.Cookie
 	send := func(method, path string, body url.Values) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, nil)
