@@ -31,9 +31,11 @@ front: e2e
 	@$(MAKE) --no-print-directory storm
 
 # What runs programs that are built as people get them, and what is of no worth with the race
-# detector on: the measurements, in little, the program without what nobody calls, memory.
+# detector on: the measurements, in little, the program without what nobody calls, memory, and
+# how a config is read, which is work for one goroutine.
 measured:
 	$(GO) test -count=1 -timeout 10m ./bench/... ./internal/slim
+	$(GO) test -count=1 -timeout 5m -run 'TestSchemaGoesWithTheDecoder|TestWorkGrowsWithTheFile' ./config
 	$(GO) test -count=1 -timeout 5m -run TestMemoryOfConnections ./cmd/evergate
 
 beside: deploy simulate
@@ -96,12 +98,9 @@ check:
 	$(GO) run ./internal/vulns
 
 # Those that run beside others mostly wait, so that there may be more than cores.
-#
-# Loading a config is work for one goroutine, and measuring is for measured: neither has the race
-# detector. Vet has looked at everything before.
+# Vet has looked at everything before.
 unit:
-	$(GO) test -race -vet=off -parallel 4 $$($(GO) list ./... | grep -v -e '/config$$' -e '/bench' -e '/internal/slim$$')
-	$(GO) test -vet=off -parallel 4 ./config
+	$(GO) test -race -vet=off -parallel 4 ./...
 
 # 20,000 random histories of sessions, and each shortcut that must show in them.
 simulate:
