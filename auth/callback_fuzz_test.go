@@ -171,30 +171,34 @@ func FuzzCallback(f *testing.F) {
 }
 
 // FuzzStateCookie goes behind the seals of the state and of its flow's cookie: whatever they
-// hold, a browser stays on this host or goes to the provider, and is signed in by a flow of that
-// provider that has the state's id and began lately.
+// hold, a browser stays on this host or goes to the provider, and is signed in by a flow that was
+// begun with this state at that provider, has its id and began lately.
 func FuzzStateCookie(f *testing.F) {
 	const state = `{"i":"00112233","p":"corp","r":"/wanted","t":"2026-03-04T12:00:00Z"}`
 	const flow = `{"i":"00112233","p":"corp","r":"/wanted","t":"2026-03-04T12:00:00Z","o":"n","v":"v"}`
-	f.Add(state, flow)
+	f.Add(state, flow, true)
+	f.Add(state, flow, false)
 	for _, changed := range [][2]string{
 		{`/wanted`, `//evil.example`}, {`/wanted`, `/.evergate/logout`}, {`/wanted`, `/\\evil.example`}, {`/wanted`, `/a\nSet-Cookie: x=y`}, {`00112233`, `x; y`}, {`2026-03-04T12`, `2026-03-04T11`}, {`2026`, `2036`},
 		{`"corp"`, `"other"`}, {`"r"`, `"f":"deadbeef","r"`}, {`"r"`, `"a":"sealed","r"`}, {`"r"`, `"d":{"c":["high"],"f":true,"a":60000000000},"r"`}, {`"r"`, `"d":{"m":["otp"]},"m":"login","r"`}, {`"r"`, `"n":2,"m":"none","r"`},
 	} {
-		f.Add(strings.ReplaceAll(state, changed[0], changed[1]), flow)
-		f.Add(state, strings.ReplaceAll(flow, changed[0], changed[1]))
-		f.Add(strings.ReplaceAll(state, changed[0], changed[1]), strings.ReplaceAll(flow, changed[0], changed[1]))
+		f.Add(strings.ReplaceAll(state, changed[0], changed[1]), flow, true)
+		f.Add(state, strings.ReplaceAll(flow, changed[0], changed[1]), true)
+		f.Add(strings.ReplaceAll(state, changed[0], changed[1]), strings.ReplaceAll(flow, changed[0], changed[1]), true)
 	}
-	f.Add("null", "{}")
+	f.Add("null", "{}", true)
 	d := newDesk(f)
-	f.Fuzz(func(t *testing.T, statePlain, flowPlain string) {
+	f.Fuzz(func(t *testing.T, statePlain, flowPlain string, its bool) {
 		d.anew()
 		state, err := d.sealer.Seal("state", "gw.test", []byte(statePlain), time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A flow is for one state; whatever else it says stays as it is.
+		// A flow is for one state, which is this one or is not; whatever else it says stays as it is.
 		digest := sha256.Sum256([]byte(state))
+		if !its {
+			digest[0] ^= 1
+		}
 		if rest, ok := strings.CutPrefix(flowPlain, "{"); ok {
 			flowPlain = strings.Replace(`{"s":"`+base64.StdEncoding.EncodeToString(digest[:])+`",`+rest, ",}", "}", 1)
 		}
@@ -215,7 +219,7 @@ func FuzzStateCookie(f *testing.F) {
 		if len(d.sessions.live) == 0 && d.corp.completed == 0 {
 			return
 		}
-		if !isState || !isFlow || inState.Provider != "corp" || inState.ID != inFlow.ID || string(inFlow.State) != string(digest[:]) || noon.Sub(inFlow.Started) >= 10*time.Minute || d.corp.completed != 1 {
+		if !its || !isState || !isFlow || inState.Provider != "corp" || inState.ID != inFlow.ID || string(inFlow.State) != string(digest[:]) || noon.Sub(inFlow.Started) >= 10*time.Minute || d.corp.completed != 1 {
 			t.Fatalf("signed in with %s and %s", statePlain, flowPlain)
 		}
 	})

@@ -26,6 +26,7 @@ func FuzzDiscovery(f *testing.F) {
 		`{"issuer":"ISS/","authorization_endpoint":"ISS/a","token_endpoint":"ISS/t","jwks_uri":"ISS/k"}`,
 		`{"issuer":"ISS","authorization_endpoint":"http://a.example/a","token_endpoint":"//t.example","jwks_uri":"https://k.example#x"}`,
 		`{"issuer":"ISS","authorization_endpoint":"http://localhost/a","token_endpoint":"https://user:pass@t.example","jwks_uri":"file:///etc/passwd"}`,
+		`{"issuer":"ISS","authorization_endpoint":"ISS/a#x","token_endpoint":"ISS/t","jwks_uri":"ISS/k"}`, `{"issuer":"ISS","authorization_endpoint":"ISS/a","token_endpoint":"ISS/t","jwks_uri":"ISS/k","revocation_endpoint":"http://r.example/"}`,
 		`{"issuer":"https://login.example/{tenantid}/v2.0"}`, `{"issuer":["ISS"]}`, `[]`, `null`, ``, `{"ISSUER":"ISS"}`,
 	} {
 		f.Add(body, "https://op.test", 200)

@@ -62,6 +62,7 @@ func FuzzSignedToken(f *testing.F) {
 	}
 	for _, claims := range []string{
 		strings.Replace(goodIDToken, `"n"`, `"x"`, 1), strings.Replace(goodIDToken, `"aud":"gateway"`, `"aud":["a","gateway"],"azp":"gateway"`, 1), strings.Replace(goodIDToken, `{`, `{"sub":"bob",`, 1),
+		strings.Replace(goodIDToken, `"nonce"`, `"azp":"other","nonce"`, 1), strings.Replace(goodIDToken, `"aud":"gateway"`, `"aud":["gateway","other"]`, 1), strings.Replace(goodIDToken, `"aud":"gateway"`, `"aud":"other"`, 1),
 		strings.Replace(goodIDToken, `1800000300`, `1.8000003e9`, 1), strings.Replace(goodIDToken, `1800000300`, `-1`, 1), strings.Replace(goodIDToken, `"exp":1800000300`, `"exp":"1800000300"`, 1),
 		strings.Replace(goodIDToken, `alice`, `al\nice`, 1), strings.Replace(goodIDToken, `"nonce"`, `"at_hash":"QGXb1iiMWG21yD8RBJGj_A","nonce"`, 1), strings.Replace(goodIDToken, `{`, `{"nbf":1800000061,`, 1),
 		strings.Replace(goodLogout, `{`, `{"nonce":null,`, 1), strings.Replace(goodLogout, `"sub":"alice",`, ``, 1), strings.Replace(goodLogout, `"sub":"alice"`, `"sub":""`, 1), strings.Replace(goodLogout, `:{}`, `:null`, 1),
