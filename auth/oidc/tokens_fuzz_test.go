@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,11 +32,15 @@ func offline(t testing.TB) *Method {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.Close() })
-	g := elliptic.P256().Params()
+	g := elliptic.P256().Params() // whose private key is 1
+	second, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, g.Gx.FillBytes(make([]byte, 32)), g.Gy.FillBytes(make([]byte, 32))))
+	if err != nil {
+		t.Fatal(err)
+	}
 	later := time.Unix(fuzzNow, 0).Add(time.Hour)
 	m.meta.good.Store(&dated[metadata]{&metadata{Issuer: "https://op.test", IDTokenAlgs: []string{"EdDSA", "ES256", "HS256", "none"}}, later})
 	m.keys.good.Store(&dated[keySet]{&keySet{[]publicKey{
-		{id: "one", key: fuzzSigner.Public()}, {id: "two", key: &ecdsa.PublicKey{Curve: elliptic.P256(), X: g.Gx, Y: g.Gy}},
+		{id: "one", key: fuzzSigner.Public()}, {id: "two", key: second},
 	}}, later})
 	m.limiter = limiter{every: time.Hour} // no kid is worth a fetch
 	return m
