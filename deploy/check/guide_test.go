@@ -26,7 +26,7 @@ func TestKubernetesGuide(t *testing.T) {
 		o.sound(t)
 		tls, _ := certify(t, "apps.example.com", "wiki.example.com")
 		p := newPod(t, o, o.deployments[0].Spec.Template.Spec, map[string]map[string]string{
-			"evergate":     {"evergate.key": "x", "oidc.secret": "x", "redis.password": "x"},
+			"evergate":     {"evergate.key": evergate(t, ".", "", "key", "new"), "oidc.secret": "x", "redis.password": "x"},
 			"evergate-tls": {"tls.crt": tls, "tls.key": "x"},
 		})
 		onlyWarnings(t, p.container, p.config)
