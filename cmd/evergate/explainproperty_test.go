@@ -53,9 +53,9 @@ func TestExplainAndTheGateNeverDisagree(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		for range 40 {
-			s := rnd.scene()
+			s, target := rnd.scene()
 			req := httptest.NewRequest(s.Method, s.URL.String(), nil)
-			req.RequestURI, req.Header, req.RemoteAddr = s.URL.RequestURI(), s.Header.Clone(), netip.AddrPortFrom(s.Address, 4711).String()
+			req.RequestURI, req.Header, req.RemoteAddr = target, s.Header.Clone(), netip.AddrPortFrom(s.Address, 4711).String()
 			if s.Who != nil {
 				begun := http.Header{}
 				login := *s.Who
@@ -229,9 +229,14 @@ func (d dice) config(app string) string {
 	return b.String()
 }
 
-func (d dice) scene() scene {
-	at, _ := url.Parse("https://" + d.of("apps.example.com", "x.example.com", "y.x.example.com", "other.test") +
-		d.of("/", "/a/", "/a/b", "/a/x", "/q/c", "/open/x", "/open", "/a//b", "/a/%2e%2e/b") + d.of("", "?x=1"))
+// scene is a request, and its target as it goes over the wire.
+func (d dice) scene() (scene, string) {
+	path := d.of("/", "/a/", "/a/b", "/a/x", "/q/c", "/open/x", "/open", "/a//b", "/a/%2e%2e/b")
+	if d.IntN(4) == 0 { // as nobody should write it, beside what is escaped
+		path += d.of("<", "{", "\"", "ä", "|", "") + d.of("%2f", "%3b", "%3A", "%41", "") + d.of("x", "^", "`")
+	}
+	target := path + d.of("", "?x=1")
+	at, _ := url.Parse("https://" + d.of("apps.example.com", "x.example.com", "y.x.example.com", "other.test") + target)
 	s := scene{Method: d.of("GET", "GET", "POST", "DELETE", "HEAD", "OPTIONS"), URL: at,
 		Header:  http.Header{"Cookie": {"theme=dark; __Host-evergate-left=1; __Host-door-left=1"}},
 		Address: netip.MustParseAddr(d.of("10.1.2.3", "192.0.2.1", "2001:db8::7", "10.9.9.9"))}
@@ -249,7 +254,7 @@ func (d dice) scene() scene {
 		s.Header.Set("X-Forwarded-For", "10.1.1.1")
 	}
 	if d.IntN(5) == 0 {
-		return s
+		return s, target
 	}
 	name := d.of("alice", "bob", "carol")
 	s.Who = &auth.Login{Identity: auth.Identity{Provider: "corp", Subject: name, User: "corp/" + name, PreferredUsername: name,
@@ -282,5 +287,5 @@ func (d dice) scene() scene {
 	case 2:
 		s.Who.AuthTime = time.Now().Add(-3 * time.Hour).Truncate(time.Second)
 	}
-	return s
+	return s, target
 }

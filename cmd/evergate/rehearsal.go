@@ -125,11 +125,28 @@ func (r *rehearsal) clock() time.Time { return r.now }
 // rehearsedDashboard stands for the pages of a gateway that runs.
 func rehearsedDashboard(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
 
+// onTheWire is the request-target that a client sends for u: as it was written. URL.RequestURI
+// would write a path anew that has a character in it which is to be escaped, and take apart what
+// is escaped already.
+func onTheWire(u *url.URL) string {
+	target := u.RawPath // "" where Path is all that there is to say
+	if target == "" {
+		target = u.EscapedPath()
+	}
+	if target == "" {
+		target = "/"
+	}
+	if u.ForceQuery || u.RawQuery != "" {
+		target += "?" + u.RawQuery
+	}
+	return target
+}
+
 // play rehearses one request.
 func (r *rehearsal) play(ctx context.Context, s scene) outcome {
 	r.wire.got, r.last, r.who.login, r.now = nil, nil, s.Who, s.Time
 	req := (&http.Request{Method: s.Method, URL: s.URL, Host: s.URL.Host, Header: s.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: http.NoBody, RemoteAddr: netip.AddrPortFrom(s.Address, 40000).String(), RequestURI: s.URL.RequestURI()}).WithContext(ctx)
+		Body: http.NoBody, RemoteAddr: netip.AddrPortFrom(s.Address, 40000).String(), RequestURI: onTheWire(s.URL)}).WithContext(ctx)
 	if req.Header == nil {
 		req.Header = http.Header{}
 	}
