@@ -23,6 +23,12 @@ func Load(path string) (*Config, error) {
 		return nil, err
 	}
 	c.resolve(filepath.Dir(path))
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if faults := c.servesSecrets(path); faults != nil {
+		return nil, faults.Sorted()
+	}
 	return c, nil
 }
 
