@@ -19,7 +19,7 @@ PAGES := e2e/pages
 .PHONY: test check unit simulate soak e2e deploy packages deps build fuzz bench bench-deps bench-compare bench-curves release packaging packaging-full
 
 # The end-to-end tests mostly wait, and histories take the longest: so deploy/ is read and
-# started and histories are played beside the rest.
+# started, histories are played, packages are installed and reloads storm beside the rest.
 test: deps check unit
 	@$(MAKE) --no-print-directory --output-sync=target -j2 beside front
 
@@ -39,6 +39,8 @@ measured:
 	$(GO) test -count=1 -timeout 5m -run TestMemoryOfConnections ./cmd/evergate
 
 beside: deploy simulate
+	@$(MAKE) --no-print-directory packaging
+	@$(MAKE) --no-print-directory storm
 
 # What is in deploy/, read by the programs that it is for, and started.
 deploy:
@@ -121,6 +123,9 @@ e2e:
 # FUZZ='session FuzzC' only those of that name.
 FUZZTIME ?= 60s
 FUZZ ?=
+# What strangers send first, and what everything else stands on. All of them run their corpora with
+# the unit tests, and for longer in soak.
+FUZZ_FIRST := Fuzz(Cookie|Sealed|Chunks|Handle|StateCookie|Callback|CallbackAnswer|SignedToken|Discovery|KeySet|TokenAnswer|ReturnTo|Clean|Forwarded|ForwardAuth|Parse|Users|OpenState|Record|Head)$$
 fuzz:
 	$(GO) run ./internal/fuzz -time $(FUZZTIME) -only '$(FUZZ)' $(FUZZFLAGS)
 

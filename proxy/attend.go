@@ -41,6 +41,26 @@ func isEventStream(h http.Header) bool {
 	return kind == stream
 }
 
+// watchUpload ties a body that takes long to arrive to its session: without an answer there is
+// nothing else that would end with it. A gateway that goes down lets it arrive.
+func (c *carriage) watchUpload() {
+	if c.in.ContentLength == 0 || c.login == nil || c.login.Session == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.uploading = time.AfterFunc(attendAfter, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.done || c.attended || c.stop != nil {
+			return
+		}
+		attended, _ := c.login.Session.Attend(c.in.Context(), c.mayStill)
+		c.ending.Add(1)
+		c.stop = context.AfterFunc(attended, func() { c.endStream(sessionOver) })
+	})
+}
+
 // attend ties the rest of the response to the session: when that ends, or its
 // person may no longer pass, the request upstream is cancelled, and with it both
 // connections close. Where nobody is signed in it is tied to the rules alone.
@@ -50,6 +70,10 @@ func (c *carriage) attend() {
 	if c.done {
 		return
 	}
+	if c.stop != nil && c.stop() { // of the body that it was sent
+		c.ending.Done()
+	}
+	c.stop = nil
 	c.attended = true
 	if c.streams.enter(c) {
 		c.ending.Add(1)

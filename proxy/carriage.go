@@ -67,10 +67,12 @@ type carriage struct {
 	done     bool
 	attended bool
 	timer    *time.Timer
-	stop     func() bool    // lets go of the attended context
-	ending   sync.WaitGroup // endStream, while it may run
-	tunnel   *tunnel
-	activity func()
+	// uploading is until the body of the request is attended; nil is one that never is
+	uploading *time.Timer
+	stop      func() bool    // lets go of the attended context
+	ending    sync.WaitGroup // endStream, while it may run
+	tunnel    *tunnel
+	activity  func()
 
 	goOn func(context.Context) // carries what ReverseProxy does not; nil is nothing
 }
@@ -105,6 +107,7 @@ func (c *carriage) carry(w http.ResponseWriter) {
 		in = in.WithContext(ctx)
 	}
 	c.note.Carriage, c.ctx = c, in.Context()
+	c.watchUpload() // and it may end from here on
 	c.route.Upstream.proxy.ServeHTTP(c.writer, in)
 	if goOn := c.goOn; goOn != nil {
 		c.goOn = nil
@@ -135,6 +138,9 @@ func (c *carriage) end() {
 	c.done = true
 	if c.timer != nil {
 		c.timer.Stop()
+	}
+	if c.uploading != nil {
+		c.uploading.Stop()
 	}
 	stop, attended := c.stop, c.attended
 	c.mu.Unlock()

@@ -158,3 +158,63 @@ func TestStreamsEndWithTheGateway(t *testing.T) {
 		t.Errorf("the download: got %d bytes, %v, want all 330", len(body), err)
 	}
 }
+
+// TestUploadEndsWithItsSession: a body that goes on and on is somebody's for as long as they are
+// signed in, and no longer.
+func TestUploadEndsWithItsSession(t *testing.T) {
+	for _, what := range []string{"ended", "answered"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			broke := make(chan error, 1)
+			app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if what == "answered" { // and the body still comes
+					_ = http.NewResponseController(w).EnableFullDuplex()
+					w.WriteHeader(http.StatusOK)
+					_ = http.NewResponseController(w).Flush()
+				}
+				_, err := io.Copy(io.Discard, r.Body)
+				broke <- err
+			}))
+			defer app.Close()
+			s := newSession()
+			gw, _, _ := pool(t, alice(s), proxy.UpstreamOptions{Target: app.URL})
+			body, feed := io.Pipe()
+			defer feed.Close()
+			req, err := http.NewRequestWithContext(t.Context(), "POST", gw.URL+"/", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Cookie", sid+"=alice")
+			over := make(chan error, 1)
+			go func() {
+				res, err := http.DefaultClient.Do(req)
+				if err == nil {
+					_, err = io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+				}
+				over <- err
+			}()
+			go func() {
+				for _, err := io.WriteString(feed, "x"); err == nil; _, err = io.WriteString(feed, "x") {
+					time.Sleep(10 * time.Millisecond)
+				}
+			}()
+			select {
+			case <-s.check: // it is attended
+			case <-time.After(10 * time.Second):
+				t.Fatal("nobody looks whether the session still lives")
+			}
+			s.end()
+			for what, c := range map[string]chan error{"the app's body": broke, "the client's answer": over} {
+				select {
+				case err := <-c:
+					if err == nil {
+						t.Errorf("%s came to a good end", what)
+					}
+				case <-time.After(10 * time.Second):
+					t.Fatalf("%s goes on", what)
+				}
+			}
+		})
+	}
+}

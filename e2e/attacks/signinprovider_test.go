@@ -24,6 +24,7 @@ var signinProviders = []attack{
 		in := bufio.NewReader(c)
 		seen := map[string]bool{}
 		for range signinStarts {
+			_ = c.SetDeadline(time.Now().Add(patience)) // of each; all of them take as long as the machine does
 			if _, err := io.WriteString(c, "GET /.evergate/login/corp HTTP/1.1\r\nHost: "+l.host+"\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}
