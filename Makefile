@@ -25,10 +25,8 @@ test: deps check unit
 
 .PHONY: beside front storm measured
 front: e2e
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s FUZZFLAGS=-anew
 	@$(MAKE) --no-print-directory measured
-	@$(MAKE) --no-print-directory packaging
-	@$(MAKE) --no-print-directory storm
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s FUZZFLAGS=-anew FUZZ='$(FUZZ_FIRST)'
 
 # What runs programs that are built as people get them, and what is of no worth with the race
 # detector on: the measurements, in little, the program without what nobody calls, memory, and

@@ -206,13 +206,16 @@ func FuzzStateCookie(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		type said struct {
+		var inState struct {
 			ID       string    `json:"i"`
 			Provider string    `json:"p"`
 			Started  time.Time `json:"t"`
-			State    []byte    `json:"s"`
 		}
-		var inState, inFlow said
+		var inFlow struct {
+			ID      string    `json:"i"`
+			Started time.Time `json:"t"`
+			State   []byte    `json:"s"`
+		}
 		isState, isFlow := json.Unmarshal([]byte(statePlain), &inState) == nil, json.Unmarshal([]byte(flowPlain), &inFlow) == nil
 		w := d.get(t, "/.evergate/callback/corp", "code=good&state="+state, sessionCookie+"-flow-"+inState.ID+"="+flow)
 		d.checkAnswer(t, w)

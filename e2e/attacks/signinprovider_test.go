@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evergate/evergate/auth/oidc/oidctest"
 	"github.com/evergate/evergate/internal/idp"
