@@ -148,12 +148,13 @@ func (c *Config) checkTemplate(value, at string) {
 // checkPassed refuses to let a header of the client through that the route replaces.
 func (c *Config) checkPassed(r *Route, path string) {
 	own := map[string]bool{}
-	for _, name := range slices.Concat(slices.Collect(maps.Keys(r.RequestHeaders.Set)), r.RequestHeaders.Remove) {
+	set, added := maps.Keys(r.RequestHeaders.Set), maps.Keys(r.RequestHeaders.Add) // an app may believe the first of two
+	for _, name := range slices.Concat(slices.Collect(set), slices.Collect(added), r.RequestHeaders.Remove) {
 		own[inject.Fold(name)] = true
 	}
 	for i, passed := range r.PassHeaders {
 		if own[inject.Fold(passed)] {
-			c.wrong("keep one of the two", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%s is let through here, and set or removed by request_headers", passed)
+			c.wrong("keep one of the two", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%s is let through here, and set, added or removed by request_headers", passed)
 		}
 	}
 }

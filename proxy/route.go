@@ -146,7 +146,7 @@ func (r *Route) prepare(i int) (faults []error) {
 	for _, name := range r.PassHeaders {
 		r.pass[http.CanonicalHeaderKey(name)] = true
 		if slices.ContainsFunc(r.up.removed, func(n string) bool { return inject.Fold(n) == inject.Fold(name) }) {
-			fault("pass_headers", "%s is let through and set or removed by request_headers; keep one of the two", name)
+			fault("pass_headers", "%s is let through and set, added or removed by request_headers; keep one of the two", name)
 		}
 	}
 	r.prepareSignIn(fault)
