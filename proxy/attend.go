@@ -56,8 +56,7 @@ func (c *carriage) watchUpload() {
 			return
 		}
 		attended, _ := c.login.Session.Attend(c.in.Context(), c.mayStill)
-		c.ending.Add(1)
-		c.stop = context.AfterFunc(attended, func() { c.endStream(sessionOver) })
+		c.endWith(attended)
 	})
 }
 
@@ -91,8 +90,7 @@ func (c *carriage) attend() {
 	}
 	attended, activity := c.login.Session.Attend(c.in.Context(), c.mayStill)
 	c.activity = activity
-	c.ending.Add(1)
-	c.stop = context.AfterFunc(attended, func() { c.endStream(sessionOver) })
+	c.endWith(attended)
 }
 
 // attendToken ties the rest of the response to a client's own token, which ends
@@ -103,6 +101,11 @@ func (c *carriage) attendToken() {
 	}
 	ctx, cancel := context.WithDeadline(c.in.Context(), c.login.AccessToken.Expires)
 	context.AfterFunc(c.in.Context(), cancel)
+	c.endWith(ctx)
+}
+
+// endWith ends what goes on once ctx does. mu is held.
+func (c *carriage) endWith(ctx context.Context) {
 	c.ending.Add(1)
 	c.stop = context.AfterFunc(ctx, func() { c.endStream(sessionOver) })
 }

@@ -56,7 +56,7 @@ func newLines(o *UpstreamOptions, t *target) *lines {
 	plain.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingEvery, PingTimeout: pingTimeout}
 	streams.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingStreamsEvery, PingTimeout: pingTimeout}
 	streams.ResponseHeaderTimeout = 0
-	l := &lines{newLine(o, t), plain, streams, plain}
+	l := &lines{newLine(o, t, plain), plain, streams, plain}
 	if o.Protocol == H2 || o.Protocol == H2C {
 		l.upgrades = newTransport(o, t)
 		l.upgrades.Protocols = HTTP1.set()
@@ -86,20 +86,20 @@ func newTransport(o *UpstreamOptions, t *target) *http.Transport {
 	}
 }
 
-// newLine makes the line for requests without a body. Where connections are counted there is
-// none: those that it keeps would be beside those of the transport.
-func newLine(o *UpstreamOptions, t *target) *fetch.Line {
+// newLine makes the line for requests without a body, with the settings of the transport beside
+// it. Where connections are counted there is none: those that it keeps would be beside those of
+// the transport.
+func newLine(o *UpstreamOptions, t *target, plain *http.Transport) *fetch.Line {
 	if name := t.url.Hostname(); strings.ContainsFunc(name, func(r rune) bool { return r >= 0x80 }) {
 		return nil // the transport knows how to look that up
 	}
 	if !fetch.Here || t.url.Scheme != "http" || o.Protocol != Auto && o.Protocol != HTTP1 || o.Connections > 0 {
 		return nil
 	}
-	p := newTransport(o, t)
 	address := net.JoinHostPort(t.url.Hostname(), cmp.Or(t.url.Port(), "80"))
 	return &fetch.Line{
-		Dial:      func(ctx context.Context) (net.Conn, error) { return p.DialContext(ctx, "tcp", address) },
-		MaxHeader: p.MaxResponseHeaderBytes, MaxIdle: p.MaxIdleConns, IdleTimeout: p.IdleConnTimeout,
+		Dial:      func(ctx context.Context) (net.Conn, error) { return plain.DialContext(ctx, "tcp", address) },
+		MaxHeader: plain.MaxResponseHeaderBytes, MaxIdle: plain.MaxIdleConns, IdleTimeout: plain.IdleConnTimeout,
 	}
 }
 
