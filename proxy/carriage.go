@@ -199,7 +199,7 @@ func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 		}
 	}
 	if out.Body != nil && out.Body != http.NoBody {
-		out.Body = &upload{ReadCloser: out.Body, c: c, out: out}
+		out.Body = c.newUpload(out)
 		// An upstream may answer without having said 100, and wait for the next request: the body
 		// would be that. Where the connection is to close net/http does not send it.
 		out.Close = h["Expect"] != nil
@@ -218,55 +218,6 @@ func (c *carriage) announceTrailers(out *http.Request) {
 		out.Trailer[name] = nil
 	}
 	stripTrailers(out.Trailer, c.route.pass, c.route.dropped)
-}
-
-// upload is the body of a request on its way up.
-type upload struct {
-	io.ReadCloser
-	c     *carriage
-	out   *http.Request
-	state atomic.Int32 // uploadFresh, uploadBegun or uploadRevoked
-}
-
-const (
-	uploadFresh   = iota
-	uploadBegun   // somebody has read of it, so nobody else gets it whole
-	uploadRevoked // it goes up by another way
-)
-
-// revoke takes the body back, to send it by another way. It fails if anything
-// was read.
-func (b *upload) revoke() bool { return b.state.CompareAndSwap(uploadFresh, uploadRevoked) }
-
-// Close implements io.Closer. A transport that cannot connect closes the body,
-// which is still good for another one.
-func (b *upload) Close() error {
-	b.c.taken.end()
-	if b.state.Load() != uploadBegun {
-		return nil
-	}
-	return b.ReadCloser.Close()
-}
-
-func (b *upload) Read(p []byte) (int, error) {
-	if !b.state.CompareAndSwap(uploadFresh, uploadBegun) && b.state.Load() == uploadRevoked {
-		return 0, errors.New("this body goes up by another way")
-	}
-	b.c.taken.end()
-	b.c.sent.begin()
-	n, err := b.ReadCloser.Read(p)
-	b.c.sent.end()
-	switch err {
-	case nil:
-		b.c.taken.begin()
-	case io.EOF: // the client's trailers are known now, and the transport writes its own next
-		for name := range b.out.Trailer {
-			b.out.Trailer[name] = b.c.in.Trailer[name]
-		}
-	default:
-		b.c.bodyErr.CompareAndSwap(nil, &err)
-	}
-	return n, err
 }
 
 // modify makes the upstream's answer ours. What can fail comes before the

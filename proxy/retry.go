@@ -159,7 +159,7 @@ func again(req *http.Request) *http.Request {
 		return nil
 	}
 	next := *req
-	next.Body = &upload{ReadCloser: body.ReadCloser, c: body.c, out: body.out}
+	next.Body = &upload{ReadCloser: body.ReadCloser, c: body.c, out: body.out, left: body.left}
 	return &next
 }
 
