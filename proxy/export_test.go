@@ -7,10 +7,14 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
 )
 
 // SetURL is the door to what goes onto the wire.
 func SetURL(t *Target, u *url.URL, base string) { t.setURL(u, base) }
+
+// CleanAny is Clean without its short way.
+func CleanAny(target string, allow PathChars) (Target, *web.Error) { return cleanAny(target, allow) }
 
 // Choose is the choice among targets, without a request.
 func (u *Upstream) Choose(key string) string {

@@ -73,6 +73,57 @@ func (t *Target) setURL(u *url.URL, base string) {
 // browser sends it here, and net/http drops the Host header that came with it,
 // so that a difference between the two could not be seen.
 func Clean(target string, allow PathChars) (Target, *web.Error) {
+	if t, ok := cleanPlain(target); ok {
+		return t, nil
+	}
+	return cleanAny(target, allow)
+}
+
+// cleanPlain is Clean for what most targets are: a path of unreserved characters that has one
+// reading and is canonical as it stands. The rest is for cleanAny, which would say the same of
+// these.
+func cleanPlain(target string) (t Target, ok bool) {
+	if target == "" || target[0] != '/' {
+		return t, false
+	}
+	end := len(target)
+	for i := 1; i < len(target); i++ {
+		c := target[i]
+		if plainChars[c] || c == '/' && target[i-1] != '/' || c == '.' && target[i-1] != '/' {
+			continue
+		}
+		if c != '?' {
+			return t, false
+		}
+		end = i
+		break
+	}
+	if end > MaxPath {
+		return t, false
+	}
+	t.Path, t.spelled = target[:end], true
+	if end < len(target) {
+		for i := end; i < len(target); i++ {
+			if c := target[i]; c <= ' ' || c == 0x7f || c == '#' {
+				return t, false
+			}
+		}
+		t.RawQuery = target[end+1:]
+		t.ForceQuery = t.RawQuery == ""
+	}
+	return t, true
+}
+
+// plainChars are the unreserved characters (RFC 3986 section 2.3) but the full stop, which makes
+// dot segments.
+var plainChars = func() (t [256]bool) {
+	for c := range t {
+		t[c] = unreserved(byte(c)) && c != '.'
+	}
+	return t
+}()
+
+func cleanAny(target string, allow PathChars) (Target, *web.Error) {
 	var t Target
 	if !strings.HasPrefix(target, "/") {
 		return t, badTarget("it does not start with a slash")

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"net/http"
 	"net/url"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -166,11 +167,14 @@ func TestLongPathsAreRefused(t *testing.T) { // P-36
 }
 
 func FuzzClean(f *testing.F) {
-	for _, s := range []string{"/", "/a/%2e%2e/b", "/%252e", "/a;b//c%2fd?x", "/é|", "/a%3b%23%3F", "http://h/", "/．．/"} {
+	for _, s := range []string{"/", "/a/%2e%2e/b", "/%252e", "/a;b//c%2fd?x", "/é|", "/a%3b%23%3F", "http://h/", "/．．/", "/.", "/a/.b?", "/a..b/?q=%2e#", "/a/b.c?x=1", "//a", "/a?b c"} {
 		f.Add(s, byte(every))
 	}
 	f.Fuzz(func(t *testing.T, target string, allow byte) {
 		got, err := proxy.Clean(target, proxy.PathChars(allow))
+		if all, why := proxy.CleanAny(target, proxy.PathChars(allow)); !reflect.DeepEqual(all, got) || !reflect.DeepEqual(why, err) {
+			t.Fatalf("Clean(%q) = %+v, %v without its short way, %+v, %v with it", target, all, why, got, err)
+		}
 		if err != nil {
 			return
 		}

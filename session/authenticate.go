@@ -19,14 +19,14 @@ import (
 // Authenticate implements auth.Authenticator.
 func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 	host := hostOf(r)
-	o, err := m.open(r, host)
+	o, probe, err := m.open(r, host)
 	if err != nil {
 		return nil, err
 	}
 	ctx, h := r.Context(), o.handle
 	use := Use{
 		Generation: h.generation, Child: h.child,
-		Probed: m.probed(r, host, h),
+		Probed: probe && m.probed(r, host, h),
 		Safe:   (r.Method == http.MethodGet || r.Method == http.MethodHead) && !web.IsUpgrade(r),
 	}
 	for range maxTries {
@@ -54,17 +54,24 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 
 // handleOf is the handle that r brings.
 func (m *Manager) handleOf(r *http.Request, host string) (handle, error) {
-	o, err := m.open(r, host)
+	o, _, err := m.open(r, host)
 	return o.handle, err
 }
 
-// open opens the cookie that r brings.
-func (m *Manager) open(r *http.Request, host string) (opened, error) {
-	if value := soleCookie(r, m.cfg.Cookie); value != "" {
+// open opens the cookie that r brings, and says whether it may bring one of a probe too.
+func (m *Manager) open(r *http.Request, host string) (o opened, probe bool, err error) {
+	value, probe := cookiesOf(r, m.cfg.Cookie, m.probe)
+	if value != "" {
 		if known, ok := m.handles.find(m.cfg.Ring, host, value); ok {
-			return known, nil
+			return known, probe, nil
 		}
 	}
+	o, err = m.openNew(r, host)
+	return o, probe, err
+}
+
+// openNew is open for a cookie that was not seen before.
+func (m *Manager) openNew(r *http.Request, host string) (opened, error) {
 	switch cookies := r.CookiesNamed(m.cfg.Cookie); len(cookies) {
 	case 0:
 		return opened{}, &auth.Absent{Reason: auth.NoCookie}
@@ -90,10 +97,7 @@ func (m *Manager) open(r *http.Request, host string) (opened, error) {
 }
 
 func (m *Manager) probed(r *http.Request, host string, h handle) bool {
-	if !names(r, m.probe) {
-		return false
-	}
-	for _, c := range r.CookiesNamed(m.cfg.Cookie + probeSuffix) {
+	for _, c := range r.CookiesNamed(m.probe) {
 		if named, err := m.cfg.Ring.Open(purposeProbe, host, c.Value); err == nil && bytes.Equal(named, h.probe()) {
 			return true
 		}
@@ -153,7 +157,7 @@ func (m *Manager) fromMemory(ctx context.Context, h handle, host string) *auth.L
 		return nil
 	}
 	l.now = m.cfg.Now().Add(l.skew)
-	login := l.login()
+	login := l.own()
 	if !m.cfg.Now().Before(login.AccessToken.Expires) || m.over(&l) != "" || m.check(login) != nil {
 		return nil
 	}
@@ -282,7 +286,7 @@ func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*
 		l.entry.watch(m.cfg.Store)
 	}
 	if auth.IsGlance(ctx) {
-		return l.signed(live{m: m, e: l.entry, h: h, host: host}), nil
+		return l.signed(l.stored(), live{m: m, e: l.entry, h: h, host: host}), nil
 	}
 	l.entry.use(l.now)
 	stored := l.stored()
@@ -308,7 +312,7 @@ func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*
 		login.Session = &live{m: m, e: l.entry, h: h, host: host}
 		return login, nil
 	}
-	return l.signed(live{m: m, e: l.entry, h: h, host: host}), nil
+	return l.signed(stored, live{m: m, e: l.entry, h: h, host: host}), nil
 }
 
 // use moves the idle clock.
@@ -329,30 +333,6 @@ func (l *loaded) stored() *storedLogin {
 		return &u.storedLogin
 	}
 	return &l.state.Login
-}
-
-// login is stored as the rest of the gateway has it. It is the request's own, made once for
-// as long as what is stored is the same.
-func (l *loaded) login() *auth.Login {
-	if stored := l.stored(); l.shown == nil || l.from != stored {
-		l.from, l.shown = stored, &sight{}
-		stored.fill(&l.shown.login)
-	}
-	return &l.shown.login
-}
-
-// sight is a login with what stands behind it.
-type sight struct {
-	login auth.Login
-	live  live
-}
-
-// signed is login with the session that answers for it.
-func (l *loaded) signed(s live) *auth.Login {
-	login := l.login()
-	l.shown.live = s
-	login.Session = &l.shown.live
-	return login
 }
 
 // hostOf is the host a cookie belongs to. Cookies know no ports.

@@ -31,29 +31,22 @@ func (p *pairs) next() (name, value string, ok bool) {
 	return strings.Trim(name, " \t"), strings.TrimRight(value, " \t"), true
 }
 
-// soleCookie returns what stands behind the name of a cookie that r brings once, and "" where
-// r brings it otherwise.
-func soleCookie(r *http.Request, name string) (sole string) {
-	for p := pairsOf(r); ; {
+// cookiesOf returns what stands behind the name of a cookie that r brings once, and "" where r
+// brings it otherwise; and whether it may bring one of another name as well.
+func cookiesOf(r *http.Request, name, other string) (sole string, another bool) {
+	for p, seen := pairsOf(r), 0; ; {
 		this, value, ok := p.next()
 		switch {
 		case !ok:
-			return sole
-		case this != name:
-		case sole != "" || value == "":
-			return ""
-		default:
+			if seen > 1 {
+				return "", another
+			}
+			return sole, another
+		case this == name:
+			seen++
 			sole = value
+		case this == other:
+			another = true
 		}
 	}
-}
-
-// names reports whether name stands anywhere in the cookies that r brings.
-func names(r *http.Request, name string) bool {
-	for _, line := range r.Header["Cookie"] {
-		if strings.Contains(line, name) {
-			return true
-		}
-	}
-	return false
 }

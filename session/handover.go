@@ -88,7 +88,7 @@ func (m *Manager) Receive(header http.Header, r *http.Request, code, verifier st
 	if err != nil {
 		return nil, err
 	}
-	login := l.login()
+	login := l.own()
 	if noOld == nil && old.session != h.session {
 		m.retire(context.WithoutCancel(ctx), old, login)
 	}

@@ -16,8 +16,7 @@ type loaded struct {
 	now     time.Time // the store's
 	entry   *entry
 
-	from  *storedLogin // what shown was made of
-	shown *sight
+	shown *sight // or nil
 }
 
 // load reads the session that h names. The error is ErrNotFound, ErrSeal for a
@@ -42,8 +41,7 @@ func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err 
 			if e == nil {
 				e = m.entry(key)
 			}
-			e.fresh(known.changes)
-			l, err = m.openedBy(ctx, dk, e, rec, asked)
+			l, err = m.openedBy(ctx, dk, e, rec, asked, known.changes)
 		case errors.Is(err, ErrNotFound):
 			l, err = m.absent(ctx, key, dk, err, asked)
 		}
@@ -58,21 +56,21 @@ func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err 
 // already. The error is ErrConflict where the record was older than what the store has
 // by now.
 func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record, asked time.Time) (loaded, error) {
-	return m.openedBy(ctx, dk, m.entry(key), rec, asked)
+	return m.openedBy(ctx, dk, m.entry(key), rec, asked, 0)
 }
 
-func (m *Manager) openedBy(ctx context.Context, dk DataKey, e *entry, rec Record, asked time.Time) (loaded, error) {
+// openedBy is opened for e, of which that many changes were known when the record was asked for.
+func (m *Manager) openedBy(ctx context.Context, dk DataKey, e *entry, rec Record, asked time.Time, changes uint64) (loaded, error) {
 	key := e.key
 	l := loaded{inStore: rec.Version, now: rec.Now, entry: e}
-	at, _ := e.known()
-	if at.state != nil && at.number == rec.Version && at.mark == markOf(rec.Data) {
+	answered := m.cfg.Now()
+	at, same := e.meet(&rec, changes, asked, answered)
+	if same {
 		if subtle.ConstantTimeCompare(at.dk[:], dk[:]) != 1 {
 			return loaded{}, ErrSeal
 		}
-		answered := m.cfg.Now()
 		l.version = at
 		l.skew = rec.Now.Sub(answered)
-		e.confirmed(asked, answered)
 		return l, nil
 	}
 	s, err := openState(rec.Data, dk, key, rec.Version)
@@ -86,6 +84,19 @@ func (m *Manager) openedBy(ctx context.Context, dk DataKey, e *entry, rec Record
 	l.entry.learn(l.version)
 	l.entry.confirmed(asked, m.cfg.Now())
 	return l, nil
+}
+
+// meet notes what a record that was read says of the session: that it had changed so often by
+// then and, where it is the one that is known, that the store had it when it was asked, as in
+// confirmed. It returns what is known, and whether that is this record.
+func (e *entry) meet(rec *Record, changes uint64, asked, answered time.Time) (at version, same bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.looked = max(e.looked, changes)
+	if same = e.at.state != nil && e.at.number == rec.Version && e.at.mark == markOf(rec.Data); same {
+		e.checked, e.answered = asked, answered
+	}
+	return e.at, same
 }
 
 // learn keeps v if it is newer than what is known, and tells attended streams.

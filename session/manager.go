@@ -244,6 +244,8 @@ type entry struct {
 
 	exchanging chan struct{} // of one: who exchanges a token
 
+	sight atomic.Pointer[sight] // of the last request, or nil
+
 	missed atomic.Int64 // since when its person is not known here, by the wall clock in ns; zero is known
 }
 

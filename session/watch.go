@@ -42,13 +42,6 @@ func (e *entry) takeUnsure() bool {
 	return unsure
 }
 
-// fresh notes that the record was read when it had changed so often.
-func (e *entry) fresh(changes uint64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.looked = max(e.looked, changes)
-}
-
 // stale reports whether it has changed since. mu is held.
 func (e *entry) stale() bool { return e.looked != e.changes }
 
