@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,12 +21,13 @@ type conn struct {
 	era   int   // see Line
 	until time.Time
 	since time.Time // it is idle
-	pulse pulse
+	turn  turn
+	ask   []byte // a request that the next Read writes first, or nil
 }
 
 func newConn(nc net.Conn, era int) (*conn, error) {
 	c := &conn{Conn: nc, era: era}
-	if err := c.pulse.of(nc); err != nil {
+	if err := c.turn.of(nc); err != nil {
 		nc.Close()
 		return nil, err
 	}
@@ -42,12 +44,51 @@ func (c *conn) Read(p []byte) (int, error) {
 	if int64(len(p)) > c.left {
 		p = p[:c.left]
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.read(p)
 	c.left -= int64(n)
 	if err != nil {
 		c.broke = err
 	}
 	return n, err
+}
+
+func (c *conn) read(p []byte) (int, error) {
+	if c.ask == nil {
+		return c.Conn.Read(p)
+	}
+	n, err := c.turn.take(c.ask, p, !c.since.IsZero())
+	c.ask = nil
+	switch {
+	case c.turn.at == hungUp:
+		return 0, errHungUp
+	case c.turn.at == writing && err == nil: // what is left goes as the server takes it
+		if _, err = c.Conn.Write(c.turn.ask); err != nil {
+			return 0, err
+		}
+		c.turn.at = waiting
+		return c.Conn.Read(p)
+	}
+	return n, err
+}
+
+// errHungUp reports a kept connection that is not open any more. Nothing was written to it.
+var errHungUp = errors.New("the server has closed the connection")
+
+// stage is how far the turn of a request is.
+type stage int
+
+const (
+	fresh   stage = iota
+	hungUp        // the server has closed the connection, or says something unasked
+	writing       // not all of it is written
+	waiting       // for the answer
+)
+
+func (s stage) String() string {
+	if s == waiting {
+		return "read"
+	}
+	return "write"
 }
 
 func (c *conn) hangUp() { _ = c.Close() }

@@ -9,7 +9,8 @@ import (
 // been kept for long enough, and whether the server has closed them.
 const sweepEvery = 5 * time.Second
 
-// take returns the connection that was used last of those that are still open, or nil.
+// take returns the connection that was used last of those that were not kept for too long, or
+// nil. Whether the server has closed it meanwhile shows when it is used.
 func (l *Line) take() *conn {
 	for {
 		l.mu.Lock()
@@ -22,17 +23,14 @@ func (l *Line) take() *conn {
 		l.idle[last] = nil
 		l.idle = l.idle[:last]
 		l.mu.Unlock()
-		if !l.over(c, time.Now()) {
+		if !l.isOld(c, time.Now()) {
 			return c
 		}
 		c.hangUp()
 	}
 }
 
-// over reports whether c was idle for too long, or is not open any more.
-func (l *Line) over(c *conn, now time.Time) bool {
-	return now.Sub(c.since) >= l.idleTimeout() || !c.pulse.beats()
-}
+func (l *Line) isOld(c *conn, now time.Time) bool { return now.Sub(c.since) >= l.idleTimeout() }
 
 func (l *Line) idleTimeout() time.Duration {
 	if l.IdleTimeout == 0 {
@@ -68,7 +66,7 @@ func (l *Line) sweep() {
 	}
 	now := time.Now()
 	l.idle = slices.DeleteFunc(l.idle, func(c *conn) bool {
-		over := l.over(c, now)
+		over := l.isOld(c, now) || !c.turn.isOpen()
 		if over {
 			c.hangUp()
 		}

@@ -79,12 +79,17 @@ func (l *Line) Do(req *http.Request, header time.Duration) (*http.Response, Prog
 		return nil, Progress{}, ErrNotTaken
 	}
 	ctx, p := req.Context(), Progress{Asked: true}
-	if c := l.take(); c != nil {
+	for c := l.take(); c != nil; c = l.take() {
 		res, err := l.exchange(ctx, c, h, req, header, &p)
+		if errors.Is(err, errHungUp) {
+			p = Progress{Asked: true}
+			continue
+		}
 		if err == nil || p.Answered || ctx.Err() != nil || isTimeout(err) {
 			return res, p, err
 		}
 		p = Progress{Asked: true, Before: p.Wrote}
+		break
 	}
 	c, err := l.dial(ctx)
 	if err != nil {
@@ -144,12 +149,14 @@ func (l *Line) ask(c *conn, h *head, req *http.Request, header time.Duration, p 
 	if c.left = l.MaxHeader; c.left == 0 {
 		c.left = 256 << 10
 	}
-	p.Wrote = true // some of it, where it fails
-	if _, err := c.Conn.Write(h.bytes); err != nil {
-		p.Stuck = true
-		return nil, fmt.Errorf("writing the request: %w", err)
-	}
-	if _, err := c.in.Peek(1); err != nil {
+	c.ask = h.bytes
+	_, err := c.in.Peek(1)
+	p.Wrote = c.turn.at != hungUp // some of it, where it fails
+	if err != nil {
+		if c.turn.at == writing {
+			p.Stuck = true
+			return nil, fmt.Errorf("writing the request: %w", c.broke)
+		}
 		return nil, c.readError(err)
 	}
 	p.Answered = true
