@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/evergate/evergate/internal/event"
@@ -47,12 +46,11 @@ type Journal interface {
 type PasswordChanger interface {
 	// CanChange reports whether the password of login can be changed here.
 	CanChange(login *Login) bool
-	// Change puts next in the place of current, for whoever asks from addr, and returns the
-	// login that a sign-in by the new one gives. Guessing is as slow as at a sign-in. The
-	// error is a *BadPassword for next, a *Refused for current, a *Throttled, a
+	// Change puts next in the place of current, for whoever asks, and returns the login
+	// that a sign-in by the new one gives. Guessing is as slow as at a sign-in. The error is a *BadPassword for next, a *Refused for current, a *Throttled, a
 	// *Unavailable, or ErrChanged where somebody else changed it meanwhile; nothing has
 	// changed then.
-	Change(ctx context.Context, addr netip.Addr, login *Login, current, next string) (*Login, error)
+	Change(ctx context.Context, from Asker, login *Login, current, next string) (*Login, error)
 }
 
 // What may be wrong with a new password.

@@ -3,7 +3,6 @@ package auth_test
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -193,7 +192,7 @@ type changer struct {
 
 func (c *changer) CanChange(*auth.Login) bool { return true }
 
-func (c *changer) Change(_ context.Context, _ netip.Addr, login *auth.Login, _, _ string) (*auth.Login, error) {
+func (c *changer) Change(_ context.Context, _ auth.Asker, login *auth.Login, _, _ string) (*auth.Login, error) {
 	c.asked++
 	fresh := *login
 	fresh.Session = nil

@@ -72,10 +72,12 @@ func (h *Handler) changePassword(w http.ResponseWriter, r *http.Request) error {
 		return h.showPassword(w, r, http.StatusUnprocessableEntity, v)
 	}
 	ctx := r.Context()
-	fresh, err := h.cfg.Passwords.Change(ctx, web.NoteOf(ctx).Client, login, one(values, "current"), next)
+	from := h.asker(r)
+	fresh, err := h.cfg.Passwords.Change(ctx, from, login, one(values, "current"), next)
 	if err != nil {
 		return h.notChanged(w, r, v, err)
 	}
+	h.know(w, r, from.Browser, fresh)
 	session := ""
 	if login.Session != nil {
 		session = login.Session.ID()

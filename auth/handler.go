@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,10 +18,9 @@ import (
 
 // PasswordMethod signs people in by user name and password. local.Method is one.
 type PasswordMethod interface {
-	// Login checks the password of a user who asks from addr. The error is a
-	// *Refused, which never tells which of the two was wrong, a *Throttled or a
-	// *Unavailable.
-	Login(ctx context.Context, addr netip.Addr, user, password string) (*Login, error)
+	// Login checks the password of a user. The error is a *Refused, which never tells
+	// which of the two was wrong, a *Throttled or a *Unavailable.
+	Login(ctx context.Context, from Asker, user, password string) (*Login, error)
 }
 
 // HandlerConfig is what a Handler is made of.

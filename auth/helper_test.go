@@ -165,8 +165,8 @@ var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 // passwords knows alice and bob, whose password is their name twice.
 type passwords struct{ seen []netip.Addr }
 
-func (p *passwords) Login(_ context.Context, addr netip.Addr, user, password string) (*auth.Login, error) {
-	p.seen = append(p.seen, addr)
+func (p *passwords) Login(_ context.Context, from auth.Asker, user, password string) (*auth.Login, error) {
+	p.seen = append(p.seen, from.Addr)
 	switch user {
 	case "throttled":
 		return nil, &auth.Throttled{RetryAfter: 11500 * time.Millisecond}

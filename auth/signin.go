@@ -71,13 +71,15 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := h.loginView(r, goalOf(values))
 	v.User, v.Remember = shown(one(values, "username")), values.Get("remember") != ""
-	login, err := h.cfg.Password.Login(r.Context(), web.NoteOf(r.Context()).Client, one(values, "username"), one(values, "password"))
+	from := h.asker(r)
+	login, err := h.cfg.Password.Login(r.Context(), from, one(values, "username"), one(values, "password"))
 	if err == nil {
 		err = h.cfg.Sessions.Begin(w.Header(), r, login, v.Remember)
 	}
 	if err != nil {
 		return h.refuse(w, r, v, err)
 	}
+	h.know(w, r, from.Browser, login)
 	if !v.Demand.MetBy(login, h.cfg.Now()) {
 		return h.insufficient(r, nil, login, &v.goal)
 	}

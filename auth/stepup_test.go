@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -185,7 +184,7 @@ type freshPasswords struct {
 	now func() time.Time
 }
 
-func (p *freshPasswords) Login(ctx context.Context, from netip.Addr, user, password string) (*auth.Login, error) {
+func (p *freshPasswords) Login(ctx context.Context, from auth.Asker, user, password string) (*auth.Login, error) {
 	login, err := p.passwords.Login(ctx, from, user, password)
 	if err == nil {
 		login.AuthTime = p.now()

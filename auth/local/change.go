@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,7 +22,7 @@ func (m *Method) CanChange(login *auth.Login) bool {
 
 // Change implements auth.PasswordChanger. The new password is looked at first, so that a
 // person who has to think of another one has not used up an attempt.
-func (m *Method) Change(ctx context.Context, addr netip.Addr, login *auth.Login, current, next string) (*auth.Login, error) {
+func (m *Method) Change(ctx context.Context, from auth.Asker, login *auth.Login, current, next string) (*auth.Login, error) {
 	name := login.Identity.Subject
 	if login.Identity.Provider != m.Name || m.Users.opts.Save == nil {
 		return nil, &auth.Refused{Reason: "the password is not kept here"}
@@ -32,7 +31,7 @@ func (m *Method) Change(ctx context.Context, addr netip.Addr, login *auth.Login,
 		return nil, &auth.BadPassword{Why: why}
 	}
 	before := m.Users.find(name)
-	if _, err := m.Login(ctx, addr, name, current); err != nil {
+	if _, err := m.Login(ctx, from, name, current); err != nil {
 		return nil, err
 	}
 	if before == nil {

@@ -62,18 +62,18 @@ func TestChange(t *testing.T) {
 	m.Log = slog.New(slog.NewTextHandler(&log, nil))
 	told := 0
 	m.Users.OnChange(func() { told++ })
-	before, err := m.Login(t.Context(), home, "alice", password)
+	before, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bob, err := m.Login(t.Context(), home, "bob", password)
+	bob, err := m.Login(t.Context(), auth.Asker{Addr: home}, "bob", password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !m.CanChange(before) {
 		t.Error("it is said not to be possible")
 	}
-	after, err := m.Change(t.Context(), home, before, password, other)
+	after, err := m.Change(t.Context(), auth.Asker{Addr: home}, before, password, other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +83,10 @@ func TestChange(t *testing.T) {
 	if after.Identity.Groups[0] != "staff" || after.AMR[0] != "pwd" || after.AuthTime.Before(before.AuthTime) || after.AccessToken.Value.IsZero() {
 		t.Errorf("got %+v", after)
 	}
-	if _, err := m.Login(t.Context(), home, "alice", other); err != nil {
+	if _, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", other); err != nil {
 		t.Errorf("with the new password: %v", err)
 	}
-	if _, err := m.Login(t.Context(), home, "alice", password); err == nil {
+	if _, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password); err == nil {
 		t.Error("the old password still signs in")
 	}
 	// What was saved is what the next look at the users finds.
@@ -102,7 +102,7 @@ func TestChangeThatDoesNotHappen(t *testing.T) {
 	var count atomic.Int32
 	s := &userList{users: []local.User{{Name: "alice", Password: hashOf(t, password)}, {Name: "gone", Password: hashOf(t, password)}}}
 	m := s.method(t, local.CountingHasher(2, &count))
-	login, err := m.Login(t.Context(), home, "alice", password)
+	login, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestChangeThatDoesNotHappen(t *testing.T) {
 		{"the one of before", password, password, bad(auth.PasswordSame), 0},
 	} {
 		count.Store(0)
-		_, err := m.Change(t.Context(), home, login, c.current, c.next)
+		_, err := m.Change(t.Context(), auth.Asker{Addr: home}, login, c.current, c.next)
 		if !c.want(err) || count.Load() != c.hashes {
 			t.Errorf("%s: got %v and %d hashes, want %d", c.name, err, count.Load(), c.hashes)
 		}
@@ -137,24 +137,24 @@ func TestChangeThatDoesNotHappen(t *testing.T) {
 	}
 	oidc := *login
 	oidc.Identity.Provider = "corp"
-	if _, err := m.Change(t.Context(), home, &oidc, password, other); !refused(err) || m.CanChange(&oidc) {
+	if _, err := m.Change(t.Context(), auth.Asker{Addr: home}, &oidc, password, other); !refused(err) || m.CanChange(&oidc) {
 		t.Errorf("of somebody of another provider: got %v", err)
 	}
 	s.err = errors.New("read-only file system")
-	if _, err := m.Change(t.Context(), home, login, password, other); err == nil || !strings.Contains(err.Error(), "read-only file system") {
+	if _, err := m.Change(t.Context(), auth.Asker{Addr: home}, login, password, other); err == nil || !strings.Contains(err.Error(), "read-only file system") {
 		t.Errorf("where nothing can be saved: got %v", err)
 	} else if _, ok := errors.AsType[*auth.Unavailable](err); !ok {
 		t.Errorf("where nothing can be saved: got %v, want an outage", err)
 	}
 	s.err = nil
 	s.users[0].Password = hashOf(t, "what an operator gave") // and nobody has read it yet
-	if _, err := m.Change(t.Context(), home, login, password, other); !errors.Is(err, auth.ErrChanged) {
+	if _, err := m.Change(t.Context(), auth.Asker{Addr: home}, login, password, other); !errors.Is(err, auth.ErrChanged) {
 		t.Errorf("changed meanwhile: got %v", err)
 	}
 	if m.Check(login) != nil {
 		t.Errorf("nothing was to change: %v", m.Check(login))
 	}
-	if _, err := m.Login(t.Context(), home, "alice", password); err != nil {
+	if _, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password); err != nil {
 		t.Errorf("the password of before: %v", err)
 	}
 }
@@ -164,17 +164,17 @@ func TestGuessingTheCurrentPassword(t *testing.T) {
 	var count atomic.Int32
 	s := &userList{users: []local.User{{Name: "alice", Password: hashOf(t, password)}}}
 	m := s.method(t, local.CountingHasher(2, &count))
-	login, err := m.Login(t.Context(), home, "alice", password)
+	login, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 100 {
-		_, err := m.Change(t.Context(), home, login, "guess", other)
+		_, err := m.Change(t.Context(), auth.Asker{Addr: home}, login, "guess", other)
 		if _, ok := errors.AsType[*auth.Throttled](err); ok {
 			if i < 10 {
 				t.Errorf("throttled after %d guesses, want at least 10 free ones", i)
 			}
-			if _, err := m.Change(t.Context(), home, login, password, other); err == nil {
+			if _, err := m.Change(t.Context(), auth.Asker{Addr: home}, login, password, other); err == nil {
 				t.Error("the right one is looked at while guessing is slowed down")
 			}
 			return
@@ -186,14 +186,14 @@ func TestGuessingTheCurrentPassword(t *testing.T) {
 func TestNobodyChangesWhatIsNotSaved(t *testing.T) {
 	var count atomic.Int32
 	m := method(t, &[]local.User{{Name: "alice", Password: hashOf(t, password)}}, local.CountingHasher(1, &count))
-	login, err := m.Login(t.Context(), home, "alice", password)
+	login, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.CanChange(login) {
 		t.Error("it is said to be possible")
 	}
-	if _, err := m.Change(t.Context(), home, login, password, other); err == nil || m.Check(login) != nil {
+	if _, err := m.Change(t.Context(), auth.Asker{Addr: home}, login, password, other); err == nil || m.Check(login) != nil {
 		t.Errorf("got %v", err)
 	}
 }
@@ -204,11 +204,11 @@ func TestChangedAtAnotherGateway(t *testing.T) {
 	s := &userList{users: []local.User{{Name: "alice", Password: hashOf(t, password)}}}
 	here, there := s.method(t, local.NewHasher(1)), s.method(t, local.NewHasher(1))
 	time.Sleep(time.Millisecond)
-	old, err := here.Login(t.Context(), home, "alice", password)
+	old, err := here.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh, err := here.Change(t.Context(), home, old, password, other)
+	fresh, err := here.Change(t.Context(), auth.Asker{Addr: home}, old, password, other)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -20,7 +21,23 @@ const (
 // Attempt makes one that goes as how says, unless it has to wait.
 func Attempt(t *testing.T, g Guard, account string, addr netip.Addr, how Outcome) (time.Duration, error) {
 	t.Helper()
-	wait, done, err := g.attempt(t.Context(), account, addr)
+	wait, done, err := g.attempt(t.Context(), try{account: account, addr: addr})
+	if wait > 0 || err != nil {
+		return wait, err
+	}
+	return 0, done(how)
+}
+
+// AttemptBy makes one by a browser that is known at the account, or "".
+func AttemptBy(t *testing.T, g Guard, account, browser string, how Outcome) (time.Duration, error) {
+	t.Helper()
+	return AttemptByAs(t.Context(), t, g, account, browser, how)
+}
+
+// AttemptByAs is AttemptBy with a context of its own.
+func AttemptByAs(ctx context.Context, t *testing.T, g Guard, account, browser string, how Outcome) (time.Duration, error) {
+	t.Helper()
+	wait, done, err := g.attempt(ctx, try{account: account, browser: browser})
 	if wait > 0 || err != nil {
 		return wait, err
 	}
@@ -30,7 +47,7 @@ func Attempt(t *testing.T, g Guard, account string, addr netip.Addr, how Outcome
 // AttemptMeanwhile makes one during which something happens.
 func AttemptMeanwhile(t *testing.T, g Guard, account string, addr netip.Addr, how Outcome, happens func()) error {
 	t.Helper()
-	wait, done, err := g.attempt(t.Context(), account, addr)
+	wait, done, err := g.attempt(t.Context(), try{account: account, addr: addr})
 	if wait > 0 || err != nil {
 		t.Fatalf("got a wait of %v, %v", wait, err)
 	}

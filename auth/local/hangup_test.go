@@ -60,15 +60,15 @@ func TestHangingUpDoesNotEscapeTheCount(t *testing.T) {
 					hangUp()
 				}
 			}
-			_, _, _ = g.attempt(ctx, account, evil)
+			_, _, _ = g.attempt(ctx, try{account: account, addr: evil})
 			hangUp()
 		}
 		s.after = nil
-		if wait, _, err := g.attempt(t.Context(), account, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})); err == nil && wait > 0 {
+		if wait, _, err := g.attempt(t.Context(), try{account: account, addr: netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})}); err == nil && wait > 0 {
 			held++
 		}
 	}
-	wait, _, _ := g.attempt(t.Context(), "somebody", evil)
+	wait, _, _ := g.attempt(t.Context(), try{account: "somebody", addr: evil})
 	if held > sourceAllowance || wait == 0 {
 		t.Errorf("one address has %d accounts waiting, and itself waits %v; want %d at most, and a wait", held, wait, sourceAllowance)
 	}

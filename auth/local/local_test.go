@@ -84,7 +84,7 @@ func TestLogin(t *testing.T) {
 		{"a password that is no text costs nothing", "alice", "\xff\xfe", false, 0},
 	} {
 		count.Store(0)
-		login, err := m.Login(t.Context(), home, c.user, c.password)
+		login, err := m.Login(t.Context(), auth.Asker{Addr: home}, c.user, c.password)
 		refused, isRefused := errors.AsType[*auth.Refused](err)
 		if (err == nil) != c.ok || (!c.ok && !isRefused) || count.Load() != c.hashes {
 			t.Errorf("%s: got %v, %d hashes, want ok %v, %d", c.name, err, count.Load(), c.ok, c.hashes)
@@ -104,7 +104,7 @@ func TestRefusedOfAnUnknownClientIsLogged(t *testing.T) {
 	m := method(t, &[]local.User{}, local.CountingHasher(1, &count))
 	m.Log = slog.New(slog.NewTextHandler(&log, nil))
 	for _, addr := range []netip.Addr{home, {}} {
-		_, _ = m.Login(t.Context(), addr, "alice", password)
+		_, _ = m.Login(t.Context(), auth.Asker{Addr: addr}, "alice", password)
 	}
 	if got := log.String(); !strings.Contains(got, "client=192.0.2.1\n") || !strings.Contains(got, "client=\"\"\n") {
 		t.Errorf("want the address, and none:\n%s", got)
@@ -115,7 +115,7 @@ func TestRefreshFollowsTheUsers(t *testing.T) {
 	var count atomic.Int32
 	users := []local.User{{Name: "alice", Password: hashOf(t, password), Groups: []string{"staff"}}}
 	m := method(t, &users, local.CountingHasher(1, &count))
-	login, err := m.Login(t.Context(), home, "alice", password)
+	login, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestFloodOfSignInsIsBounded(t *testing.T) {
 	for i := range 500 {
 		wg.Go(func() {
 			addr := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
-			_, err := m.Login(t.Context(), addr, fmt.Sprintf("user%d", i), password)
+			_, err := m.Login(t.Context(), auth.Asker{Addr: addr}, fmt.Sprintf("user%d", i), password)
 			if u, ok := errors.AsType[*auth.Unavailable](err); ok && u.RetryAfter > 0 {
 				busy.Add(1)
 			} else {

@@ -46,18 +46,21 @@ var (
 // Login signs a user in. The error is a *auth.Refused, whose reason is for the
 // log alone, a *auth.Throttled, or a *auth.Unavailable. Unknown, disabled and
 // mistaken users cost the same work.
-func (m *Method) Login(ctx context.Context, addr netip.Addr, user, password string) (*auth.Login, error) {
+func (m *Method) Login(ctx context.Context, from auth.Asker, user, password string) (*auth.Login, error) {
 	if len(password) > maxPassword || len(user) > 256 || !utf8.ValidString(user) || !utf8.ValidString(password) {
 		return nil, &auth.Refused{Reason: "the user name or password is too long or no text"}
 	}
-	wait, done, err := m.Throttle.attempt(ctx, canonical(user), addr)
+	u, this := m.Users.find(strings.TrimSpace(user)), try{account: canonical(user), addr: from.Addr}
+	if u != nil {
+		this.stamp, this.browser = u.stamp, from.Browser.At(u.Name, u.stamp)
+	}
+	wait, done, err := m.Throttle.attempt(ctx, this)
 	if err != nil {
 		return nil, &auth.Unavailable{What: "sign-in", Err: fmt.Errorf("count the attempt: %w", err)}
 	}
-	u := m.Users.find(strings.TrimSpace(user))
 	if wait > 0 {
 		err := &auth.Throttled{RetryAfter: wait}
-		m.tell(ctx, slog.LevelDebug, u, event.TooMany, addr, err)
+		m.tell(ctx, slog.LevelDebug, u, event.TooMany, from.Addr, err)
 		return nil, err
 	}
 	var hash *phc
@@ -88,7 +91,7 @@ func (m *Method) Login(ctx context.Context, addr netip.Addr, user, password stri
 	default:
 		err = &auth.Refused{Reason: "wrong password"}
 	}
-	m.tell(ctx, slog.LevelInfo, u, event.BadCredentials, addr, err)
+	m.tell(ctx, slog.LevelInfo, u, event.BadCredentials, from.Addr, err)
 	return nil, err
 }
 

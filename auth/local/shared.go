@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -21,8 +20,8 @@ import (
 // have accounts wait without waiting themselves. The account comes first: parallel guesses
 // at one are turned away there, and do not queue to count at their source.
 //
-// An attempt that is looked at costs two writes, and three more if it was right; one
-// that has to wait costs none. Since each one that is looked at takes a hash as well,
+// An attempt that is looked at costs two writes, and three more if it was right; by a
+// browser that is known at the account one, and one more. One that has to wait costs none. Since each one that is looked at takes a hash as well,
 // and the rest are taken back, the hashes that gateways make in 15 minutes bound what
 // lies there.
 //
@@ -51,12 +50,19 @@ type counter struct {
 }
 
 // attempt implements Guard.
-func (t *SharedThrottle) attempt(ctx context.Context, account string, addr netip.Addr) (time.Duration, func(outcome) error, error) {
+func (t *SharedThrottle) attempt(ctx context.Context, this try) (time.Duration, func(outcome) error, error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedTime)
 	defer cancel()
-	source := web.Network(addr).String() // it holds no zero byte, so no two names meet
-	friend := "friend\x00" + source + "\x00" + account
-	a := &counter{name: "account\x00" + account, free: freeFailures, friend: friend}
+	if this.browser != "" {
+		return t.known(ctx, bounded, this.browser)
+	}
+	network := web.Network(this.addr)
+	source := network.String() // neither it nor a stamp holds a zero byte, so no two names meet
+	friend := ""
+	if network.IsValid() { // all that are not known share one, and are no friends
+		friend = "friend\x00" + source + "\x00" + this.stamp + "\x00" + this.account
+	}
+	a := &counter{name: "account\x00" + this.account, free: freeFailures, friend: friend}
 	s := &counter{name: "source\x00" + source, free: freeFailures * sourceAllowance}
 	// Both are looked at first: who has to wait changes neither.
 	wait, err := t.look(bounded, a, s)
@@ -81,6 +87,26 @@ func (t *SharedThrottle) attempt(ctx context.Context, account string, addr netip
 			return errors.Join(back, t.change(ctx, a, func(f *failures) { f.takeBack(a.before) }))
 		}
 		return errors.Join(back, t.befriend(ctx, friend), t.change(ctx, a, func(f *failures) { *f = failures{} }))
+	}, nil
+}
+
+// known is attempt by a browser that is known at the account; see Throttle.known. What it
+// begins has until bounded is over.
+func (t *SharedThrottle) known(ctx, bounded context.Context, browser string) (time.Duration, func(outcome) error, error) {
+	b := &counter{name: "browser\x00" + browser, free: freeFailures}
+	if wait, err := t.look(bounded, b); wait > 0 || err != nil {
+		return wait, nil, err
+	}
+	if wait, err := t.reserve(bounded, b); wait > 0 || err != nil {
+		return wait, nil, err
+	}
+	return 0, func(o outcome) error {
+		if o == failed {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedTime)
+		defer cancel()
+		return t.change(ctx, b, func(f *failures) { f.takeBack(b.before) })
 	}, nil
 }
 
@@ -187,9 +213,12 @@ func (t *SharedThrottle) write(ctx context.Context, c *counter, next failures, t
 	}
 }
 
-// befriend notes that an account signed in from a source. Where somebody else has just
-// done that it is done.
+// befriend notes that an account signed in from a source, unless friend is "". Where
+// somebody else has just done that it is done.
 func (t *SharedThrottle) befriend(ctx context.Context, friend string) error {
+	if friend == "" {
+		return nil
+	}
 	_, version, err := t.Shelf.Load(ctx, friend, 0)
 	if err == nil {
 		_, err = t.Shelf.Save(ctx, friend, version, []byte{1}, friendFor)

@@ -114,7 +114,7 @@ func TestParallelGuessesAtSeveralGatewaysDoNotSlipPast(t *testing.T) {
 				var wg sync.WaitGroup
 				for i := range 100 {
 					wg.Go(func() {
-						_, err := two[i%2].Login(t.Context(), c.addr(i), c.user(i), "guess")
+						_, err := two[i%2].Login(t.Context(), auth.Asker{Addr: c.addr(i)}, c.user(i), "guess")
 						_, refused := errors.AsType[*auth.Refused](err)
 						_, throttled := errors.AsType[*auth.Throttled](err)
 						if !refused && !throttled {
@@ -137,7 +137,7 @@ func TestGatewaysCountTogether(t *testing.T) {
 		two := gateways(t, 2, newShelf(), local.CountingHasher(4, &count))
 		stranger := netip.MustParseAddr("203.0.113.1")
 		login := func(i int, addr netip.Addr, pw string) error {
-			_, err := two[i].Login(t.Context(), addr, "alice", pw)
+			_, err := two[i].Login(t.Context(), auth.Asker{Addr: addr}, "alice", pw)
 			return err
 		}
 		if err := login(0, home, password); err != nil {
@@ -208,7 +208,7 @@ func TestNobodyIsRefusedWhileTheShelfIsAway(t *testing.T) {
 		m := gateways(t, 1, s, local.CountingHasher(4, &count))[0]
 		s.breakDown(errShelf)
 		for _, pw := range []string{password, "guess"} {
-			_, err := m.Login(t.Context(), home, "alice", pw)
+			_, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", pw)
 			if _, down := errors.AsType[*auth.Unavailable](err); !down || !errors.Is(err, errShelf) {
 				t.Errorf("got %v, want a *Unavailable", err)
 			}
@@ -217,7 +217,7 @@ func TestNobodyIsRefusedWhileTheShelfIsAway(t *testing.T) {
 			t.Errorf("%d passwords were looked at that nobody counted", n)
 		}
 		s.breakDown(nil)
-		if _, err := m.Login(t.Context(), home, "alice", password); err != nil {
+		if _, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password); err != nil {
 			t.Errorf("once it is back: got %v", err)
 		}
 	})

@@ -16,7 +16,15 @@ type Guard interface {
 	// or zero, and then done must be told how it went. The reservation counts as a
 	// failure until then, so that parallel guesses do not slip past. An error is an
 	// outage: nothing is to be looked at.
-	attempt(ctx context.Context, account string, addr netip.Addr) (wait time.Duration, done func(outcome) error, err error)
+	attempt(ctx context.Context, this try) (wait time.Duration, done func(outcome) error, err error)
+}
+
+// try is an attempt to sign in, as it is counted.
+type try struct {
+	account string     // in the one spelling that counts
+	addr    netip.Addr // where it comes from; the zero Addr is not known
+	stamp   string     // that of the account's password; "" where there is no such user
+	browser string     // what the browser is counted under, if it signed in to the account before; "" is a stranger's
 }
 
 var (
@@ -29,14 +37,22 @@ var (
 // minute. It never locks anybody out for good, and an attempt inside the wait
 // neither counts nor lengthens it. It is safe for concurrent use.
 //
-// A stranger who hammers an account slows it for other strangers, and not for
-// an address from which its owner signed in lately.
+// A stranger who hammers an account slows it for other strangers, and not for a browser
+// that signed in to it before. That one is counted by itself, as slowly: a copy of its
+// cookie gives a thief no more guesses than any stranger has. Its attempts neither wait for
+// their source nor count there: behind one address may be a whole office, and one person's
+// guesses are not to keep all of them out.
+//
+// Nor does a stranger slow it for a network from which its owner signed in lately by a browser that
+// was not known. It is for those whose browsers keep no cookies, and for their next
+// browser: the source's own wait is what holds guesses from there. A new password ends both.
 type Throttle struct {
 	now func() time.Time
 
-	mu       sync.Mutex // guards accounts, sources, friends
+	mu       sync.Mutex // guards accounts, sources, browsers, friends
 	accounts map[string]*failures
 	sources  map[netip.Prefix]*failures
+	browsers map[string]*failures
 	friends  map[friend]time.Time
 }
 
@@ -46,10 +62,11 @@ type failures struct {
 	last  time.Time
 }
 
-// friend is an account and an address from which it signed in.
+// friend is an account and a network from which it signed in, by a password that is in
+// force yet.
 type friend struct {
-	account string
-	source  netip.Prefix
+	account, stamp string
+	source         netip.Prefix
 }
 
 // outcome is how an attempt went.
@@ -75,17 +92,22 @@ func NewThrottle(now func() time.Time) *Throttle {
 	if now == nil {
 		now = time.Now
 	}
-	return &Throttle{now: now, accounts: map[string]*failures{}, sources: map[netip.Prefix]*failures{}, friends: map[friend]time.Time{}}
+	return &Throttle{now: now, accounts: map[string]*failures{}, sources: map[netip.Prefix]*failures{},
+		browsers: map[string]*failures{}, friends: map[friend]time.Time{}}
 }
 
 // attempt implements Guard.
-func (t *Throttle) attempt(_ context.Context, account string, addr netip.Addr) (wait time.Duration, done func(outcome) error, err error) {
-	source := web.Network(addr)
+func (t *Throttle) attempt(_ context.Context, this try) (wait time.Duration, done func(outcome) error, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	known := now.Sub(t.friends[friend{account, source}]) < friendFor
-	a, s := track(t.accounts, account, now), track(t.sources, source, now)
+	if this.browser != "" {
+		wait, done = t.known(this.browser, now)
+		return wait, done, nil
+	}
+	who := friend{this.account, this.stamp, web.Network(this.addr)}
+	known := now.Sub(t.friends[who]) < friendFor
+	a, s := track(t.accounts, this.account, now), track(t.sources, who.source, now)
 	wait = s.until.Sub(now)
 	if !known {
 		wait = max(wait, a.until.Sub(now))
@@ -103,15 +125,37 @@ func (t *Throttle) attempt(_ context.Context, account string, addr netip.Addr) (
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if o == succeeded {
-			bound(t.friends)
-			t.friends[friend{account, source}] = t.now()
-			delete(t.accounts, account)
+			if who.source.IsValid() { // all that are not known share one, and are no friends
+				bound(t.friends)
+				t.friends[who] = t.now()
+			}
+			delete(t.accounts, this.account)
 		} else {
 			a.takeBack(beforeAccount)
 		}
 		s.takeBack(before)
 		return nil
 	}, nil
+}
+
+// known is attempt by a browser that is known at the account; mu is held. A success takes
+// nothing away but itself: the browser is counted under another name from then on, and
+// strangers' guesses go on to count.
+func (t *Throttle) known(browser string, now time.Time) (time.Duration, func(outcome) error) {
+	b := track(t.browsers, browser, now)
+	if wait := b.until.Sub(now); wait > 0 {
+		return wait, nil
+	}
+	before := *b
+	b.fail(now, freeFailures)
+	return 0, func(o outcome) error {
+		if o != failed {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			b.takeBack(before)
+		}
+		return nil
+	}
 }
 
 func (f *failures) fail(now time.Time, free int) {

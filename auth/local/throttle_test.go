@@ -36,7 +36,7 @@ func TestThrottle(t *testing.T) {
 		m := method(t, &users, local.CountingHasher(4, &count))
 		m.Throttle = guard
 		try := func(addr, user, pw string) (time.Duration, error) {
-			_, err := m.Login(t.Context(), netip.MustParseAddr(addr), user, pw)
+			_, err := m.Login(t.Context(), auth.Asker{Addr: netip.MustParseAddr(addr)}, user, pw)
 			if th, ok := errors.AsType[*auth.Throttled](err); ok {
 				return th.RetryAfter, err
 			}
@@ -92,7 +92,7 @@ func TestParallelGuessesDoNotSlipPast(t *testing.T) {
 		m.Throttle = guard
 		var wg sync.WaitGroup
 		for range 200 {
-			wg.Go(func() { _, _ = m.Login(t.Context(), home, "alice", "guess") })
+			wg.Go(func() { _, _ = m.Login(t.Context(), auth.Asker{Addr: home}, "alice", "guess") })
 		}
 		wg.Wait()
 		if n := count.Load(); n != 10 {

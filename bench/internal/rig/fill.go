@@ -54,7 +54,7 @@ func (g *Gateway) Fill(ctx context.Context, n, samples int) (cookies []string, e
 		return nil, err
 	}
 	defer method.Users.Close()
-	login, err := method.Login(ctx, netip.MustParseAddr("127.0.0.1"), User, Password)
+	login, err := method.Login(ctx, auth.Asker{Addr: netip.MustParseAddr("127.0.0.1")}, User, Password)
 	if err != nil {
 		return nil, err
 	}
