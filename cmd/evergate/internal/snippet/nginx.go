@@ -44,7 +44,7 @@ func quoteNginxRegex(s string) (string, error) {
 
 // nginxCookiesMost is how many cookies of the gateway are taken out of a request. With
 // more than that none is passed on.
-const nginxCookiesMost = 6
+const nginxCookiesMost = 7
 
 // nginxStep takes one cookie of the gateway out of From.
 type nginxStep struct {
