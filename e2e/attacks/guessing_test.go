@@ -1,6 +1,8 @@
 package attacks
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -8,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +50,13 @@ func guess(x *line, address, user, pass string) *reply {
 	return x.post("/.evergate/login", form, "Origin: https://"+x.l.host, "X-Forwarded-For: "+address, "X-Forwarded-Proto: https")
 }
 
+// guessIn is guess by a browser, which keeps what it is given.
+func guessIn(j *jar, address, user, pass string) *reply {
+	j.l.t.Helper()
+	form := url.Values{"username": {user}, "password": {pass}, "rd": {"/"}}.Encode()
+	return j.keep(j.l.post("/.evergate/login", form, j.lines("Origin: https://"+j.l.host, "X-Forwarded-For: "+address, "X-Forwarded-Proto: https")...))
+}
+
 // guessingFrom is an address that nobody had before.
 var guessingFrom = func() func() string {
 	var mu sync.Mutex
@@ -80,9 +90,20 @@ func guessed(t *testing.T, n int, one func(i int) *reply) (looked, throttled int
 
 // guessing is what somebody without an account does at the sign-in page.
 var guessing = &section{name: "Guessing passwords and names", test: "TestGuessing", attacks: []attack{
-	{"U-01", "high", "1000 wrong passwords for one account from 1000 addresses, and 1000 for 1000 names from one address",
-		"ten and forty are looked at, the others get 429 with Retry-After; the owner, who signed in from there before, still signs in, and nobody is locked out for good", func(t *testing.T, l *lab) {
-			x, home := l.line(), guessingFrom()
+	{"U-01", "high", "1000 wrong passwords for one account from 1000 addresses, and 1000 for 1000 names from one address; then with cookies by which the gateway is to take a stranger for the owner's browser: made up, changed, somebody else's, of another host, twice, and the owner's own with wrong passwords",
+		"ten and forty are looked at, the others get 429 with Retry-After; the owner's browser, which signed in before, still signs in from anywhere while it goes on, and so does the owner from where they signed in before; a cookie that is not good helps nobody, a stolen one gives ten guesses; and nobody is locked out for good", func(t *testing.T, l *lab) {
+			x, home, abroad := l.line(), guessingFrom(), guessingFrom()
+			owner := l.newJar("the owner's browser")
+			again := func(address string) { // the owner signs out, where they are in, and in
+				t.Helper()
+				if owner.sid() != "" {
+					owner.signOut().status(t, 200)
+				}
+				guessIn(owner, address, "alice", password).status(t, 303)
+			}
+			again(abroad)
+			owner.signOut().status(t, 200)
+			l.settled("session.started")
 			guess(x, home, "alice", password).status(t, 303)
 			l.settled("session.started")
 			looked, _ := guessed(t, 1000, func(int) *reply { return guess(x, guessingFrom(), "alice", "wrong") })
@@ -91,13 +112,46 @@ var guessing = &section{name: "Guessing passwords and names", test: "TestGuessin
 			}
 			guess(x, guessingFrom(), "alice", password).status(t, 429) // even if it is right: a stranger learns nothing
 			guess(x, home, "alice", password).status(t, 303)
+			// The owner's browser is let in from anywhere while the guesses go on.
+			for range 3 {
+				guessingKeepOut(t, x)
+				again(guessingFrom())
+				guess(x, guessingFrom(), "alice", "wrong").status(t, 429)
+			}
+			// Nobody else is, by whatever cookie. One that is good for an account is for that one alone.
+			mallory := l.newJar("mallory's browser")
+			guessIn(mallory, guessingFrom(), "carol", password).status(t, 303)
+			for name, cookies := range guessingCookies(l, owner, mallory) {
+				guessingKeepOut(t, x)
+				r := x.post("/.evergate/login", url.Values{"username": {"alice"}, "password": {password}}.Encode(),
+					"Origin: https://"+l.host, "X-Forwarded-For: "+guessingFrom(), "X-Forwarded-Proto: https", "Cookie: "+cookies)
+				if r.StatusCode != 429 {
+					t.Errorf("a cookie that is %s: got %d, want 429", name, r.StatusCode)
+				}
+			}
+			l.denied(x.get("/", "Cookie: "+sessionCookie+"="+owner.all[sessionCookie+"-known"])) // nor does it open anything
+			// A stolen one has a count of its own, which holds nobody who signed in since.
+			thief := owner.copy("a thief")
+			again(guessingFrom())
+			looked, _ = guessed(t, 30, func(int) *reply { return guessIn(thief, guessingFrom(), "alice", "wrong") })
+			if looked < 8 || looked > 14 {
+				t.Errorf("%d guesses with a stolen cookie were looked at, want about ten", looked)
+			}
+			again(guessingFrom())
 			there := guessingFrom()
 			looked, _ = guessed(t, 1000, func(i int) *reply { return guess(x, there, fmt.Sprint("nobody", i), "wrong") })
 			if looked < 35 || looked > 60 {
 				t.Errorf("%d guesses from one address were looked at, want about forty", looked)
 			}
+			guess(x, there, "bob", password).status(t, 429)
+			again(there) // a colleague at the same address
+			l.get("/", owner.lines()...).status(t, 200)
 			guess(x, guessingFrom(), "bob", password).status(t, 303)
-			l.saw(traces{sessions: 2, any: true})
+			for _, g := range l.saw(traces{app: 1, sessions: 4, any: true}) {
+				if strings.Contains(strings.Join(g.Header["Cookie"], ";"), "evergate") {
+					t.Errorf("the app was given the cookies %q", g.Header["Cookie"])
+				}
+			}
 			l.hears("login.failed")
 		}},
 	{"U-02", "high", "X-Forwarded-For and its kin made up anew for each guess, where no proxy is trusted", "the guesses are counted as those of one address all the same", func(t *testing.T, l *lab) {
@@ -286,6 +340,47 @@ var guessing = &section{name: "Guessing passwords and names", test: "TestGuessin
 			l.saw(traces{any: true})
 		}},
 }}
+
+// guessingKeepOut has strangers guess at alice until one has to wait for two seconds at least.
+func guessingKeepOut(t *testing.T, x *line) {
+	t.Helper()
+	for range 500 {
+		r := guess(x, guessingFrom(), "alice", "wrong")
+		if r.StatusCode != http.StatusTooManyRequests {
+			continue
+		}
+		if left, _ := strconv.Atoi(r.Header.Get("Retry-After")); left > 2 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("500 guesses keep no stranger out")
+}
+
+// guessingCookies are some that do not make the owner's browser of the one that sends them.
+func guessingCookies(l *lab, owner, mallory *jar) map[string]string {
+	l.t.Helper()
+	const name = sessionCookie + "-known"
+	good, hers := owner.all[name], mallory.all[name]
+	if good == "" || hers == "" {
+		l.t.Errorf("got the cookies %q and %q, want a browser to be given one", good, hers)
+	}
+	plain, err := l.ring().Open("known", gatewayHost, good)
+	elsewhere, err2 := l.ring().Seal("known", "other.test", plain, time.Hour)
+	handle, err3 := l.ring().Seal("handle", gatewayHost, plain, time.Hour)
+	over, err4 := l.ring().Seal("known", gatewayHost, plain, time.Nanosecond)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
+		l.t.Fatal(err)
+	}
+	if bytes.Contains(plain, []byte("alice")) {
+		l.t.Error("the cookie has the name in the clear, under its seal")
+	}
+	return map[string]string{
+		"made up": name + "=alice", "empty": name + "=", "changed": name + "=" + good[:len(good)-6] + "AAAAAA", "cut off": name + "=" + good[:len(good)/2],
+		"somebody else's": name + "=" + hers, "of another host": name + "=" + elsewhere, "of another purpose": name + "=" + handle, "over": name + "=" + over,
+		"there twice": name + "=" + good + "; " + name + "=" + good, "the session's": name + "=" + mallory.sid(), "under another name": strings.ToLower(name) + "=" + good,
+	}
+}
 
 // guessingSaid is all of an answer that may not tell names apart.
 func guessingSaid(r *reply, name string) string {
