@@ -32,7 +32,7 @@ func newTickingApp(t *testing.T) (sockets, streams string) {
 			t.Error(err)
 			return
 		}
-		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
 		served.Go(func() {
 			defer conn.Close()
 			for err == nil {

@@ -234,6 +234,11 @@ func (c *carriage) modify(res *http.Response) error {
 		return badGateway("bad_upgrade", "The app behind this address changed to a protocol that nobody asked for.",
 			errors.New("upstream answered 101 unasked"))
 	}
+	if switching {
+		if err := checkSwitch(c.in.Header, h); err != nil {
+			return badGateway("bad_upgrade", "The app behind this address did not open the WebSocket as it was asked to.", err)
+		}
+	}
 	if removed, left := stripConnectionAuth(h); removed {
 		c.log.Warn("upstream asked for NTLM or Negotiate, which cannot pass", "request_id", c.note.ID, "route", c.route.label)
 		if !left && res.StatusCode == http.StatusUnauthorized {

@@ -178,7 +178,7 @@ func TestCSRFShieldAndWebSockets(t *testing.T) {
 	for origin, want := range map[string]string{"https://gw.test": proxy.Allowed, "https://dash.test": proxy.Allowed, "https://evil.test": proxy.Refused} {
 		r := httptest.NewRequest("GET", "https://gw.test/ws", nil)
 		r.RequestURI = "/ws"
-		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Origin": origin, "Sec-Fetch-Site": "cross-site", "Cookie": sid + "=alice"} {
+		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Origin": origin, "Sec-Fetch-Site": "cross-site", "Cookie": sid + "=alice"} {
 			r.Header.Set(name, value)
 		}
 		if d := gate.Decide(r); d.Outcome != want {

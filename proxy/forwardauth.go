@@ -64,6 +64,12 @@ type inquiry struct {
 
 type inquiryKey struct{}
 
+// isAsked reports whether a request is one that a proxy in front asks about, and carries itself.
+func isAsked(ctx context.Context) bool {
+	_, ok := ctx.Value(inquiryKey{}).(inquiry)
+	return ok
+}
+
 // Handler reads the question, and hands the request that it is about to around, which is
 // made of f itself: so the access line is about that request.
 func (f *ForwardAuth) Handler(around func(http.Handler) http.Handler) http.Handler {

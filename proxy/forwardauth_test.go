@@ -125,6 +125,7 @@ func TestForwardAuthAnswers(t *testing.T) {
 		{"a preflight elsewhere", alice(nil), ask("OPTIONS", "/x", "Origin: https://app.test", "Access-Control-Request-Method: POST"), 401, 401, nil},
 		{"OPTIONS", alice(nil), ask("OPTIONS", "/x"), 401, 401, nil},
 		{"a socket", alice(quiet), ask("GET", "/x", aliceCookie, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13", "Origin: https://gw.test:8443"), 200, 200, nil},
+		{"a socket whose key the proxy keeps to itself, as it opens it", alice(quiet), ask("GET", "/x", aliceCookie, "Sec-WebSocket-Version: 13", "Origin: https://gw.test:8443"), 200, 200, nil},
 		{"a socket of a foreign page", alice(quiet), ask("GET", "/x", aliceCookie, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Origin: https://evil.test"), 403, 403, nil},
 		{"a socket of a page on another port", alice(quiet), ask("GET", "/x", aliceCookie, "Sec-WebSocket-Version: 13", "Origin: https://gw.test"), 403, 403, nil},
 		{"a client's own Authorization", alice(nil), ask("GET", "/public/x", "Authorization: Bearer evil"), 200, 200, map[string]string{"Authorization": ""}},

@@ -340,7 +340,7 @@ func TestRateLimitBesideTheAppsOwn(t *testing.T) {
 		case "/hint":
 			says("HTTP/1.1 103 Early Hints\nLink: </a.css>\n\nHTTP/1.1 200 OK\nContent-Length: 0\n\n")(conn, r)
 		case "/ws":
-			says("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Accept: x\n\n")(conn, r)
+			says("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\n\n")(conn, r)
 		default:
 			says("HTTP/1.1 200 OK\nRateLimit: \"app\";r=1;t=2\nContent-Length: 0\n\n")(conn, r)
 		}
@@ -350,7 +350,7 @@ func TestRateLimitBesideTheAppsOwn(t *testing.T) {
 	if got := gw.send(t, get("/")).Header["Ratelimit"]; len(got) != 2 || !strings.HasPrefix(got[0], `"user-3600s";r=99;`) || got[1] != `"app";r=1;t=2` {
 		t.Errorf("got %q, want ours and the app's", got)
 	}
-	if raw := gw.send(t, get("/ws", "Connection: Upgrade", "Upgrade: websocket", "Origin: https://gw.test")).Header["Ratelimit"]; len(raw) != 1 || !strings.Contains(raw[0], "r=98;") {
+	if raw := gw.send(t, get("/ws", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Origin: https://gw.test")).Header["Ratelimit"]; len(raw) != 1 || !strings.Contains(raw[0], "r=98;") {
 		t.Errorf("a WebSocket: got %q", raw)
 	}
 	conn, err := net.Dial("tcp", gw.Listener.Addr().String())

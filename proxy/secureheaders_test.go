@@ -101,7 +101,7 @@ func TestSecureHeaders(t *testing.T) {
 func TestSecureHeadersElsewhere(t *testing.T) {
 	up := newUpstream(t, func(conn net.Conn, r *http.Request) {
 		if r.URL.Path == "/ws" {
-			says("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Accept: x\n\n")(conn, r)
+			says("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\n\n")(conn, r)
 			return
 		}
 		saysOK(conn, r)
@@ -126,7 +126,7 @@ func TestSecureHeadersElsewhere(t *testing.T) {
 			t.Errorf("%s: got\n%v\nwant\n%v", path, got, strict)
 		}
 	}
-	res := gw.send(t, get("/ws", "Connection: Upgrade", "Upgrade: websocket", "Origin: https://gw.test"))
+	res := gw.send(t, get("/ws", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Origin: https://gw.test"))
 	if got := secured(res.Header); res.StatusCode != 101 || len(got) != 0 {
 		t.Errorf("a WebSocket: got %d %v", res.StatusCode, got)
 	}

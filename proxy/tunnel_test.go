@@ -18,7 +18,7 @@ import (
 	"github.com/evergate/evergate/proxy"
 )
 
-const handshake = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, Set-Cookie\r\nUpgrade: websocket\r\n\r\n"
+const handshake = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, Set-Cookie\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n"
 
 // open sends a handshake followed by more, and reads the 101.
 func (gw *gateway) open(t *testing.T, more string) (net.Conn, *bufio.Reader, *http.Response) {

@@ -376,6 +376,7 @@ func TestStreamsAreSeen(t *testing.T) {
 		if r.Header.Get("Upgrade") != "" {
 			w.Header().Set("Connection", "Upgrade")
 			w.Header().Set("Upgrade", "websocket")
+			w.Header().Set("Sec-WebSocket-Accept", "ICX+Yqv66kxgM0FcWaLWlFLwTAI=")
 			w.WriteHeader(101)
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {

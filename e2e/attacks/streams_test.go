@@ -71,8 +71,8 @@ var streams = &section{name: "WebSockets and streams", test: "TestStreams", atta
 		}},
 	{"W-04", "high", "a WebSocket and an event stream that are open when the person signs out, is signed out by the operator, is disabled, leaves the group that the rule asks for, or when the session is over with its token",
 		"both are closed within 5 s, the WebSocket with code 4401; what is sent then does not reach the app, and a new one is refused. By the clock of tests: TestWebSocketEndsWithItsSession (proxy)", streamsEnd},
-	{"W-05", "high", "an app that answers 200 or 426 to the upgrade, 101 to a request that asked for none or for h2c, 101 for another protocol; the client goes on as if it had got 101",
-		"no tunnel: the answer as it is, 502 where it is 101, and what the client sends behind it is no request of anybody's at the app", func(t *testing.T, l *lab) {
+	{"W-05", "high", "an app that answers 200 or 426 to the upgrade, 101 to a request that asked for none or for h2c, 101 for another protocol, 101 by giving back the client's headers, 101 with a subprotocol or an extension that nobody offered; a client without a key, with two, or with another version; and each goes on as if it had got 101",
+		"no tunnel: the answer as it is, 502 where it is 101, 400 or 426 before the app hears of a client that opens no WebSocket; what the client sends behind it is no request of anybody's at the app", func(t *testing.T, l *lab) {
 			cookie := l.signedIn("alice")
 			for _, status := range []int{200, 426} {
 				l.app.answers(t, func(*got) string { return answer(status, "Upgrade: websocket\r\nConnection: Upgrade\r\n", "no") })
@@ -87,12 +87,25 @@ var streams = &section{name: "WebSockets and streams", test: "TestStreams", atta
 				l.app.answers(t, func(*got) string { return switched + to + "\r\n\r\n" })
 				l.streamsOpen(t, 502, "/socket", cookie)
 			}
-			l.app.answers(t, func(*got) string { return switched + "websocket\r\n\r\n" })
+			for _, said := range []string{"websocket\r\n", "websocket\r\nSec-WebSocket-Accept: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+				"websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"} {
+				l.app.answers(t, func(*got) string { return switched + said + "\r\n" })
+				l.streamsOpen(t, 502, "/socket", cookie)
+			}
+			for _, more := range []string{"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "Sec-WebSocket-Protocol: mqtt", "Sec-WebSocket-Extensions: permessage-deflate"} {
+				l.app.answers(t, func(*got) string { return streamsSwitched + more + "\r\n\r\n" })
+				l.streamsOpen(t, 502, "/socket", cookie)
+			}
+			l.app.answers(t, func(*got) string { return streamsSwitched + "\r\n" })
 			l.get("/socket", cookie).status(t, 502)
+			for lines, want := range map[string]int{"Sec-WebSocket-Version: 13": 400, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==": 400, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==": 426,
+				"Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==": 426, "Sec-WebSocket-Version: 13" + strings.Repeat("\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", 2): 400} {
+				l.one("GET /socket HTTP/1.1\r\nHost: "+l.host+"\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"+lines+"\r\n"+cookie+"\r\n\r\n").status(t, want)
+			}
 			for _, to := range []string{"h2c", "WebSocket, h2c", "websocket\r\nUpgrade: h2c", "TLS/1.0", "foo/1"} {
 				l.one("GET /socket HTTP/1.1\r\nHost: "+l.host+"\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: "+to+"\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"+cookie+"\r\n\r\n").status(t, 502)
 			}
-			for _, g := range l.saw(traces{app: 12}) {
+			for _, g := range l.saw(traces{app: 18}) {
 				if up := g.Header["Upgrade"]; up != nil && !slices.Equal(up, []string{"websocket"}) || g.Header["Http2-Settings"] != nil {
 					t.Errorf("the app was asked to change to %q", up)
 				}
@@ -105,7 +118,7 @@ var streams = &section{name: "WebSockets and streams", test: "TestStreams", atta
 			cookie, _ := l.headersSignInAt(streamsOP, "carol")
 			time.Sleep(2100 * time.Millisecond)
 			l.app.answers(t, func(*got) string {
-				return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, Set-Cookie\r\nUpgrade: websocket\r\nSet-Cookie: __Host-Http-evergate=FIXED\r\n\r\n"
+				return strings.Replace(streamsSwitched, "Upgrade", "Upgrade, Set-Cookie", 1) + "Set-Cookie: __Host-Http-evergate=FIXED\r\n\r\n"
 			})
 			open := l.streamsOpen(t, 101, "/socket", cookie)
 			open.streamsEchoes(t)

@@ -53,6 +53,10 @@ func (l *lab) streamsOpenOn(t *testing.T, c *tls.Conn, status int, target string
 	return &streamsSocket{c, &reply{res, string(body)}, in}
 }
 
+// streamsSwitched is the answer that opens a WebSocket of streamsOpen, but for its end and for what
+// else it says.
+const streamsSwitched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+
 // streamsSwitch is an app that takes WebSockets; see recorder.serve for what it does with them.
 func streamsSwitch(g *got) string {
 	switch {
@@ -61,7 +65,7 @@ func streamsSwitch(g *got) string {
 	case g.Header.Get("Upgrade") != "websocket":
 		return echo(g)
 	}
-	return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	return streamsSwitched + "\r\n"
 }
 
 // streamsFrame is a text frame of a client, masked with zeros (RFC 6455 section 5.2).
