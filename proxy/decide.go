@@ -27,6 +27,9 @@ const (
 // reserved is the folder of the gateway's own pages, on every host.
 const reserved = "/.evergate"
 
+// pingPath tells load balancers that the gateway is there, whoever they say they ask.
+const pingPath = reserved + "/ping"
+
 // Decision is what becomes of a request, and why.
 type Decision struct {
 	// Outcome is one of the constants above.
@@ -153,9 +156,15 @@ func (g *Gate) findRoute(d *Decision, r *http.Request) (bad *web.Error) {
 	if !ok {
 		return &web.Error{Status: http.StatusBadRequest, Code: "bad_host", Detail: "The Host header holds no host name."}
 	}
+	// A route that serves every host would serve it, and tell the app of none. HTTP/1.0 knows
+	// requests without too, and those of health checks are the last that send some.
+	if name == "" && target.Path != pingPath {
+		return &web.Error{Status: http.StatusBadRequest, Code: "bad_host", Args: web.Args{"path": pingPath},
+			Detail: "The request does not say which host it is for. Send a Host header; a health check that cannot may ask {path}."}
+	}
 	d.host = name
 	if isReserved(target.Path) {
-		if !g.Router.KnowsHost(name) && !g.isPublicHost(name) && !web.IsAsset(target.Path) {
+		if name != "" && !g.Router.KnowsHost(name) && !g.isPublicHost(name) && !web.IsAsset(target.Path) {
 			return routeError(ErrNoHost)
 		}
 		if !strings.HasPrefix(target.Path, reserved+"/") || !target.spelled || target.Chars != 0 {

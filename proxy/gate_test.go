@@ -226,6 +226,43 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// TestRequestsSayTheirHost: a route for every host serves none that nobody names. Health checks may.
+func TestRequestsSayTheirHost(t *testing.T) {
+	up := newUpstream(t, saysOK)
+	own := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "own") })
+	gw := newGateway(t, &proxy.Gate{Own: own, Auth: alice(nil), Router: newRouter(t, &proxy.Route{Policy: auth.Policy{Public: true}, Upstream: newWay(t, proxy.UpstreamOptions{Target: up.addr})})})
+	for request, want := range map[string]int{
+		"GET / HTTP/1.0\n\n":                               400,
+		"OPTIONS / HTTP/1.0\n\n":                           400,
+		"GET / HTTP/1.0\nHost:\n\n":                        400,
+		"GET / HTTP/1.1\nHost:\n\n":                        400,
+		"GET / HTTP/1.1\nHost: :443\n\n":                   400,
+		"GET / HTTP/1.1\nHost: .\n\n":                      400,
+		"GET / HTTP/1.1\n\n":                               400,
+		"GET /.evergate/login HTTP/1.0\n\n":                400,
+		"GET /.evergate/ping/x HTTP/1.0\n\n":               400,
+		"GET /.evergate/p%69ng/ HTTP/1.0\n\n":              400,
+		"GET /.evergate/ping HTTP/1.0\n\n":                 200,
+		"HEAD /.evergate/ping HTTP/1.0\n\n":                200,
+		"GET /.evergate/ping HTTP/1.1\nHost:\n\n":          200,
+		"GET / HTTP/1.0\nHost: gw.test\n\n":                200,
+		"GET /.evergate/login HTTP/1.0\nHost: gw.test\n\n": 200,
+	} {
+		if res := gw.send(t, request); res.StatusCode != want {
+			t.Errorf("%q: got %d %s, want %d", request, res.StatusCode, res.body, want)
+		}
+	}
+	if n := len(up.requests()); n != 1 {
+		t.Errorf("%d requests reached the app, want the one with a host", n)
+	}
+	named := newGateway(t, &proxy.Gate{Own: own, Auth: alice(nil), Router: newRouter(t, &proxy.Route{Host: "gw.test", Upstream: newWay(t, proxy.UpstreamOptions{Target: up.addr})})})
+	for request, want := range map[string]int{"GET / HTTP/1.0\n\n": 400, "GET /.evergate/ping HTTP/1.0\n\n": 200, "GET /.evergate/ping HTTP/1.0\nHost: evil.test\n\n": 421} {
+		if res := named.send(t, request); res.StatusCode != want {
+			t.Errorf("where routes name their hosts: %q: got %d %s, want %d", request, res.StatusCode, res.body, want)
+		}
+	}
+}
+
 func TestOutcomes(t *testing.T) {
 	up := newUpstream(t, saysOK)
 	way := newWay(t, proxy.UpstreamOptions{Target: up.addr})
