@@ -65,7 +65,7 @@ var framingMethods = []attack{
 		l.saw(traces{app: 67 + 1})
 	}},
 	{"M-24", "high", "over HTTP/2: `transfer-encoding`, `connection`, line breaks in values, blanks and line breaks in `:path`, fields twice, in capitals, lengths that are not those of the body, `:authority` beside another `host`",
-		"the stream ends, or 400; where the frames alone tell the length it goes up by that length; what is a request reaches the app with one Host, that of `:authority`, and without what no header of HTTP/1.1 may hold", framingFields},
+		"the stream ends, or 400; one length said twice is one; where the frames alone tell the length it goes up by that length; what is a request reaches the app with one Host, that of `:authority`, and without what no header of HTTP/1.1 may hold", framingFields},
 	{"M-25", "high", "over HTTP/2: `CONNECT`, and `CONNECT` for a WebSocket (RFC 8441)", "405, or the stream ends, and nothing reaches the app", func(t *testing.T, l *lab) {
 		for _, cookie := range []string{"x-nobody: yes", framingPeople.alice} {
 			l.h2(append([]string{":method", "CONNECT", ":authority", l.host}, h2Fields(cookie)...)).is(t, "CONNECT", "405")
@@ -155,11 +155,18 @@ func framingFields(t *testing.T, l *lab) {
 			t.Errorf("the app got a whole request: %q", g.raw)
 		}
 	}
-	// The frames alone say where these end.
+	// The frames say where these end, and what else says so must not differ.
 	for what, lengths := range map[string][]string{"a length without a body": {"content-length", "5"}, "two lengths": {"content-length", "0", "content-length", "5"}, "no number": {"content-length", "+0"}} {
-		l.h2(get(lengths...)).is(t, what, "200", "400", "reset")
+		l.h2(get(lengths...)).is(t, what, "400", "reset")
 	}
-	l.h2(post("content-length", "3", "content-length", "4"), "abc").is(t, "two lengths", "200", "400", "reset")
+	for _, second := range []string{"4", "2", "03", "0", "+3", "", "3, 3"} {
+		l.h2(post("content-length", "3", "content-length", second), "abc").is(t, "two lengths, 3 and "+second, "400", "reset")
+	}
+	l.h2(post("content-length", "3, 3"), "abc").is(t, "a list of lengths", "400", "reset")
+	if n := len(l.app.since(t, l.before.requests)); n != len(part) {
+		t.Errorf("the app got %d requests of two lengths", n-len(part))
+	}
+	l.h2(post("content-length", "3", "content-length", "3"), "abc").is(t, "one length, twice", "200")
 	l.h2(get("host", "evil.test", "x-a", "kept")).is(t, "another host", "200", "400", "reset")
 	l.h2(post(), "abc").is(t, "no length", "200")
 	framingVictim(t, l, "odd fields")

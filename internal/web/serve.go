@@ -71,7 +71,8 @@ type Done struct {
 // X-Request-Id, turns a panic into a 500 page and writes one access line when
 // the request is over. A connection that was upgraded is over when next returns.
 //
-// A request that has gone round through the gateway too often gets 508.
+// A request that has gone round through the gateway too often gets 508, and one over HTTP/2 whose
+// lengths differ 400.
 func Serve(next http.Handler, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -147,6 +148,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	if rounds > maxRounds {
 		Respond(x.rec, r, goesRound())
+		return
+	}
+	if err := checkLength(r); err != nil {
+		Respond(x.rec, r, err)
 		return
 	}
 	s.next.ServeHTTP(x.rec, r)
