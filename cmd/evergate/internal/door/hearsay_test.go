@@ -27,6 +27,7 @@ func TestNobodyKnown(t *testing.T) {
 		{"version 1, unknown", "PROXY UNKNOWN\r\n", proxyAddress, ""},
 		{"version 1, unknown with addresses", "PROXY UNKNOWN 203.0.113.7 192.0.2.1 4711 443\r\n", proxyAddress, ""},
 		{"version 2, local", version2(t, proxyproto.LOCAL, "203.0.113.7:4711"), proxyAddress, ""},
+		{"version 2, unknown", nobody2(""), proxyAddress, ""},
 		{"a client that is known", "PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n", "203.0.113.7", ""},
 		{"a trusted proxy behind the proxy", "PROXY TCP4 " + proxyAddress + " 192.0.2.1 4711 443\r\n", "6.6.6.6", "http"},
 	} {

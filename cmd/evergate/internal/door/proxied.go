@@ -31,7 +31,7 @@ func (l *behindProxies) Accept() (net.Conn, error) {
 	if err != nil || !l.limiter.isTrusted(c.RemoteAddr()) {
 		return c, err
 	}
-	return &proxied{listener: l, Conn: proxyproto.NewConn(c,
+	return &proxied{listener: l, Conn: proxyproto.NewConn(&nameless{Conn: c},
 		proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(l.timeout))}, nil
 }
 
@@ -84,7 +84,7 @@ func (c *proxied) RemoteAddr() net.Addr {
 
 // isOwn reports whether the header names no client: the connection is the
 // proxy's own (LOCAL, its health checks), or it does not know whose it is
-// (UNKNOWN). The address is then the proxy's, which is trusted, and whoever is
+// (UNKNOWN, and PROXY with UNSPEC). The address is then the proxy's, which is trusted, and whoever is
 // behind it must not be believed for that.
 func (c *proxied) isOwn() bool {
 	if c.open() != nil {
@@ -127,8 +127,8 @@ func (c *proxied) Close() error {
 
 // CloseWrite is what net/http calls to have an answer arrive before the end.
 func (c *proxied) CloseWrite() error {
-	if tcp, ok := c.TCPConn(); ok {
-		return tcp.CloseWrite()
+	if half, ok := c.Raw().(*nameless); ok {
+		return half.CloseWrite()
 	}
 	return nil
 }

@@ -56,6 +56,11 @@ func version2(t *testing.T, command proxyproto.ProtocolVersionAndCommand, source
 	return b.String()
 }
 
+// nobody2 is a header of version 2 that is for somebody and has no address (PROXY with UNSPEC).
+func nobody2(more string) string {
+	return "\r\n\r\n\x00\r\nQUIT\n\x21\x00\x00" + string(rune(len(more))) + more
+}
+
 const get = "GET / HTTP/1.1\r\nHost: gate.example\r\nConnection: close\r\n\r\n"
 
 // TestProxyProtocol: the handler answers with the address that it is told.
@@ -72,6 +77,12 @@ func TestProxyProtocol(t *testing.T) {
 		{"version 2", proxyAddress, version2(t, proxyproto.PROXY, "203.0.113.7:4711"), 200, "203.0.113.7:4711"},
 		{"version 2, IPv6", proxyAddress, version2(t, proxyproto.PROXY, "[2001:db8::7]:4711"), 200, "[2001:db8::7]:4711"},
 		{"version 2, the proxy's own", proxyAddress, version2(t, proxyproto.LOCAL, "203.0.113.7:4711"), 200, proxyAddress + ":"},
+		{"version 2, nobody known", proxyAddress, nobody2(""), 200, proxyAddress + ":"},
+		{"version 2, nobody known, and more of it", proxyAddress, nobody2("\x04\x00\x03abc"), 200, proxyAddress + ":"},
+		{"version 2, an unknown command for nobody", proxyAddress, strings.Replace(nobody2(""), "\x21", "\x22", 1), 0, ""},
+		{"version 3 for nobody", proxyAddress, strings.Replace(nobody2(""), "\x21", "\x31", 1), 0, ""},
+		{"version 2, an unknown family", proxyAddress, strings.Replace(nobody2(""), "\x21\x00", "\x21\x01", 1), 0, ""},
+		{"H-13 nobody known, from a stranger", stranger, nobody2(""), 400, ""},
 		{"H-13 a stranger's header is garbage", stranger, "PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n", 400, ""},
 		{"H-13 in version 2 too", stranger, version2(t, proxyproto.PROXY, "203.0.113.7:4711"), 400, ""},
 		{"a stranger without", stranger, "", 200, stranger + ":"},
@@ -94,6 +105,29 @@ func TestProxyProtocol(t *testing.T) {
 	// The listener for plain http stands behind the same proxy.
 	if status, _ := ask(dialFrom(t, proxyAddress, s.redirect), "PROXY UNKNOWN\r\nGET / HTTP/1.1\r\nHost:\r\n\r\n"); status != 421 {
 		t.Errorf("on plain http: got %d, want 421", status)
+	}
+}
+
+// TestProxyHeaderInPieces: where a read ends says nothing, in version 2.
+func TestProxyHeaderInPieces(t *testing.T) {
+	s := serve(t, behindProxy(door.Limits{}))
+	for name, header := range map[string]string{"version 2": version2(t, proxyproto.PROXY, "203.0.113.7:4711"), "version 2, nobody known": nobody2("")} {
+		for _, ends := range []int{1, 5, 11, 12, 13, 14, 15} {
+			c := dialFrom(t, proxyAddress, s.front)
+			_, _ = io.WriteString(c, header[:ends])
+			time.Sleep(2 * time.Millisecond)
+			if status, body := ask(c, header[ends:]+get); status != 200 {
+				t.Errorf("%s, of which the first piece has %d bytes: got %d %s", name, ends, status, body)
+			}
+		}
+		c := dialFrom(t, proxyAddress, s.front)
+		for i := range len(header) {
+			_, _ = io.WriteString(c, header[i:i+1])
+			time.Sleep(time.Millisecond)
+		}
+		if status, body := ask(c, get); status != 200 {
+			t.Errorf("%s, byte by byte: got %d %s", name, status, body)
+		}
 	}
 }
 
