@@ -20,19 +20,23 @@ import (
 // the gateway.
 
 // protectedNames are folded names that belong to the gateway: who somebody is,
-// where they come from, what they asked for.
+// where they come from, what they asked for. Among them is what only a proxy, a gateway or another
+// part of an app says to it, for the gateway's token or key in the same request would vouch for it: with that,
+// Impersonate-User makes a client anybody's in Kubernetes. What an app made for its clients to say (Sudo
+// of GitLab, which wants a token of the client's own there) is the app's, and stays.
 var protectedNames = map[string]bool{
 	"authorization": true, "x-request-id": true, "forwarded": true,
 	"x-real-ip": true, "x-client-ip": true, "x-cluster-client-ip": true, "true-client-ip": true,
 	"cf-connecting-ip": true, "cf-connecting-ipv6": true, "cf-pseudo-ipv4": true, "fastly-client-ip": true,
-	"fly-client-ip": true, "x-appengine-user-ip": true, "x-envoy-external-address": true, "x-azure-clientip": true,
+	"fly-client-ip": true, "x-appengine-user-ip": true, "x-envoy-external-address": true, "x-envoy-internal": true, "x-azure-clientip": true,
 	"x-rewrite-url": true, "x-http-method": true, "x-http-method-override": true, "x-method-override": true,
 	"x-user": true, "x-username": true, "x-user-name": true, "x-user-id": true, "x-user-email": true,
-	"x-email": true, "x-groups": true, "x-roles": true, "x-client-cert": true, "x-client-verify": true, "x-client-dn": true,
+	"x-email": true, "x-groups": true, "x-roles": true, "client-cert": true, "client-cert-chain": true, "x-client-verify": true, "x-client-dn": true,
 	"x-ms-client-principal": true, "iv-user": true, "iv-groups": true, "sm-user": true,
 	"x-preferred-username": true, "x-userinfo": true, "x-access-token": true, "x-id-token": true, "x-role": true,
 	"x-authenticated": true, "auth-user": true, "x-jwt-assertion": true, "x-credential-identifier": true,
 	"x-scheme": true, "x-url-scheme": true, "front-end-https": true, "x-host": true, "x-http-host-override": true, "client-ip": true,
+	"proxy-client-ip": true, "http-client-ip": true, "eppn": true, "x-rh-identity": true,
 	"x-sendfile-type": true, "x-accel-mapping": true, // they make an app say which file a proxy is to send
 	"proxy": true, "http2-settings": true, // httpoxy; an upgrade that is not carried
 }
@@ -41,7 +45,7 @@ var protectedNames = map[string]bool{
 // gateway, members that nobody has thought of yet included.
 var protectedFamilies = []string{
 	"x-forwarded", "x-original-", "remote-", "x-remote-", "x-proxy-user", "x-proxy-remote-",
-	"x-auth-", "x-authenticated-", "x-webauth-", "x-ssl-", "ssl-client-", "x-client-cert-",
+	"x-auth-", "x-authenticated-", "x-webauth-", "x-ssl-", "ssl-client-", "x-client-cert", "impersonate-", "shib-", "x-shib-", "wl-proxy-", "x-middleware-subrequest",
 	"secure-session-", "sec-secure-session-", "x-evergate-",
 	"x-goog-iap-", "x-goog-authenticated-user-", "x-amzn-oidc-", "x-consumer-", "x-ms-client-principal-", "x-ms-token-",
 	"x-authentik-", "x-vouch-", "x-pomerium-", "x-wonderwall-", "oidc-", "cf-access-", "tailscale-user-",

@@ -21,7 +21,14 @@ var spoofed = []string{
 	"X-Remote-User", "Remote-User", "Remote-Groups", "X-WEBAUTH-USER", "X-Auth-User", "X-Auth-Request-User", "X-Auth-Request-Groups",
 	"X-Authenticated-User", "X-SSL-Client-Cert", "X-SSL-Client-S-Dn", "X-SSL-Client-Verify", "Proxy", "Authorization", "X-Request-Id",
 	"Sec-Secure-Session-Id", "Secure-Session-Response", "X-Vouch-User", "X-Goog-Authenticated-User-Email",
+	"Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-Scopes", "Client-Cert", "Client-Cert-Chain", "X-Client-Cert", "X-Client-Cert-Dn", "X-Client-Certificate",
+	"X-Shib-User", "Shib-Session-Id", "Shib-Identity-Provider", "Eppn", "X-Rh-Identity", "WL-Proxy-Client-IP", "WL-Proxy-SSL", "WL-Proxy-Client-Cert", "Proxy-Client-IP", "HTTP-Client-IP",
+	"X-Middleware-Subrequest", "X-Envoy-Internal", "X-Envoy-External-Address", "X-Original-Host",
 }
+
+// appsOwn are names that read like those, and are what an app made for its clients to say: they
+// bring a secret of the app's own, or ask for what the app itself decides about.
+var appsOwn = []string{"Sudo", "Private-Token", "Job-Token", "X-Api-Key", "X-Csrf-Token", "X-Middleware-Prefetch", "X-Grafana-Org-Id", "Client-Version", "Shibboleth", "Proxy-Clients"}
 
 func spellings(name string) []string {
 	return []string{
@@ -69,6 +76,30 @@ func TestClientsCannotSpeakForTheGateway(t *testing.T) {
 		if strings.Contains(raw, "evil") {
 			t.Errorf("%s: the upstream got\n%s", name, raw)
 		}
+	}
+}
+
+// TestAppsHaveHeadersOfTheirOwn: what belongs to nobody on the way stays.
+func TestAppsHaveHeadersOfTheirOwn(t *testing.T) {
+	up := newUpstream(t, saysOK)
+	gw := newGateway(t, &proxy.Gate{Auth: alice(newSession()), Router: newRouter(t, &proxy.Route{Upstream: newWay(t, proxy.UpstreamOptions{Target: up.addr}),
+		PassHeaders: []string{"Impersonate-User", "Client-Cert"}})})
+	var lines []string
+	names := append([]string{"Impersonate-User", "Client-Cert"}, appsOwn...)
+	for _, name := range names {
+		lines = append(lines, name+": mine")
+	}
+	if res := gw.send(t, get("/", append(lines, "Impersonate-Group: evil")...)); res.StatusCode != 200 {
+		t.Fatalf("got %d %s", res.StatusCode, res.body)
+	}
+	raw := up.last(t)
+	for _, name := range names {
+		if got := header(raw, name); len(got) != 1 || got[0] != "mine" {
+			t.Errorf("%s: got %q, want the client's own", name, got)
+		}
+	}
+	if strings.Contains(raw, "evil") {
+		t.Errorf("what the route does not let pass got through:\n%s", raw)
 	}
 }
 

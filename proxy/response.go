@@ -15,7 +15,8 @@ func scrub(h http.Header, own func(name string) bool) (dropped []string) {
 			dropped = stripSetCookies(h, own)
 		case ShownHeader:
 			delete(h, name)
-		case "X-Accel-Redirect", "X-Sendfile", "X-Lighttpd-Send-File", "X-Reproxy-Url":
+		case "X-Accel-Redirect", "X-Sendfile", "X-Sendfile2", "X-Sendfile-Temporary", "X-Lighttpd-Send-File", "X-Lighttpd-Send-Tempfile",
+			"X-Reproxy-Url", "X-Reproxy-File":
 			delete(h, name) // a proxy in front would answer with what it reaches there, whoever asks
 		case "Clear-Site-Data":
 			if kept := withoutCookies(lines); kept == "" {
@@ -152,10 +153,11 @@ func keepNowhere(h http.Header) {
 	forgetSharedCaches(h)
 }
 
-// forgetSharedCaches removes what CDNs obey before Cache-Control (RFC 9213).
+// forgetSharedCaches removes what CDNs (RFC 9213) and nginx obey before Cache-Control.
 func forgetSharedCaches(h http.Header) {
 	for name := range h {
-		if name == "Surrogate-Control" || strings.HasSuffix(name, "Cdn-Cache-Control") {
+		switch {
+		case name == "Surrogate-Control", name == "Edge-Control", name == "X-Accel-Expires", strings.HasSuffix(name, "Cdn-Cache-Control"):
 			delete(h, name)
 		}
 	}

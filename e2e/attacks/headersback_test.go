@@ -38,7 +38,7 @@ var headersBack = []attack{
 		}},
 	{"H-25", "medium", "the app answers `Secure-Session-Registration`, `Secure-Session-Challenge`, their older names, `Clear-Site-Data: \"*\"` and `\"cookies\"`, `X-Accel-Redirect`",
 		"they are removed; of Clear-Site-Data all but the cookies is left", func(t *testing.T, l *lab) {
-			lines := "X-Accel-Redirect: /admin/\r\nX-Sendfile: /etc/passwd\r\n"
+			lines := "X-Accel-Redirect: /admin/\r\nX-Sendfile: /etc/passwd\r\nX-Sendfile2: /etc/passwd 0-9\r\nX-Lighttpd-Send-Tempfile: /etc/passwd\r\n"
 			for _, name := range []string{"Secure-Session-Registration", "Secure-Session-Challenge", "Sec-Session-Registration", "Sec-Session-Challenge", "Sec-Secure-Session-Id"} {
 				lines += name + ": (ES256);path=\"/bind\";challenge=\"c\"\r\n"
 			}
@@ -46,7 +46,7 @@ var headersBack = []attack{
 				l.app.answers(t, func(*got) string { return answer(200, lines+"Clear-Site-Data: "+data+"\r\n", "") })
 				r := l.get("/public/x")
 				for name, values := range r.Header {
-					if strings.Contains(name, "Session") || strings.HasPrefix(name, "X-Accel") || strings.HasPrefix(name, "X-Send") {
+					if strings.Contains(name, "Session") || strings.HasPrefix(name, "X-Accel") || strings.HasPrefix(name, "X-Send") || strings.HasPrefix(name, "X-Lighttpd") {
 						t.Errorf("the browser got %s: %q", name, values)
 					}
 				}

@@ -17,6 +17,8 @@ var headersKnown = []string{
 	"X-Auth-Token", "X-Authenticated-User", "X-Authenticated-Userid", "X-Proxy-User", "X-SSL-Client-Cert", "X-SSL-Client-S-Dn", "X-SSL-Client-Verify", "SSL-Client-S-Dn", "X-Client-Cert",
 	"X-User", "X-User-Id", "X-Username", "X-Email", "X-Roles", "X-Consumer-Username", "X-Goog-Authenticated-User-Email", "X-Amzn-Oidc-Identity", "X-Ms-Client-Principal-Name", "X-Authentik-Username",
 	"OIDC-Claim-Sub", "Cf-Access-Authenticated-User-Email", "Tailscale-User-Login", "Proxy", "X-Request-Id", "X-Jwt-Assertion", "X-Accel-Mapping", "X-Sendfile-Type",
+	"Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-Scopes", "Client-Cert", "Client-Cert-Chain", "X-Shib-User", "Shib-Session-Id", "Eppn", "X-Rh-Identity",
+	"WL-Proxy-Client-IP", "WL-Proxy-SSL", "Proxy-Client-IP", "HTTP-Client-IP", "X-Middleware-Subrequest", "X-Envoy-Internal", "X-Envoy-External-Address",
 }
 
 // headersSpoof sends lines as nobody, to a public page, and as alice.
