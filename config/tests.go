@@ -190,8 +190,8 @@ func (c *Config) checkTestRequest(r *TestRequest, path string) {
 		c.wrong("write it as request: GET https://wiki.example.com/w/, or with url: and more", path, "there is no URL")
 	case err != nil || u.Scheme != "" && u.Scheme != "https" && u.Scheme != "http" || u.Scheme == "" && !strings.HasPrefix(r.URL, "/") || strings.HasPrefix(r.URL, "//"):
 		c.wrong("write https://wiki.example.com/w/, or /w/ on the host of public_url", path, "%q is no address of this gateway", r.URL)
-	case u.Fragment != "":
-		c.wrong("leave it out", path, "what follows # stays in the browser")
+	case strings.Contains(r.URL, "#"):
+		c.wrong("leave it out", path, "what follows # stays in the browser, and a client that sends it is answered 400")
 	}
 	if _, err := netip.ParseAddr(r.Address); r.Address != "" && err != nil {
 		c.wrong("", path+".address", "want an address such as 10.1.2.3, got %q", r.Address)

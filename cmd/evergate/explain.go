@@ -99,7 +99,11 @@ func (o *explainOptions) scene(cmd *cobra.Command, cfg *config.Config, method, a
 		return scene{}, &misuse{fmt.Errorf(format, args...), "evergate explain --help"}
 	}
 	s.Method, s.Time, s.Header = method, time.Now(), http.Header{}
-	at, err := url.Parse(address)
+	sent := address
+	if i := strings.IndexByte(address, '#'); i >= 0 { // url.Parse would let an empty one fall
+		sent, s.Fragment = address[:i], address[i:]
+	}
+	at, err := url.Parse(sent)
 	if err != nil || at.Scheme == "" && (!strings.HasPrefix(address, "/") || strings.HasPrefix(address, "//")) || at.Scheme != "" && (at.Scheme != "http" && at.Scheme != "https" || at.Host == "") {
 		return wrong("%q is no address: write https://wiki.example.com/w/, or /w/ on the host of public_url", address)
 	}

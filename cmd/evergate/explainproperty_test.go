@@ -240,6 +240,10 @@ func (d dice) scene() (scene, string) {
 	s := scene{Method: d.of("GET", "GET", "POST", "DELETE", "HEAD", "OPTIONS"), URL: at,
 		Header:  http.Header{"Cookie": {"theme=dark; __Host-evergate-left=1; __Host-door-left=1"}},
 		Address: netip.MustParseAddr(d.of("10.1.2.3", "192.0.2.1", "2001:db8::7", "10.9.9.9"))}
+	if d.IntN(16) == 0 { // as no browser sends it
+		s.Fragment = d.of("#", "#x", "#/a/b")
+		target += s.Fragment
+	}
 	if d.IntN(2) == 0 {
 		s.Header.Set("Accept", "text/html")
 		s.Header.Set("Sec-Fetch-Mode", "navigate")

@@ -68,7 +68,7 @@ type message struct {
 func (r *rehearsal) explain(s scene, got outcome) *explanation {
 	d := &got.Decision
 	e := &explanation{
-		Request:  explainedRequest{Method: s.Method, URL: s.URL.String(), Path: d.Target.Path, Address: s.Address.String()},
+		Request:  explainedRequest{Method: s.Method, URL: s.URL.String() + s.Fragment, Path: d.Target.Path, Address: s.Address.String()},
 		Decision: d.Outcome, Rule: r.place(d.Rule),
 		Browser: message{Status: got.Status, Header: shownHeader(got.Header)},
 	}
@@ -78,6 +78,9 @@ func (r *rehearsal) explain(s scene, got outcome) *explanation {
 	}
 	if d.Err != nil {
 		e.Reason = d.Err.Error()
+	}
+	if s.Fragment != "" {
+		e.Reason = "a # is in the request: browsers keep it and what follows to themselves, other clients are refused, and %23 is the sign itself. A browser asks for " + s.URL.String()
 	}
 	for _, c := range got.Candidates {
 		route := r.route(c)

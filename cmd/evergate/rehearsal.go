@@ -35,12 +35,14 @@ type rehearsal struct {
 
 // scene is one request to rehearse.
 type scene struct {
-	Method  string
-	URL     *url.URL // absolute
-	Header  http.Header
-	Address netip.Addr // of the client
-	Who     *auth.Login
-	Time    time.Time
+	Method string
+	URL    *url.URL // absolute, without a fragment
+	// Fragment is a # and what follows it, which no browser sends and other clients may.
+	Fragment string
+	Header   http.Header
+	Address  netip.Addr // of the client
+	Who      *auth.Login
+	Time     time.Time
 }
 
 // outcome is what became of it.
@@ -146,7 +148,7 @@ func onTheWire(u *url.URL) string {
 func (r *rehearsal) play(ctx context.Context, s scene) outcome {
 	r.wire.got, r.last, r.who.login, r.now = nil, nil, s.Who, s.Time
 	req := (&http.Request{Method: s.Method, URL: s.URL, Host: s.URL.Host, Header: s.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: http.NoBody, RemoteAddr: netip.AddrPortFrom(s.Address, 40000).String(), RequestURI: onTheWire(s.URL)}).WithContext(ctx)
+		Body: http.NoBody, RemoteAddr: netip.AddrPortFrom(s.Address, 40000).String(), RequestURI: onTheWire(s.URL) + s.Fragment}).WithContext(ctx)
 	if req.Header == nil {
 		req.Header = http.Header{}
 	}
