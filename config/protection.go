@@ -74,6 +74,7 @@ func (s *SecureHeaders) isShort() bool { return !s.Overwrite && s.Except == nil 
 func (c *Config) checkProtection(r *Route, path string) {
 	if r.CSRF != nil {
 		c.checkCSRF(r.CSRF, path+".csrf")
+		c.checkExcepted(r, path+".csrf.except")
 	}
 	if r.SecureHeaders != nil {
 		c.checkSecureHeaders(r.SecureHeaders, path+".secure_headers")
@@ -103,6 +104,31 @@ func (c *Config) checkCSRF(s *CSRF, path string) {
 		c.wrong("remove the line", path+".origins", "the list is empty")
 	}
 	c.checkOrigins(s.Origins, path+".origins")
+}
+
+// checkExcepted refuses an exception for all that the route is for.
+func (c *Config) checkExcepted(r *Route, path string) {
+	of := whereIs(&r.Match).path
+	for i, p := range r.CSRF.Except {
+		if p == of || strings.HasSuffix(p, "/") && takesIn(p, of) {
+			c.wrong("name the paths alone that other sites are meant to send to, or write csrf: off", fmt.Sprintf("%s[%d]", path, i),
+				"%q takes in every path of the route, so nothing would be refused", p)
+		}
+	}
+}
+
+// takesIn reports whether everything that a route for path serves is in folder.
+func takesIn(folder, path string) bool {
+	wide, narrow := strings.Split(strings.TrimSuffix(folder, "/"), "/"), strings.Split(path, "/")
+	if len(narrow) <= len(wide) {
+		return false // what is in a folder has a slash more
+	}
+	for k, s := range wide {
+		if s != narrow[k] && s != "*" {
+			return false
+		}
+	}
+	return true
 }
 
 // checkOrigins looks at a list of origins, as browsers write them.

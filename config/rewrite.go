@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -153,8 +154,27 @@ func (c *Config) checkPassed(r *Route, path string) {
 		own[inject.Fold(name)] = true
 	}
 	for i, passed := range r.PassHeaders {
+		at := fmt.Sprintf("%s.pass_headers[%d]", path, i)
+		if inject.IsGateways(passed) && !strings.EqualFold(inject.Fold(passed), passed) {
+			c.wrong("remove it", at, "many apps see no difference between %s and %s, by which the gateway says who somebody is and where they come from: clients could say it",
+				passed, http.CanonicalHeaderKey(inject.Fold(passed)))
+		}
 		if own[inject.Fold(passed)] {
-			c.wrong("keep one of the two", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%s is let through here, and set, added or removed by request_headers", passed)
+			c.wrong("keep one of the two", at, "%s is let through here, and set, added or removed by request_headers", passed)
+		}
+	}
+}
+
+// warnPassed tells of headers of clients by which they say who they are.
+func (c *Config) warnPassed(r *Route, path string, warn warner) {
+	for i, passed := range r.PassHeaders {
+		at := fmt.Sprintf("%s.pass_headers[%d]", path, i)
+		switch {
+		case inject.IsGateways(passed) && !strings.EqualFold(passed, "Authorization"):
+			warn(at, "the gateway sets %s itself, and nothing that a client sends gets through under it; remove it", passed)
+		case inject.IsIdentity(passed):
+			warn(at, "an app that believes %s believes anybody who sends it, signed in or not; remove it, or have the gateway say who is signed in: request_headers: { set: { %s: \"{user}\" } }",
+				passed, passed)
 		}
 	}
 }

@@ -26,6 +26,7 @@ func (c *Config) Warnings() []*Fault {
 			c.warnUpstream(r.Upstream, fmt.Sprintf("routes[%d].upstream", i), warn)
 		}
 		c.warnProtection(&c.Routes[i], fmt.Sprintf("routes[%d]", i), warn)
+		c.warnPassed(&c.Routes[i], fmt.Sprintf("routes[%d]", i), warn)
 		if r.UpstreamAuth != nil && r.UpstreamAuth.Form != nil && c.Session.Store == "cookie" {
 			warn(fmt.Sprintf("routes[%d].upstream_auth.form", i), "with session.store: cookie the app's cookies lie in memory: a restart signs everybody in at the app anew")
 		}

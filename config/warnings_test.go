@@ -22,6 +22,22 @@ func warned(t *testing.T, dir, text string) string {
 	return strings.ReplaceAll(config.Faults(c.Warnings()).Error(), dir+"/", "")
 }
 
+// onlyOf are the warnings of those keys.
+func onlyOf(all string, keys ...string) string {
+	var some strings.Builder
+	for line := range strings.Lines(all + "\n") {
+		path, _, _ := strings.Cut(line, ": warning: ")
+		path = strings.TrimSuffix(path, "[0]")
+		for _, key := range keys {
+			if strings.HasSuffix(path, "."+key) || strings.HasSuffix(path, " "+key) {
+				some.WriteString(line)
+				break
+			}
+		}
+	}
+	return some.String()
+}
+
 func TestPlainUpstreamsAreToldOfOnce(t *testing.T) {
 	for _, row := range []struct {
 		name, routes, want string
@@ -172,5 +188,20 @@ func TestSecretsInTheConfigAreToldOf(t *testing.T) {
 				t.Errorf("got %q, want %q in it and no secret", got, row.want)
 			}
 		})
+	}
+}
+
+// TestPassedIdentities: a client may not say who it is, and where a route lets it, that is said.
+func TestPassedIdentities(t *testing.T) {
+	for name, want := range map[string]string{
+		"Remote-User": "an app that believes Remote-User believes anybody", "REMOTE_USER": "believes REMOTE_USER", "x.auth.request.email": "believes x.auth.request.email",
+		"X-WEBAUTH-USER": "believes X-WEBAUTH-USER", "X-Remote-Groups": "believes", "X-SSL-Client-S-DN": "believes",
+		"X-Forwarded-User": "the gateway sets X-Forwarded-User itself", "x-request-id": "the gateway sets x-request-id itself",
+		"Authorization": "", "X-Auth-Token": "", "X-Original-URL": "", "Cf-Access-Jwt-Assertion": "", "X-Team": "",
+	} {
+		got := onlyOf(warned(t, t.TempDir(), head0+"routes: [ { upstream: 'http://127.0.0.1:9000', pass_headers: ["+name+"] } ]\n"), "pass_headers")
+		if !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
 	}
 }

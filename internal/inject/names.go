@@ -75,6 +75,47 @@ func refusal(name string, more map[string]string) string {
 	return ""
 }
 
+// gateways are the names by which every app is told of the person and of the request, as
+// they fold.
+var gateways = map[string]bool{
+	"authorization": true, "x-request-id": true,
+	"x-forwarded-user": true, "x-forwarded-email": true, "x-forwarded-groups": true, "x-forwarded-preferred-username": true,
+	"x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-proto": true, "x-forwarded-prefix": true,
+}
+
+// IsGateways reports whether an app that folds names would take a header for one that the
+// gateway sets on every request.
+func IsGateways(name string) bool { return gateways[Fold(name)] }
+
+// identities are names by which apps are known to be told who somebody is, as they fold; one
+// that ends in "-" is all that begin so. What is signed by whoever sends it is not among them:
+// an app can tell that from what a client made up.
+var identities = map[string]bool{
+	"remote-user": true, "remote-email": true, "remote-name": true, "remote-groups": true, "x-remote-": true,
+	"x-auth-request-": true, "x-webauth-": true, "x-authenticated-": true,
+	"x-auth-user": true, "x-auth-username": true, "x-auth-email": true, "x-auth-groups": true, "x-auth-roles": true, "auth-user": true,
+	"x-user": true, "x-username": true, "x-user-name": true, "x-user-id": true, "x-user-email": true, "x-email": true, "x-groups": true,
+	"x-roles": true, "x-role": true, "x-authenticated": true, "x-preferred-username": true, "iv-user": true, "iv-groups": true, "sm-user": true,
+	"ssl-client-": true, "x-ssl-client-": true, "x-client-dn": true, "x-client-verify": true,
+}
+
+// IsIdentity reports whether apps are known to take such a header for who somebody is.
+func IsIdentity(name string) bool { return in(identities, name) }
+
+// in reports whether a name is one of a table, or begins as an entry that ends in "-".
+func in(table map[string]bool, name string) bool {
+	folded := Fold(name)
+	if table[folded] {
+		return true
+	}
+	for known := range table {
+		if strings.HasSuffix(known, "-") && strings.HasPrefix(folded, known) {
+			return true
+		}
+	}
+	return false
+}
+
 // browsers are names that every browser sends of its own accord and no app takes
 // for the gateway's word.
 var browsers = map[string]bool{
@@ -86,12 +127,4 @@ var browsers = map[string]bool{
 
 // IsBrowsers reports whether browsers send such a header of their own accord, so
 // that other routes need it as it comes.
-func IsBrowsers(name string) bool {
-	folded := Fold(name)
-	for known := range browsers {
-		if folded == known || strings.HasSuffix(known, "-") && strings.HasPrefix(folded, known) {
-			return true
-		}
-	}
-	return false
-}
+func IsBrowsers(name string) bool { return in(browsers, name) }
