@@ -280,7 +280,10 @@ func (c *Config) checkProviders() {
 		}
 		twice[id.OIDC.Name] = true
 	}
-	c.eachRules(func(rules []Rule, path string) { c.checkNames(rules, path, names) })
+	c.eachRules(func(rules []Rule, path string) {
+		c.checkEverybody(rules, path)
+		c.checkNames(rules, path, names)
+	})
 	for i := range c.Routes {
 		c.checkRouteIdentity(&c.Routes[i], fmt.Sprintf("routes[%d]", i), names)
 	}
@@ -384,7 +387,7 @@ func (c *Config) checkNames(rules []Rule, path string, names []string) {
 				return
 			}
 			prefix, _, ok := strings.Cut(user, "/")
-			if user != "" && (!ok || !slices.Contains(names, prefix)) {
+			if user != "" && !isEverybody(user) && (!ok || !slices.Contains(names, prefix)) {
 				c.wrong(fmt.Sprintf("write %s/%s", names[0], user), fmt.Sprintf("%s[%d].users[%d]", path, i, j),
 					"with several ways to sign in, a user is named with the one they use: %s", listed(names))
 			}

@@ -37,6 +37,8 @@ func (c *Config) Warnings() []*Fault {
 	c.warnProofs(warn)
 	c.warnPlain(warn)
 	c.warnRoutes(warn)
+	c.warnObserving(warn)
+	c.warnStars(warn)
 	c.warnFiles(warn)
 	c.warnInline(warn)
 	return all.Sorted()
