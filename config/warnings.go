@@ -9,11 +9,8 @@ func (c *Config) Warnings() []*Fault {
 		f := c.Fault(path, "warning: "+fmt.Sprintf(format, args...))
 		all = append(all, f)
 	}
-	for i, p := range c.TrustedProxies {
-		if p.Bits() == 0 {
-			warn(fmt.Sprintf("trusted_proxies[%d]", i), "everybody is believed, so everybody chooses their own address")
-		}
-	}
+	c.warnBelieved(warn)
+	c.warnListeners(warn)
 	if c.TLS.ACME != nil && c.Session.Store == "redis" {
 		warn("tls.acme", "each gateway gets certificates of its own, and answers the authority for its own orders: several behind one address need cert_file and key_file")
 	}
@@ -36,6 +33,7 @@ func (c *Config) Warnings() []*Fault {
 	c.warnShadowed(warn)
 	c.warnProofs(warn)
 	c.warnPlain(warn)
+	c.warnOwn(warn)
 	c.warnRoutes(warn)
 	c.warnObserving(warn)
 	c.warnStars(warn)
