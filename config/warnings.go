@@ -35,6 +35,7 @@ func (c *Config) Warnings() []*Fault {
 	c.warnPlain(warn)
 	c.warnOwn(warn)
 	c.warnRoutes(warn)
+	c.warnWays(warn)
 	c.warnObserving(warn)
 	c.warnStars(warn)
 	c.warnFiles(warn)
