@@ -68,6 +68,12 @@ var adversaries = map[string]func(size int) string{
 			return fmt.Sprintf("- { match: { path: /%d }, redirect: /x, allow: [ users: [b] ] }\n", i)
 		})(size/2)
 	},
+	"ways to one app": lines(head0+"routes:\n", func(i int) string {
+		return fmt.Sprintf("- { match: { path: /%d/ }, upstream: 'http://127.0.0.1:1', strip_prefix: /%d, allow: [ groups: [g%d] ] }\n", i, i, i)
+	}),
+	"paths guarded alone": lines(head0+"default: { deny: ["+strings.Repeat("{users: [a]}, ", 1000)+"] }\nroutes:\n- { match: { path: / }, upstream: 'http://127.0.0.1:1' }\n", func(i int) string {
+		return fmt.Sprintf("- { match: { path: /%d }, upstream: 'http://127.0.0.1:1', allow: [ groups: [g] ] }\n", i)
+	}),
 	"tests": lines(head0+"routes: [ redirect: /x ]\ntests:\n", func(i int) string { return "- { request: GET /, expect: alowed }\n" }),
 	"expressions": lines(head0+"routes:\n", func(i int) string {
 		return fmt.Sprintf("- { match: { path: /%d }, upstream: 'http://127.0.0.1:1', rewrite: { path: '^/((a{9}){9}){9}$', to: /b } }\n", i)

@@ -76,12 +76,12 @@ func (c *Config) warnAround(a *atlas, i, j int, warn warner) bool {
 				}
 				if !a.shifts(i) {
 					if why := a.laxer(i, j, method, "there"); why != "" {
-						warn(guard+"."+c.shiftedBy(guard), "this route guards %s of %s, and whoever asks for %s gets there by %s on line %d: %s. Add a route for %s with the rules of this one",
+						warn(guard+"."+shiftedBy(&c.Routes[j]), "this route guards %s of %s, and whoever asks for %s gets there by %s on line %d: %s. Add a route for %s with the rules of this one",
 							up, &c.Routes[j], shownAt(host, asked), way, c.lineOf(way), why, asked)
 						return true
 					}
 				} else if why := a.laxer(i, j, method, "here"); why != "" {
-					warn(way+"."+c.shiftedBy(way), "by this %s comes to %s of %s, which %s on line %d guards: %s. Add a route for %s with the rules of that one, or give them to this one",
+					warn(way+"."+shiftedBy(&c.Routes[i]), "by this %s comes to %s of %s, which %s on line %d guards: %s. Add a route for %s with the rules of that one, or give them to this one",
 						shownAt(host, asked), up, &c.Routes[i], guard, c.lineOf(guard), why, asked)
 					return true
 				}
@@ -107,12 +107,15 @@ func (a *atlas) together(i, j int, way, guarded, method string) (host string, ok
 	return host, a.find(host, way, method) == i && a.find(a.hostOf(j), guarded, method) == j
 }
 
-// shiftedBy is the key by which paths are others behind the route at path.
-func (c *Config) shiftedBy(path string) string {
-	for _, key := range []string{"rewrite", "strip_prefix", "add_prefix"} {
-		if c.given(path + "." + key) {
-			return key
-		}
+// shiftedBy is the key by which paths are others behind the route.
+func shiftedBy(r *Route) string {
+	switch {
+	case r.Rewrite != nil:
+		return "rewrite"
+	case r.StripPrefix != "":
+		return "strip_prefix"
+	case r.AddPrefix != "":
+		return "add_prefix"
 	}
 	return "static"
 }
