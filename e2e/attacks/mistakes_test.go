@@ -23,7 +23,7 @@ func TestMistakes(t *testing.T) {
 }
 
 // mistakes are what an operator may write, and what of the gateway may be reached by others than them.
-var mistakes = &section{name: "Mistakes in a config, and the operator's listener", test: "TestMistakes", attacks: slices.Concat(mistakesWritten, mistakesOpen)}
+var mistakes = &section{name: "Mistakes in a config, and the operator's listener", test: "TestMistakes", attacks: slices.Concat(mistakesWritten, mistakesRoutes, mistakesOpen)}
 
 // mistakesBase is a config without a fault.
 const mistakesBase = `public_url: https://apps.example.com
@@ -185,7 +185,7 @@ var mistakesWritten = []attack{
 			mistake{old: url, with: "public_url: http://apps.example.com\ninsecure: true", at: "insecure", says: "unknown key"})
 		l.saw(traces{})
 	}},
-	{"G-05", "high", "trusted_proxies of everybody: `0.0.0.0/0`, `::/0`", "warned of with the line at each check and start, and `check --production` fails", func(t *testing.T, l *lab) {
+	{"G-05", "high", "trusted_proxies of everybody, and of a large part of the internet: `0.0.0.0/0`, `::/0`, `0.0.0.0/1`, `128.0.0.0/2`, `2000::/3`", "warned of with the line at each check and start, and `check --production` fails", func(t *testing.T, l *lab) {
 		const trusted = "trusted_proxies: [127.0.0.1]"
 		for _, all := range []string{"0.0.0.0/0", "::/0", "::ffff:0.0.0.0/0"} {
 			m := mistake{old: trusted, with: fmt.Sprintf("trusted_proxies: [%q]", all), at: all, says: "everybody", warned: true}
@@ -193,6 +193,9 @@ var mistakesWritten = []attack{
 				m.says, m.warned = "", false // no range at all
 			}
 			l.found(nil, m)
+		}
+		for _, many := range []string{"0.0.0.0/1", "128.0.0.0/2", "2000::/3"} {
+			l.found(nil, mistake{old: trusted, with: fmt.Sprintf("trusted_proxies: [%q]", many), at: many, says: "a large part of the internet", warned: true})
 		}
 		l.saw(traces{})
 	}},
@@ -231,9 +234,12 @@ var mistakesWritten = []attack{
 			l.saw(traces{})
 		}},
 	{"G-11", "high", "the session cookie for a whole domain: `domain: com`, `.example.com`, and a name without a prefix that browsers hold to one host",
-		"refused with the line: there is no such key, and on https a name begins with `__Host-`", func(t *testing.T, l *lab) {
+		"refused with the line: there is no such key; a name that on https does not begin with `__Host-` is warned of, and `check --production` fails", func(t *testing.T, l *lab) {
 			for _, key := range []string{"domain: com", "domain: .example.com", "path: /x", "same_site: none", "secure: false", "http_only: false"} {
 				l.found(nil, mistake{with: "session: { cookie: { " + key + " } }\n", at: key, says: "unknown key"})
+			}
+			for _, name := range []string{"door", "__Secure-door", "__host-door"} {
+				l.found(nil, mistake{with: "session: { cookie: { name: " + name + " } }\n", at: "name: " + name, says: "without __Host- in front", warned: true})
 			}
 			l.saw(traces{})
 		}},

@@ -1,0 +1,80 @@
+package attacks
+
+import (
+	"strings"
+	"testing"
+)
+
+// mistakesOf puts routes in the place of the one of mistakesBase. The line that has to be named
+// holds at.
+func mistakesOf(routes, at, says string, warned bool) mistake {
+	return mistake{old: "  - upstream: http://127.0.0.1:9000\n", with: routes, at: at, says: says, warned: warned}
+}
+
+// mistakesSay is what comes of a config that can be meant.
+const mistakesSay = "warned of with the line and what to write instead, at each check and start, and `check --production` fails"
+
+// mistakesRoutes are about what routes open beside each other, and about rules that bite nobody.
+var mistakesRoutes = []attack{
+	{"G-23", "critical", "a way around a guard: `/app/admin/` by `strip_prefix: /app`, `add_prefix` or `rewrite`, files of a folder inside another, and the plain path where the guard is on the one with a prefix",
+		mistakesSay + "; a request that goes around is shown", func(t *testing.T, l *lab) {
+			const guard = "  - { match: { path: /admin/ }, allow: [ groups: [admin] ], upstream: \"http://127.0.0.1:9000\" }\n  - { match: { path: /admin }, redirect: /admin/ }\n"
+			around := func(keys string) string {
+				return guard + "  - { match: { path: /app/ }, " + keys + ", upstream: \"http://localhost:9000\" }\n"
+			}
+			l.found(nil, mistakesOf(around("public: true, strip_prefix: /app"), "/app/ }", "by this /app/admin/x comes to /admin/x", true),
+				mistakesOf(around("strip_prefix: /app"), "/app/ }", "anyone passes here who is signed in", true),
+				mistakesOf(around("allow: [ groups: [staff] ], rewrite: { path: ^/app/(.*)$, to: /$1 }"), "/app/ }", "by this /app/admin/x comes to /admin/x", true),
+				mistakesOf("  - { match: { path: /site/admin/ }, allow: [ groups: [admin] ], upstream: \"http://127.0.0.1:9000\" }\n  - { add_prefix: /site, upstream: \"http://127.0.0.1:9000\" }\n", "add_prefix", "by this /admin/x comes to /site/admin/x", true),
+				mistakesOf("  - { match: { path: /members/ }, allow: [ groups: [staff] ], strip_prefix: /members, static: { dir: /srv/www/private } }\n  - { public: true, static: { dir: /srv/www } }\n", "public", "/private/x", true),
+				mistakesOf("  - { public: true, upstream: \"http://127.0.0.1:9000\" }\n  - { match: { path: /ops/ }, allow: [ groups: [ops] ], strip_prefix: /ops, add_prefix: /admin, upstream: \"http://127.0.0.1:9000\" }\n", "/ops/", "whoever asks for /admin/x gets there", true))
+			l.saw(traces{})
+		}},
+	{"G-24", "high", "`/admin` guarded as one path, and what lies below it under a wider rule: `/admin/`, `/admin/x`, `/admin.php/x`", mistakesSay, func(t *testing.T, l *lab) {
+		for _, path := range []string{"/admin", "/admin.php"} {
+			routes := "  - { match: { path: " + path + " }, allow: [ groups: [admin] ], upstream: \"http://127.0.0.1:9000\" }\n  - { public: true, upstream: \"http://127.0.0.1:9000\" }\n"
+			l.found(nil, mistakesOf(routes, path, path+"/, which lies below it", true), mistakesOf(strings.Replace(routes, "public: true", "name: everything", 1), path, "anyone passes there who is signed in", true))
+		}
+		l.saw(traces{})
+	}},
+	{"G-25", "high", "a route whose rules are all in `mode: observe`, with no `allow` in force", mistakesSay + "; what is in force is said", func(t *testing.T, l *lab) {
+		const observed = "rules: { next: { mode: observe, allow: [ groups: [admin] ] } }\n"
+		m := mistakesRoute("rules: [next]").named("rules: [next]", "anyone passes who is signed in", true)
+		m.with = m.with + observed
+		l.found(nil, m, mistake{with: observed + "default: { rules: [next] }\n", at: "default:", says: "anyone passes who is signed in", warned: true})
+		l.saw(traces{})
+	}},
+	{"G-26", "high", "rules that refuse nobody: `deny: [ users: [\"*\"] ]`, `groups: [\"*\"]`, `csrf: { except: [/] }` and a folder around the route; names with a `*` in them",
+		"refused with the line; a name with a `*` in it is warned of", func(t *testing.T, l *lab) {
+			for _, rule := range []string{`deny: [ users: ["*"] ]`, `deny: [ groups: ["*"] ]`, `allow: [ users: [alice, "*"] ]`} {
+				l.found(nil, mistakesRoute(rule).named(rule, "it does not stand for everybody", false))
+			}
+			l.found(nil, mistakesRoute("csrf: { except: [/] }").named("csrf", "takes in every path of the route", false),
+				mistakesRoute("match: { path: /a/b/ }\n    csrf: { except: [/x, /a/] }").named("csrf", "takes in every path of the route", false),
+				mistakesRoute(`deny: [ users: ["bob*"] ]`).named("deny", "stands for itself", true))
+			l.saw(traces{})
+		}},
+	{"G-27", "high", "an upstream that is the gateway: its `admin.listen` by `127.0.0.1`, `localhost`, `0.0.0.0`, `[::]` and `[::ffff:127.0.0.1]`, also with `host: upstream`, its `listen`, and `public_url`; and `admin.listen` on every address or another one than loopback's",
+		mistakesSay, func(t *testing.T, l *lab) {
+			for _, host := range []string{"127.0.0.1", "localhost", "LOCALHOST.", "app.localhost", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]"} {
+				l.found(nil, mistakesOf("  - { host: upstream, upstream: \"http://"+host+":9444\" }\n", "9444", "own admin.listen", true))
+			}
+			l.found(nil, mistakesOf("  - upstream: https://localhost:9443\n", "localhost:9443", "own listen", true),
+				mistakesOf("  - upstream: https://apps.example.com\n", "- upstream: https://apps", "is public_url", true))
+			for _, address := range []string{":9444", "0.0.0.0:9444", "[::]:9444", "192.0.2.7:9444"} {
+				l.found(nil, mistake{old: `admin: { listen: "127.0.0.1:9444" }`, with: `admin: { listen: "` + address + `" }`, at: "admin:", says: "without signing in", warned: true})
+			}
+			l.saw(traces{})
+		}},
+	{"G-28", "critical", "`pass_headers` with the gateway's own names in a spelling that apps fold (`X_Forwarded_User`, `x-forwarded.groups`), and with names that apps take for who somebody is (`Remote-User`, `X_Remote_User`, `X-WEBAUTH-USER`, `X-Auth-Request-Email`)",
+		"the first are refused with the line, the others warned of", func(t *testing.T, l *lab) {
+			for _, name := range []string{"X_Forwarded_User", "x-forwarded.groups", "X-Forwarded_Email", "X_Request_Id"} {
+				l.found(nil, mistakesRoute("pass_headers: ["+name+"]").named(name, "clients could say it", false))
+			}
+			for _, name := range []string{"Remote-User", "X_Remote_User", "X-WEBAUTH-USER", "X-Auth-Request-Email"} {
+				l.found(nil, mistakesRoute("pass_headers: ["+name+"]").named(name, "believes anybody who sends it", true))
+			}
+			l.found(nil, mistakesRoute("pass_headers: [X-Forwarded-User]").named("pass_headers", "nothing that a client sends gets through", true))
+			l.saw(traces{})
+		}},
+}
