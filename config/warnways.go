@@ -23,14 +23,18 @@ func (c *Config) warnWays(warn warner) {
 		}
 	}
 	for i := range c.Routes {
+		told := false
 		for _, p := range a.places(i) {
 			others := all[p]
 			if !a.shifts(i) {
 				others = shifting[p] // of two that change no path each has its own
 			}
-			if slices.ContainsFunc(others, func(j int) bool { return c.warnAround(a, i, j, warn) }) {
+			if told = slices.ContainsFunc(others, func(j int) bool { return c.warnAround(a, i, j, warn) }); told {
 				break
 			}
+		}
+		if !told {
+			c.warnInto(a, i, warn)
 		}
 	}
 	a.left = mostLooked
@@ -80,15 +84,46 @@ func (c *Config) warnAround(a *atlas, i, j int, warn warner) bool {
 							up, &c.Routes[j], shownAt(host, asked), way, c.lineOf(way), why, asked)
 						return true
 					}
-				} else if why := a.laxer(i, j, method, "here"); why != "" {
-					warn(way+"."+shiftedBy(&c.Routes[i]), "by this %s comes to %s of %s, which %s on line %d guards: %s. Add a route for %s with the rules of that one, or give them to this one",
-						shownAt(host, asked), up, &c.Routes[i], guard, c.lineOf(guard), why, asked)
+				} else if c.warnLeads(a, i, j, method, shownAt(host, asked), up, fmt.Sprintf("Add a route for %s with the rules of that one, or give them to this one", asked), warn) {
 					return true
 				}
 			}
 		}
 	}
 	return false
+}
+
+// warnInto looks for a request that goes by routes[i] into a part of what another route guards
+// by its own path. That a part of an app is open which is guarded as a whole is what routes are
+// for, and so is one that is open under its own path too.
+func (c *Config) warnInto(a *atlas, i int, warn warner) {
+	r := &c.Routes[i]
+	if r.Upstream == nil || !a.shifts(i) {
+		return
+	}
+	host, asked := a.hostOf(i), a.pathOf(i, "x")
+	up := a.behind(i, asked)
+	for _, method := range probed(r) {
+		j := a.find(host, up, method)
+		if j < 0 || j == i || whereIs(&c.Routes[j].Match).path == "/" || a.behind(j, up) != up || a.find(host, asked, method) != i ||
+			!slices.ContainsFunc(a.places(i), func(p string) bool { return slices.Contains(a.places(j), p) }) {
+			continue
+		}
+		if c.warnLeads(a, i, j, method, shownAt(host, asked), up, fmt.Sprintf("Give both the same rules; where it is meant, a route for %s says so", up), warn) {
+			return
+		}
+	}
+}
+
+// warnLeads warns where routes[i] is laxer than routes[j], to whose part of the app it leads.
+func (c *Config) warnLeads(a *atlas, i, j int, method, asked, up, mend string, warn warner) bool {
+	why := a.laxer(i, j, method, "here")
+	if why == "" {
+		return false
+	}
+	r, guard := &c.Routes[i], fmt.Sprintf("routes[%d]", j)
+	warn(fmt.Sprintf("routes[%d].%s", i, shiftedBy(r)), "by this %s comes to %s of %s, which %s on line %d guards: %s. %s", asked, up, r, guard, c.lineOf(guard), why, mend)
+	return true
 }
 
 // together is a host on which way goes by routes[i] while guarded goes by routes[j]: an app

@@ -58,6 +58,11 @@ func TestWaysAroundAGuard(t *testing.T) {
 		{"files of one folder", appRoutes("path: /private/ | allow: [ groups: [staff] ], static: { dir: /srv/www }", "path: /files/ | public: true, strip_prefix: /files, static: { dir: /srv/www }"), "by this /files/private/x comes to /srv/www/private/x of the files in /srv/www"},
 		{"files of a folder inside", appRoutes("path: /members/ | allow: [ groups: [staff] ], strip_prefix: /members, static: { dir: /srv/www/private }", "path: / | public: true, static: { dir: /srv/www }"), "by this /private/x comes to /srv/www/private/x"},
 		{"files beside each other", appRoutes("path: /members/ | allow: [ groups: [staff] ], strip_prefix: /members, static: { dir: /srv/members }", "path: / | public: true, static: { dir: /srv/www }"), ""},
+		{"a part of what is guarded", appRoutes(guard, "path: /img/ | public: true, strip_prefix: /img, add_prefix: /admin/img"), "routes[1].strip_prefix: warning: by this /img/x comes to /admin/img/x of http://127.0.0.1:9000, which routes[0] on line 4 guards: everybody passes here"},
+		{"one path of what is guarded", appRoutes(guard, "path: /numbers | public: true, rewrite: { path: /numbers, to: /admin/numbers }"), "by this /numbers comes to /admin/numbers"},
+		{"a part of it that is open under its own name too", appRoutes(guard, "path: /img/ | public: true, strip_prefix: /img, add_prefix: /admin/img", "path: /admin/img/ | public: true"), ""},
+		{"a part of an app that is guarded as a whole", appRoutes("path: / | allow: [ groups: [staff] ]", "path: /img/ | public: true, strip_prefix: /img, add_prefix: /assets/img"), ""},
+		{"all of an app that is guarded as a whole", appRoutes("path: / | allow: [ groups: [staff] ]", "path: /open/ | public: true, strip_prefix: /open"), "by this /open/x comes to /x"},
 		{"a redirect comes back", appRoutes(guard, "path: /app/ | public: true, redirect: '/admin/{rest}'"), ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -25,6 +25,7 @@ var mistakesRoutes = []attack{
 			l.found(nil, mistakesOf(around("public: true, strip_prefix: /app"), "/app/ }", "by this /app/admin/x comes to /admin/x", true),
 				mistakesOf(around("strip_prefix: /app"), "/app/ }", "anyone passes here who is signed in", true),
 				mistakesOf(around("allow: [ groups: [staff] ], rewrite: { path: ^/app/(.*)$, to: /$1 }"), "/app/ }", "by this /app/admin/x comes to /admin/x", true),
+				mistakesOf(around("public: true, strip_prefix: /app, add_prefix: /admin/app"), "/app/ }", "by this /app/x comes to /admin/app/x", true),
 				mistakesOf("  - { match: { path: /site/admin/ }, allow: [ groups: [admin] ], upstream: \"http://127.0.0.1:9000\" }\n  - { add_prefix: /site, upstream: \"http://127.0.0.1:9000\" }\n", "add_prefix", "by this /admin/x comes to /site/admin/x", true),
 				mistakesOf("  - { match: { path: /members/ }, allow: [ groups: [staff] ], strip_prefix: /members, static: { dir: /srv/www/private } }\n  - { public: true, static: { dir: /srv/www } }\n", "public", "/private/x", true),
 				mistakesOf("  - { public: true, upstream: \"http://127.0.0.1:9000\" }\n  - { match: { path: /ops/ }, allow: [ groups: [ops] ], strip_prefix: /ops, add_prefix: /admin, upstream: \"http://127.0.0.1:9000\" }\n", "/ops/", "whoever asks for /admin/x gets there", true))
