@@ -15,7 +15,8 @@ import (
 type ClaimRule struct {
 	// Path is the claim's name, or a path with dots into it. See Claim.
 	Path string
-	// AnyOf are the values that it may have, as text: "true" is the truth value too.
+	// AnyOf are the values that it may have, as text: "true" is the truth value too, and a
+	// number is all its spellings, so that 3 is 3.0 and 3e0.
 	AnyOf []string
 	// Glob is a pattern in which "*" stands for any text and "?" for any character.
 	Glob string
@@ -52,9 +53,15 @@ func (c *ClaimRule) isValue(v any) bool {
 		return false
 	}
 	if c.AnyOf != nil {
-		return slices.Contains(c.AnyOf, s)
+		return slices.Contains(c.AnyOf, s) || c.isNumber(v)
 	}
 	return c.Glob != "" && Glob(c.Glob, s)
+}
+
+// isNumber reports whether v is a number that c names, in whatever spelling.
+func (c *ClaimRule) isNumber(v any) bool {
+	n, ok := number(v)
+	return ok && slices.ContainsFunc(c.AnyOf, func(want string) bool { w, ok := decimal(want); return ok && w == n })
 }
 
 // scalarText is a claim as it would be written in a file. Objects and null are none.
@@ -64,10 +71,8 @@ func scalarText(v any) (string, bool) {
 		return v, true
 	case bool:
 		return strconv.FormatBool(v), true
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64), true
-	case json.Number:
-		return v.String(), true
+	case float64, json.Number:
+		return numberText(v), true
 	case int:
 		return strconv.Itoa(v), true
 	case int64:

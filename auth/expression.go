@@ -235,26 +235,65 @@ func (d *deepest) Visit(node *ast.Node) { d.found = max(d.found, d.known[*node])
 // and refuses everybody.
 func (e *expression) isPersonal() bool { return e != nil && e.personal }
 
-// holds reports whether e holds, however the path may be read by an app. The error says
-// that it could not be evaluated: a claim that is not what the expression takes it for, say.
+// reading is one way to take what an expression reads.
+type reading struct {
+	path, email string
+	groups      []string
+}
+
+// asItStands is the reading of what nobody doubts.
+func asItStands(q *Question) reading {
+	r := reading{path: q.Path, email: vouchedFor(q)}
+	if q.Identity != nil {
+		r.groups = q.Identity.Groups
+	}
+	return r
+}
+
+// otherGroups is the reading in which a person is also in the groups that theirs may stand for.
+func otherGroups(q *Question) (r reading, differs bool) {
+	r = asItStands(q)
+	if q.Identity == nil {
+		return r, false
+	}
+	perhaps := q.Identity.perhaps()
+	r.groups = slices.Concat(r.groups, perhaps)
+	return r, len(perhaps) > 0
+}
+
+// holds reports whether e holds, in whatever way the path and the groups can be read. The error
+// says that it could not be evaluated: a claim that is not what the expression takes it for, say.
 func (e *expression) holds(q *Question) (bool, error) {
-	holds, err := e.run(q, q.Path, vouchedFor(q))
-	if e == nil || !e.path || !holds || err != nil {
+	plain := asItStands(q)
+	holds, err := e.run(q, plain)
+	if e == nil || !holds || err != nil {
 		return holds, err
 	}
-	for _, path := range otherReadings(q) {
-		if holds, err := e.run(q, path, vouchedFor(q)); !holds || err != nil {
-			return holds, err
+	if e.groups {
+		if r, differs := otherGroups(q); differs {
+			if holds, err := e.run(q, r); !holds || err != nil {
+				return holds, err
+			}
+		}
+	}
+	if e.path {
+		for _, path := range otherReadings(q) {
+			r := plain
+			r.path = path
+			if holds, err := e.run(q, r); !holds || err != nil {
+				return holds, err
+			}
 		}
 	}
 	return true, nil
 }
 
-// mayHold reports whether e holds for any reading of the path, and for an address that the
+// mayHold reports whether e holds for any reading of the path and the groups, and for an address that the
 // provider does not vouch for, or cannot be evaluated: a deny counts then. Why says what it
 // takes for that, where it is not plain.
 func (e *expression) mayHold(q *Question) (may bool, why string) {
-	holds, err := e.run(q, q.Path, vouchedFor(q))
+	plain := asItStands(q)
+	holds, err := e.run(q, plain)
 	if err != nil {
 		return true, err.Error()
 	}
@@ -264,14 +303,25 @@ func (e *expression) mayHold(q *Question) (may bool, why string) {
 	if e.address && !q.Address.IsValid() {
 		return true, "the address of the client is not known"
 	}
-	if e.email && q.Identity != nil && q.Identity.Email != vouchedFor(q) {
-		if holds, err := e.run(q, q.Path, q.Identity.Email); holds || err != nil {
+	if e.email && q.Identity != nil && q.Identity.Email != plain.email {
+		r := plain
+		r.email = q.Identity.Email
+		if holds, err := e.run(q, r); holds || err != nil {
 			return true, "the provider does not vouch for the address"
+		}
+	}
+	if e.groups {
+		if r, differs := otherGroups(q); differs {
+			if holds, err := e.run(q, r); holds || err != nil {
+				return true, groupsPerhaps
+			}
 		}
 	}
 	if e.path {
 		for _, path := range otherReadings(q) {
-			if holds, err := e.run(q, path, vouchedFor(q)); holds || err != nil {
+			r := plain
+			r.path = path
+			if holds, err := e.run(q, r); holds || err != nil {
 				return true, "an app may read the path in another way"
 			}
 		}
@@ -308,22 +358,25 @@ func vouchedFor(q *Question) string {
 }
 
 // run evaluates e for one reading.
-func (e *expression) run(q *Question, path, email string) (bool, error) {
+func (e *expression) run(q *Question, as reading) (bool, error) {
 	if e == nil {
 		return false, errors.New("the expression was not compiled")
 	}
 	if e.groups && q.Identity != nil && q.Identity.GroupsOmitted {
 		return false, errors.New(groupsLeftOut)
 	}
+	if e.groups && q.Identity != nil && q.Identity.GroupsUnread {
+		return false, errors.New(groupsUnread)
+	}
 	env := exprEnv{
-		Request: exprRequest{Method: q.Method, Host: q.Host, Path: path, Time: q.Time.UTC(), Header: headerOf(q.Header)},
+		Request: exprRequest{Method: q.Method, Host: q.Host, Path: as.path, Time: q.Time.UTC(), Header: headerOf(q.Header)},
 		Session: exprSession{ACR: q.ACR, AMR: q.AMR, AuthAge: math.MaxInt64},
 	}
 	if q.Address.IsValid() {
 		env.Request.Address = q.Address.Unmap().WithZone("").String()
 	}
 	if id := q.Identity; id != nil {
-		env.Identity = exprIdentity{User: id.User, Subject: id.Subject, Provider: id.Provider, Name: id.Name, Email: email, Groups: id.Groups, Claims: id.Claims}
+		env.Identity = exprIdentity{User: id.User, Subject: id.Subject, Provider: id.Provider, Name: id.Name, Email: as.email, Groups: as.groups, Claims: id.Claims}
 	}
 	if !q.AuthTime.IsZero() {
 		env.Session.AuthAge = max(q.Time.Sub(q.AuthTime), 0)

@@ -28,7 +28,13 @@ type Identity struct {
 	// GroupsOmitted says that the provider left the groups out of its tokens
 	// because there are too many (Entra's overage), so that Groups is not all.
 	GroupsOmitted bool
-	// Claims are the provider's claims as they came, for rules and pages.
+	// GroupsUnread says that what the provider says of the groups is no list of names, in
+	// part at least, so that Groups may not be all.
+	GroupsUnread bool `json:",omitempty"`
+	// GroupsOneText says that it is one text, which is a name here, and for others several.
+	GroupsOneText bool `json:",omitempty"`
+	// Claims are the provider's claims, for rules and pages. Its numbers are as PlainNumbers
+	// has them.
 	Claims map[string]any
 }
 

@@ -66,6 +66,9 @@ type Denied struct {
 	Missing string
 	// Needs is Missing for a page, which may say it in another language.
 	Needs web.Text
+	// Doubt says why nobody can tell whether the rule of Deny holds, and is "" where it does.
+	// It is for the log: what claims there are is not for the person concerned.
+	Doubt string
 }
 
 // InWords is what is missing, for a page.
@@ -80,7 +83,10 @@ func (d *Denied) InWords() web.Text {
 func lacking(needs web.Text) *Denied { return &Denied{Missing: needs.String(), Needs: needs} }
 
 func (d *Denied) Error() string {
-	if d.Missing == "" {
+	switch {
+	case d.Doubt != "":
+		return "not allowed: a rule refuses it, for it may hold: " + d.Doubt
+	case d.Missing == "":
 		return "not allowed: a rule refuses it"
 	}
 	return "not allowed: needs " + d.Missing
@@ -127,7 +133,7 @@ func (p *Policy) Refuses(q *Question) (by *Rule, err error) {
 			continue
 		}
 		if r.refuses(q) {
-			return r, &Denied{}
+			return r, &Denied{Doubt: r.firstDoubt(q)}
 		}
 	}
 	return nil, nil

@@ -208,8 +208,10 @@ func (r *Rule) doubt(kind kinds, q *Question) string {
 		if _, why := r.when.mayHold(q); why != "" {
 			return why
 		}
-	case kind == byGroups && q.Identity.GroupsOmitted, kind == byClaims && q.Identity.GroupsOmitted && r.claimsMayHold(q):
-		return groupsLeftOut
+	case kind == byGroups:
+		return q.Identity.doubtOfGroups(r.Groups)
+	case kind == byClaims:
+		return r.doubtOfClaims(q)
 	case kind == byNetworks && !q.Address.IsValid():
 		return "the address of the client is not known"
 	case kind == byEmails && !q.Identity.EmailVerified && r.emailNamed(q.Identity.Email):
@@ -218,17 +220,37 @@ func (r *Rule) doubt(kind kinds, q *Question) string {
 	return ""
 }
 
-const groupsLeftOut = "the provider left the groups out, because there are too many"
-
-// claimsMayHold reports whether all claims that do not hold are not there: one of them may
-// be that of the groups.
-func (r *Rule) claimsMayHold(q *Question) bool {
-	for i := range r.Claims {
-		if c := &r.Claims[i]; !c.matches(q.Identity.Claims) && (c.Exists != nil || Claim(q.Identity.Claims, c.Path) != nil) {
-			return false
+// firstDoubt says of a rule that refuses why nobody can tell whether it holds, or is "" where
+// it does.
+func (r *Rule) firstDoubt(q *Question) string {
+	set := r.kinds()
+	for i := range conditions {
+		if c := &conditions[i]; set&c.kind != 0 && !c.holds(r, q) {
+			return r.doubt(c.kind, q)
 		}
 	}
-	return true
+	return ""
+}
+
+// doubtOfClaims says why all claims may be what r asks for, or is "" where one certainly is not.
+func (r *Rule) doubtOfClaims(q *Question) (first string) {
+	for i := range r.Claims {
+		c := &r.Claims[i]
+		if c.matches(q.Identity.Claims) {
+			continue
+		}
+		why := c.doubt(q.Identity.Claims)
+		if why == "" && q.Identity.GroupsOmitted && c.Exists == nil && Claim(q.Identity.Claims, c.Path) == nil {
+			why = groupsLeftOut // it may be theirs
+		}
+		if why == "" {
+			return ""
+		}
+		if first == "" {
+			first = why
+		}
+	}
+	return first
 }
 
 // isPersonal reports whether r is about who asks, or how they signed in.
