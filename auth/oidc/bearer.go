@@ -124,6 +124,7 @@ func (m *Method) bearer(ctx context.Context, raw string) (*auth.Login, error) {
 	if at, ok := moment(c, "auth_time"); ok {
 		login.AuthTime = at
 	}
+	m.tellOfOwnGroups(ctx, c, &login.Identity)
 	if err := m.allows(login); err != nil {
 		return nil, invalidToken(err.Error())
 	}

@@ -60,6 +60,35 @@ func TestBearer(t *testing.T) {
 	}
 }
 
+// TestBearerGroupsOfAnotherShape: what cannot be read in a client's own token is told, and not with each request.
+func TestBearerGroupsOfAnotherShape(t *testing.T) {
+	p := newOP(t)
+	b := oidc.NewBearers(p.method(audiences))
+	raw := p.accessToken(func(c map[string]any) { c["groups"], c["level"] = map[string]any{"robots": true}, 3 }, nil)
+	deny, err := (&auth.Policy{Deny: []*auth.Rule{{Groups: []string{"guests"}}}}).Compiled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := (&auth.Policy{Deny: []*auth.Rule{{When: "identity.claims.level == 3"}}}).Compiled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		login, err := b.Authenticate(withHeader("Bearer " + raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []*auth.Policy{deny, number} {
+			if _, err := p.Decide(&auth.Question{Identity: &login.Identity}); err == nil {
+				t.Errorf("it gets past %+v", p.Deny[0])
+			}
+		}
+	}
+	if n := strings.Count(p.log.String(), "provider.groups_unread"); n != 1 {
+		t.Errorf("it was told %d times in a minute, want once", n)
+	}
+}
+
 func TestBearerRefused(t *testing.T) {
 	set := func(name string, v any) func(map[string]any) { return func(c map[string]any) { c[name] = v } }
 	drop := func(name string) func(map[string]any) { return func(c map[string]any) { delete(c, name) } }

@@ -16,20 +16,15 @@ func (m *Method) identity(claims map[string]any) auth.Identity {
 		PreferredUsername: text(claims, "preferred_username"),
 		Name:              m.first(claims, m.cfg.Claims.Name),
 		Email:             m.first(claims, m.cfg.Claims.Email),
-		Claims:            personal(claims),
 	}
+	id.Claims, _ = auth.PlainNumbers(personal(claims)).(map[string]any)
 	if id.User == m.cfg.Prefix {
 		id.User += id.Subject
 	}
-	for _, path := range m.cfg.Claims.Groups {
-		for _, g := range list(auth.Claim(claims, path)) {
-			if !slices.Contains(id.Groups, g) {
-				id.Groups = append(id.Groups, g)
-			}
-		}
-	}
+	g := m.groups(claims)
+	id.Groups, id.GroupsOneText, id.GroupsUnread = g.names, g.oneText, g.unread != ""
 	id.EmailVerified = id.Email != "" && (m.cfg.TrustEmail || m.vouched(claims, id.Email))
-	id.GroupsOmitted = claims["groups"] == nil && groupsOmitted(claims)
+	id.GroupsOmitted = groupsOmitted(claims)
 	return id
 }
 
@@ -67,6 +62,9 @@ func isTrue(v any) bool { return v == true || v == "true" }
 // groupsOmitted reports Entra's overage: more groups than go into a token, and a
 // pointer to where they could be asked for.
 func groupsOmitted(claims map[string]any) bool {
+	if claims["groups"] != nil {
+		return false
+	}
 	if isTrue(claims["hasgroups"]) {
 		return true
 	}
@@ -83,7 +81,12 @@ func with(claims, more map[string]any) map[string]any {
 	if email, named := claims["email"]; named && email != more["email"] {
 		delete(out, "email_verified") // that was said of another address
 	}
-	maps.Copy(out, claims)
+	for name, v := range claims {
+		// Null says nothing; but what is said of an address is said of the one beside it.
+		if _, said := more[name]; v != nil || !said || name == "email" {
+			out[name] = v
+		}
+	}
 	return out
 }
 

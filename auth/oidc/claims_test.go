@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -107,6 +108,134 @@ func TestGroupsOverage(t *testing.T) {
 		if !login.Identity.GroupsOmitted || !strings.Contains(p.log.String(), `"level":"WARN"`) {
 			t.Errorf("%s: got omitted %v and log %s", name, login.Identity.GroupsOmitted, p.log)
 		}
+	}
+}
+
+// TestGroupsOfAnotherShape: a deny counts where the claim of groups cannot be read, the operator is told in
+// which shape it came, at sign-in and at the renewal that brings it, and nobody is signed out for having no groups.
+func TestGroupsOfAnotherShape(t *testing.T) {
+	guests := &auth.Policy{Deny: []*auth.Rule{{Groups: []string{"guests"}}}}
+	object := func(v any) map[string]any { return map[string]any{"groups": v} }
+	for _, c := range []struct {
+		name   string
+		claims map[string]any
+		path   string // "" is groups
+		denies bool
+		found  string // "" is nothing to tell
+	}{
+		{"no claim", map[string]any{}, "", false, ""},
+		{"null", object(nil), "", false, ""},
+		{"an empty text", object(""), "", false, ""},
+		{"an empty list", object([]any{}), "", false, ""},
+		{"a list", object([]any{"staff", "", "Domain Users"}), "", false, ""},
+		{"the list", object([]any{"staff", "guests"}), "", true, ""},
+		{"one text", object("guests"), "", true, ""},
+		{"another text", object("staff of guests"), "", true, ""},
+		{"another text without it", object("Domain Users"), "", false, ""},
+		{"a list in a list", object([]any{[]any{"guests"}}), "", true, "a list with a list in it"},
+		{"a list beside names", object([]any{"staff", []any{"guests"}}), "", true, "a list with a list in it"},
+		{"an object", object(map[string]any{"guests": true}), "", true, "an object"},
+		{"an object of lists", object(map[string]any{"roles": []any{"guests"}}), "", true, "an object"},
+		{"objects in a list", object([]any{map[string]any{"name": "guests"}}), "", true, "a list with an object in it"},
+		{"a line break behind a name", object([]any{"staff", "guests\n"}), "", true, ""},
+		{"blanks around a text", object(" guests "), "", true, ""},
+		{"a number", object(7), "", true, "a number"},
+		{"a number beside names", object([]any{"staff", 7}), "", true, "a list with a number in it"},
+		{"a truth value", object(true), "", true, "a truth value"},
+		{"null beside names", object([]any{"staff", nil}), "", true, "a list with null in it"},
+		{"a path", map[string]any{"realm_access": map[string]any{"roles": []any{"staff"}}}, "realm_access.roles", false, ""},
+		{"a path to nothing", map[string]any{"realm_access": map[string]any{}}, "realm_access.roles", false, ""},
+		{"a path through a list", map[string]any{"realm_access": []any{map[string]any{"roles": []any{"guests"}}}}, "realm_access.roles", true,
+			"the claim realm_access.roles lies in what is no object, but a list"},
+		{"a path that the provider keeps elsewhere", map[string]any{"_claim_names": map[string]any{"roles": "src1"}}, "roles", true,
+			"the provider keeps the claim roles elsewhere, where it is not asked for"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, shape := newOP(t), c.claims
+			p.set(func() {
+				p.claims = func(claims map[string]any) {
+					delete(claims, "groups")
+					for k, v := range shape {
+						claims[k] = v
+					}
+				}
+			})
+			m := p.method(func(cfg *oidc.Config) {
+				if c.path != "" {
+					cfg.Claims.Groups = []string{c.path}
+				}
+			})
+			seen := 0
+			check := func(when string, login *auth.Login) {
+				t.Helper()
+				if _, err := guests.Decide(&auth.Question{Identity: &login.Identity}); (err != nil) != c.denies {
+					t.Errorf("%s: got %v, want it to be denied: %v", when, err, c.denies)
+				}
+				log := p.log.String()[seen:]
+				if told := strings.Contains(log, "provider.groups_unread"); told != (c.found != "") || told && !strings.Contains(log, `"found":"`+c.found+`"`) {
+					t.Errorf("%s: the log has %s, want it to tell of %q", when, log, c.found)
+				}
+				if c.found != "" && strings.Contains(log, "guests") {
+					t.Errorf("%s: the log has a value: %s", when, log)
+				}
+			}
+			check("at sign-in", p.signIn(m))
+			p.set(func() { shape = map[string]any{"groups": []any{"staff"}} })
+			login := p.signIn(m)
+			seen = len(p.log.String())
+			p.set(func() { shape = c.claims })
+			fresh, err := m.Refresh(t.Context(), login, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			check("at a renewal", fresh)
+			again, err := m.Refresh(t.Context(), fresh, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			check("at the next renewal", again)
+			if log := p.log.String()[seen:]; strings.Count(log, "groups_unread") > 1 {
+				t.Errorf("it is told more than once: %s", log)
+			}
+		})
+	}
+}
+
+// TestNumbersAreNumbers: what a token says as a number is one for rules and expressions, from the beginning, and one of many
+// digits keeps them.
+func TestNumbersAreNumbers(t *testing.T) {
+	p := newOP(t)
+	p.set(func() {
+		p.claims = func(c map[string]any) {
+			c["level"], c["id"], c["deep"] = json.RawMessage("3.0"), json.RawMessage("9007199254740993"), map[string]any{"levels": []any{json.RawMessage("3e0")}}
+			c["beyond"] = json.RawMessage("1e999")
+		}
+	})
+	login := p.signIn(p.method())
+	for _, when := range []string{`identity.claims.level == 3`, `identity.claims.level >= 3 and identity.claims.level < 4`, `3 in identity.claims.deep.levels`} {
+		allow, err := (&auth.Policy{Allow: []*auth.Rule{{When: when}}}).Compiled()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := allow.Decide(&auth.Question{Identity: &login.Identity}); err != nil {
+			t.Errorf("%s: got %v", when, err)
+		}
+	}
+	if c := login.Identity.Claims; c["id"] != "9007199254740993" || c["beyond"] != "1e999" {
+		t.Errorf("got %#v", c)
+	}
+}
+
+// TestNullHidesNothing: a claim that is null in the ID token does not stand against what userinfo says.
+func TestNullHidesNothing(t *testing.T) {
+	p := newOP(t)
+	p.set(func() {
+		p.claims = func(c map[string]any) { c["groups"], c["email"], c["email_verified"] = nil, nil, true }
+	})
+	p.handle(pathInfo, says(200, `{"sub":"alice","groups":["guests"],"email":"mallory@example.org"}`))
+	login := p.signIn(p.method(func(c *oidc.Config) { c.Userinfo = true }))
+	if id := login.Identity; !slices.Equal(id.Groups, []string{"guests"}) || id.Email != "" || id.EmailVerified {
+		t.Errorf("got %+v", id)
 	}
 }
 

@@ -131,6 +131,7 @@ type Method struct {
 	keys       cache[keySet]
 	limiter    limiter // of key fetches for an unknown kid
 	complaints limiter // of words to the operator about the client's own credentials
+	shapes     limiter // and about the groups of clients' own tokens, which come with each request
 	breaker    breaker
 	asked      introspections // about clients' own tokens
 	trouble    atomic.Pointer[trouble]
@@ -186,7 +187,7 @@ func New(cfg Config) (*Method, error) {
 		cfg.Now = time.Now
 	}
 	m := &Method{cfg: cfg, limiter: limiter{every: 10 * time.Second, burst: 3},
-		complaints: limiter{every: time.Minute, burst: 1}}
+		complaints: limiter{every: time.Minute, burst: 1}, shapes: limiter{every: time.Minute, burst: 1}}
 	if cfg.Allow != nil {
 		if m.allow, err = cfg.Allow.Compiled(); err != nil {
 			return nil, err

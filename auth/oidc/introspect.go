@@ -61,7 +61,7 @@ func (m *Method) introspect(ctx context.Context, raw string) (*auth.Login, error
 	if err != nil {
 		return nil, err
 	}
-	login := m.introspectedLogin(claims, raw)
+	login := m.introspectedLogin(ctx, claims, raw)
 	in := introspected{login: login, until: now.Add(introspectionTime)}
 	if login != nil && !login.AccessToken.Expires.IsZero() && login.AccessToken.Expires.Before(in.until) {
 		in.until = login.AccessToken.Expires
@@ -102,7 +102,7 @@ func (m *Method) askAbout(ctx context.Context, raw string) (map[string]any, erro
 
 // introspectedLogin is who is behind an answer, or nil if the token is not good
 // for this gateway.
-func (m *Method) introspectedLogin(claims map[string]any, raw string) *auth.Login {
+func (m *Method) introspectedLogin(ctx context.Context, claims map[string]any, raw string) *auth.Login {
 	now, sub := m.cfg.Now(), text(claims, "sub")
 	exp, hasEnd := moment(claims, "exp")
 	nbf, hasStart := moment(claims, "nbf")
@@ -120,6 +120,7 @@ func (m *Method) introspectedLogin(claims map[string]any, raw string) *auth.Logi
 	if at, ok := moment(claims, "auth_time"); ok {
 		login.AuthTime = at
 	}
+	m.tellOfOwnGroups(ctx, claims, &login.Identity)
 	if m.allows(login) != nil {
 		return nil
 	}

@@ -112,6 +112,9 @@ func (m *Method) renewIdentity(ctx context.Context, fresh *auth.Login, t *tokens
 	claims := m.renewedClaims(old.Claims, said)
 	claims["sub"] = old.Subject
 	fresh.Identity = m.identity(claims)
+	if !old.GroupsUnread { // once for a session
+		m.tellOfGroups(ctx, claims, &fresh.Identity)
+	}
 	if err := m.allows(fresh); err != nil {
 		return &auth.Refused{Reason: "may not sign in any more: " + err.Error()}
 	}
