@@ -59,7 +59,8 @@ type OIDC struct {
 	WithoutRefreshToken string `yaml:"without_refresh_token"`
 	// Remember keeps the session when the browser closes.
 	Remember bool `yaml:"remember"`
-	// BearerAudiences are those of tokens that clients may bring themselves.
+	// BearerAudiences are those of tokens that clients may bring themselves, of an API and
+	// of no client: a client's id is the audience of its ID tokens.
 	BearerAudiences []string `yaml:"bearer_audiences"`
 	// Introspection asks the provider about such tokens that are no JWTs.
 	Introspection bool `yaml:"introspection"`

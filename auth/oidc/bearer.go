@@ -98,14 +98,14 @@ func (m *Method) bearer(ctx context.Context, raw string) (*auth.Login, error) {
 		return nil, err
 	}
 	c := v.claims
-	_, hasNonce := c["nonce"]
-	_, hasHash := c["at_hash"]
-	_, hasEvents := c["events"]
 	_, isBound := c["cnf"]
 	aud, sub := list(c["aud"]), text(c, "sub")
+	kind := otherKind(c)
 	switch {
-	case v.typ != "at+jwt" && (hasNonce || hasHash || hasEvents || slices.Contains(aud, m.cfg.ClientID)):
-		return nil, invalidToken("it is a token of another kind")
+	case kind != "":
+		return nil, invalidToken("it is a token of another kind: " + kind)
+	case v.typ != "at+jwt" && slices.Contains(aud, m.cfg.ClientID):
+		return nil, invalidToken("it is a token of another kind: it is for the client itself, as ID tokens are")
 	case v.typ != "at+jwt" && v.typ != "jwt" && v.typ != "":
 		return nil, invalidToken("its typ is not at+jwt")
 	case !m.isForHere(aud):
@@ -129,6 +129,35 @@ func (m *Method) bearer(ctx context.Context, raw string) (*auth.Login, error) {
 		return nil, invalidToken(err.Error())
 	}
 	return login, nil
+}
+
+// otherKind says what shows that a token is no access token, whatever its header says that it is, or
+// is "". A nonce and hashes are in ID tokens (OIDC Core section 2), events in logout tokens (OIDC
+// Back-Channel Logout 1.0 section 2.4) and others of RFC 8417. And some providers say it in
+// words: Keycloak by the claim typ, Cognito and Hydra by token_use.
+func otherKind(claims map[string]any) string {
+	for _, name := range [...]string{"nonce", "at_hash", "c_hash", "s_hash", "events"} {
+		if _, there := claims[name]; there {
+			return "no access token has the claim " + name
+		}
+	}
+	for _, said := range kindsByWord {
+		if word, there := claims[said.claim]; there {
+			if s, isText := word.(string); !isText || !slices.Contains(said.access, strings.ToLower(s)) {
+				return "its claim " + said.claim + " does not say that it is an access token"
+			}
+		}
+	}
+	return ""
+}
+
+// kindsByWord are claims that say of what kind a token is, and what they say of an access token.
+var kindsByWord = []struct {
+	claim  string
+	access []string
+}{
+	{"typ", []string{"bearer", "at+jwt", "application/at+jwt", "jwt", "access", "dpop"}},
+	{"token_use", []string{"access", "access_token"}},
 }
 
 // isForHere reports whether a client's own token is for one of our audiences.

@@ -55,6 +55,11 @@ func TestBearer(t *testing.T) {
 		login.AccessToken.Value.Reveal() != raw || !login.AccessToken.Expires.Equal(p.now().Add(5*time.Minute)) || !login.RefreshToken.IsZero() {
 		t.Errorf("got %+v", login)
 	}
+	for name, word := range map[string]string{"typ": "Bearer", "token_use": "access"} { // Keycloak's, and Cognito's
+		if _, err := b.Authenticate(withHeader("Bearer " + p.accessToken(func(c map[string]any) { c[name], c["aud"] = word, []string{"other", "https://api.test/"} }, nil))); err != nil {
+			t.Errorf("%s %s: got %v", name, word, err)
+		}
+	}
 	if _, err := b.Authenticate(withHeader("bearer " + raw)); err != nil {
 		t.Errorf("a scheme has no case: got %v", err)
 	}
@@ -112,6 +117,20 @@ func TestBearerRefused(t *testing.T) {
 		"with at_hash":            p.accessToken(set("at_hash", "x"), drop("typ")),
 		"for us too":              p.accessToken(set("aud", []string{clientID, "https://api.test/"}), set("typ", "JWT")),
 		"a logout token":          p.accessToken(nil, set("typ", "logout+jwt")),
+		"with a nonce":            p.accessToken(set("nonce", "n"), nil),
+		"with a nonce of null":    p.accessToken(set("nonce", nil), nil),
+		"with events":             p.accessToken(set("events", map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}), nil),
+		"with events of null":     p.accessToken(set("events", nil), nil),
+		"with at_hash, typed":     p.accessToken(set("at_hash", "x"), nil),
+		"with c_hash":             p.accessToken(set("c_hash", "x"), drop("typ")),
+		"an ID token by its word": p.accessToken(set("typ", "ID"), set("typ", "JWT")),
+		"a refresh token":         p.accessToken(set("typ", "Refresh"), set("typ", "JWT")),
+		"an offline token":        p.accessToken(set("typ", "Offline"), set("typ", "JWT")),
+		"a logout by its word":    p.accessToken(set("typ", "Logout"), set("typ", "JWT")),
+		"an ID token by its use":  p.accessToken(set("token_use", "id"), drop("typ")),
+		"a refresh token's use":   p.accessToken(set("token_use", "refresh_token"), nil),
+		"a use that is no text":   p.accessToken(set("token_use", []string{"id"}), nil),
+		"a typ that is no text":   p.accessToken(set("typ", 7), nil),
 		"another typ":             p.accessToken(nil, set("typ", "dpop+jwt")),
 		"alg none":                b64([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + parts[1] + ".",
 		"no signature":            parts[0] + "." + parts[1] + ".",

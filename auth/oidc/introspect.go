@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -108,7 +109,11 @@ func (m *Method) introspectedLogin(ctx context.Context, claims map[string]any, r
 	nbf, hasStart := moment(claims, "nbf")
 	iss, hasIssuer := claims["iss"]
 	_, isBound := claims["cnf"]
+	// A provider knows of refresh tokens too, and says of them that they are active.
+	kind := strings.ToLower(text(claims, "token_type"))
 	switch {
+	case otherKind(claims) != "", strings.Contains(kind, "refresh"), strings.Contains(kind, "id_token"):
+		return nil
 	case claims["active"] != true, !isSubject(sub), isBound,
 		hasEnd && !now.Before(exp), hasStart && now.Add(leeway).Before(nbf), hasIssuer && iss != m.cfg.Issuer,
 		!m.isForHere(list(claims["aud"])):

@@ -91,6 +91,11 @@ func TestIntrospection(t *testing.T) {
 		"no subject":       func(c map[string]any) { delete(c, "sub") },
 		"expired":          func(c map[string]any) { c["exp"] = op.now().Add(-time.Second).Unix() },
 		"active as text":   func(c map[string]any) { c["active"] = "true" },
+		"a refresh token":  func(c map[string]any) { c["token_use"] = "refresh_token" },
+		"by its type":      func(c map[string]any) { c["token_type"] = "refresh_token" },
+		"by its typ":       func(c map[string]any) { c["typ"] = "Refresh" },
+		"of an ID token":   func(c map[string]any) { c["nonce"] = "n" },
+		"of an event":      func(c map[string]any) { c["events"] = map[string]any{} },
 		"bound to a key":   func(c map[string]any) { c["cnf"] = map[string]any{"jkt": "x"} },
 	} {
 		answer = good()
