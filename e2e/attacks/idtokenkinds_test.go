@@ -17,7 +17,7 @@ import (
 
 // idtokenKinds are tokens that are good, for something else.
 var idtokenKinds = []attack{
-	{"T-28", "critical", "an access token, a logout token or a client assertion as the ID token, also by a `typ` in a list; an ID token and a logout token as an access token",
+	{"T-28", "critical", "an access token, a logout token or a client assertion as the ID token, also by a `typ` in a list; an ID token, a refresh token and a logout token as an access token, also with `typ: at+jwt`",
 		idtokenRefused + "; an API client with one gets 401", func(t *testing.T, l *lab) {
 			p := l.providers["corp"]
 			now := time.Now().Unix()
@@ -30,17 +30,23 @@ var idtokenKinds = []attack{
 			good := p.Sign(map[string]any{"typ": "at+jwt"}, claims(nil))
 			l.idtokenBearer(good).status(t, http.StatusOK) // what the others are next to
 			for what, token := range map[string]string{
-				"an ID token":                  p.Sign(map[string]any{"typ": "JWT"}, claims(map[string]any{"aud": oidctest.ClientID, "nonce": "n"})),
-				"an ID token for both":         p.Sign(map[string]any{"typ": "JWT"}, claims(map[string]any{"aud": []string{oidctest.ClientID, "https://api.test"}})),
-				"an ID token with a nonce":     p.Sign(map[string]any{"typ": "JWT"}, claims(map[string]any{"nonce": "n"})),
-				"an ID token with at_hash":     p.Sign(map[string]any{"typ": ""}, claims(map[string]any{"at_hash": "h"})),
-				"a logout token":               p.Sign(map[string]any{"typ": "logout+jwt"}, claims(event)),
-				"a logout token without a typ": p.Sign(nil, claims(event)),
-				"a typ in a list":              p.Sign(map[string]any{"typ": []string{"at+jwt"}}, claims(nil)),
-				"another audience's":           p.Sign(map[string]any{"typ": "at+jwt"}, claims(map[string]any{"aud": "https://other.test"})),
-				"another issuer's":             l.providers["partner"].Sign(map[string]any{"typ": "at+jwt"}, claims(nil)),
-				"one that ended":               p.Sign(map[string]any{"typ": "at+jwt"}, claims(map[string]any{"exp": now - 600})),
-				"a changed one":                good[:len(good)-8] + "AAAAAAAA",
+				"an ID token":                   p.Sign(map[string]any{"typ": "JWT"}, claims(map[string]any{"aud": oidctest.ClientID, "nonce": "n"})),
+				"an ID token for both":          p.Sign(map[string]any{"typ": "JWT"}, claims(map[string]any{"aud": []string{oidctest.ClientID, "https://api.test"}})),
+				"an ID token with a nonce":      p.Sign(map[string]any{"typ": "JWT"}, claims(map[string]any{"nonce": "n"})),
+				"an ID token with at_hash":      p.Sign(map[string]any{"typ": ""}, claims(map[string]any{"at_hash": "h"})),
+				"a logout token":                p.Sign(map[string]any{"typ": "logout+jwt"}, claims(event)),
+				"a logout token without a typ":  p.Sign(nil, claims(event)),
+				"a logout token as at+jwt":      p.Sign(map[string]any{"typ": "at+jwt"}, claims(event)),
+				"an ID token as at+jwt":         p.Sign(map[string]any{"typ": "at+jwt"}, claims(map[string]any{"nonce": "n"})),
+				"at_hash in an at+jwt":          p.Sign(map[string]any{"typ": "at+jwt"}, claims(map[string]any{"at_hash": "h"})),
+				"one that says it is an ID":     p.Sign(map[string]any{"typ": "JWT"}, claims(map[string]any{"typ": "ID"})),
+				"one that says it is a refresh": p.Sign(map[string]any{"typ": "JWT"}, claims(map[string]any{"typ": "Refresh"})),
+				"one whose use is id":           p.Sign(map[string]any{"typ": ""}, claims(map[string]any{"token_use": "id"})),
+				"a typ in a list":               p.Sign(map[string]any{"typ": []string{"at+jwt"}}, claims(nil)),
+				"another audience's":            p.Sign(map[string]any{"typ": "at+jwt"}, claims(map[string]any{"aud": "https://other.test"})),
+				"another issuer's":              l.providers["partner"].Sign(map[string]any{"typ": "at+jwt"}, claims(nil)),
+				"one that ended":                p.Sign(map[string]any{"typ": "at+jwt"}, claims(map[string]any{"exp": now - 600})),
+				"a changed one":                 good[:len(good)-8] + "AAAAAAAA",
 			} {
 				l.idtokenUnwelcome(what, token)
 			}

@@ -44,7 +44,7 @@ func TestIDTokens(t *testing.T) {
   - match: { path: /own/ }
     token: { type: evergate }
     upstream: %[1]q
-` + usualRoutes}, providers)
+` + idtokenDeny + usualRoutes}, providers)
 	corp.ChangeClient(func(c *idp.Client) {
 		c.RedirectURIs = append(c.RedirectURIs, "https://"+l.host+"/.evergate/callback/corp-info")
 	})
@@ -258,7 +258,7 @@ var idtokens = &section{name: "ID tokens, JWTs and keys", test: "TestIDTokens", 
 	{"T-24", "critical", "exp past, with a fraction, missing, a text, negative, null, `1e300`", idtokenRefused, idtokenCase([]string{"T-24"}, idtokenSets("exp", -1e300), idtokenSets("exp", 9.3e18), idtokenSets("exp", true), idtokenSets("exp", []any{4102444800}))},
 	{"T-25", "critical", "iat missing, tomorrow, a year ago, a text, before and beyond all time", idtokenRefused, idtokenCase([]string{"T-25"}, idtokenSets("iat", 1e300), idtokenSets("iat", -1e300), idtokenSets("iat", nil))},
 	{"T-26", "critical", "nbf in an hour, beyond all time, a text", idtokenRefused, idtokenCase([]string{"T-26"}, idtokenSets("nbf", 1e300), idtokenSets("nbf", 9.3e18), idtokenSets("nbf", "now"), idtokenSets("nbf", true))},
-}, idtokenKinds, idtokenPublished, idtokenPeople)}
+}, idtokenKinds, idtokenPublished, idtokenPeople, idtokenShapes)}
 
 // idtokenClaims are those of a JWT, whoever signed it.
 func idtokenClaims(t *testing.T, raw string) (claims map[string]any) {
