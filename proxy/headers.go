@@ -201,10 +201,15 @@ func setConnection(h http.Header, note *web.Note, scheme, host, prefix string, v
 }
 
 // isPlain reports whether a claim can be a header value as it is. Space at its
-// ends could not: it is lost on the way, and " admin" would arrive as "admin".
+// ends could not: it is lost on the way, and " admin" would arrive as "admin". Some apps
+// trim what else does not show.
 func isPlain(s string) bool {
-	return len(s) <= maxValue && (isGraphic(s) || utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, isControl))
+	return len(s) <= maxValue && (isGraphic(s) || utf8.ValidString(s) && strings.TrimFunc(s, isUnseen) == s && !strings.ContainsFunc(s, isControl))
 }
+
+// isUnseen is for spaces, and for what formats a text without a place in it, such as a space
+// without width. Within a name some scripts need them.
+func isUnseen(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
 // isGraphic reports whether s is visible ASCII alone, as most claims are.
 func isGraphic(s string) bool {
@@ -220,7 +225,7 @@ func isGraphic(s string) bool {
 func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
 // joinList makes one value of many. The separator and the percent sign are
-// escaped in each, and so is space at its ends, which list parsers trim; an
+// escaped in each, and so is what does not show at its ends, which list parsers trim; an
 // element that is empty says nothing and is dropped.
 func joinList(list []string) (string, bool) {
 	if len(list) == 1 && len(list[0]) <= maxValue && isGraphic(list[0]) && !strings.ContainsAny(list[0], ",%") {
@@ -237,9 +242,10 @@ func joinList(list []string) (string, bool) {
 		if b.Len() > 0 {
 			b.WriteByte(',')
 		}
+		first, last := unseenEnds(s)
 		for i := range len(s) {
 			switch c := s[i]; {
-			case c == ',' || c == '%' || c == ' ' && (i == 0 || i == len(s)-1):
+			case c == ',' || c == '%' || i < first || i >= last:
 				writeEscape(&b, c)
 			default:
 				b.WriteByte(c)
@@ -247,4 +253,17 @@ func joinList(list []string) (string, bool) {
 		}
 	}
 	return b.String(), b.Len() <= maxValue
+}
+
+// unseenEnds returns where the first character of s ends and the last one begins, of those that do
+// not show; s is not empty.
+func unseenEnds(s string) (first, last int) {
+	last = len(s)
+	if r, n := utf8.DecodeRuneInString(s); isUnseen(r) {
+		first = n
+	}
+	if r, n := utf8.DecodeLastRuneInString(s); isUnseen(r) {
+		last -= n
+	}
+	return first, last
 }

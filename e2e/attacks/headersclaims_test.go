@@ -60,10 +60,11 @@ func headersPeople(c *idp.Config) {
 		"sep":    {"name": "a\u2028X-Auth-User: admin"},
 		"long":   {"name": long, "email": long + "@example.com"},
 		"space":  {"name": " admin "},
+		"mark":   {"name": "admin\ufeff", "preferred_username": "admin\ufeff"},
 		"umlaut": {"name": "Žofie Über"},
 		"user":   {"preferred_username": "root\r\nX-Forwarded-Groups: admin", "email": "a@example.com\r\nX-Auth-User: admin"},
 		"comma":  {"groups": []string{"users,admin"}},
-		"semi":   {"groups": []string{"a;admin", "a admin", " admin", "admin ", "ADMIN"}},
+		"semi":   {"groups": []string{"a;admin", "a admin", " admin", "admin ", "ADMIN", "admin\u00a0", "\ufeffadmin"}},
 		"line":   {"groups": []string{"users", "x\r\nX-Forwarded-Groups: admin"}},
 		"coded":  {"groups": []string{"users%2Cadmin", "", "%61dmin"}},
 		"nested": {"groups": []any{[]string{"admin"}, "users", 7, nil}},
@@ -79,7 +80,7 @@ var headersClaims = []attack{
 	{"H-21", "high", "claims of a provider that hold CR LF, LF, CR, NUL, a line separator, 64 kB, spaces at the ends, and letters beyond ASCII",
 		"what cannot be a header is left out, or the sign-in refused; the app never gets a line more, and no part of a claim", func(t *testing.T, l *lab) {
 			count := 0
-			for user, want := range map[string]string{"crlf": "", "lf": "", "cr": "", "nul": "", "sep": "", "long": "", "space": "", "user": "", "umlaut": "Žofie Über", "plain": "Plain"} {
+			for user, want := range map[string]string{"crlf": "", "lf": "", "cr": "", "nul": "", "sep": "", "long": "", "space": "", "mark": "", "user": "", "umlaut": "Žofie Über", "plain": "Plain"} {
 				cookie, status := l.headersSignInAt(headersOP, user)
 				if cookie == "" {
 					if want != "" || status != http.StatusForbidden && status != http.StatusBadGateway {
@@ -104,9 +105,9 @@ var headersClaims = []attack{
 				t.Errorf("%d of the people got in, so this shows little", count)
 			}
 		}},
-	{"H-22", "high", "groups such as `users,admin`, `a;admin`, ` admin`, `ADMIN`, `users%2Cadmin`, one with a line break, a list in the list",
+	{"H-22", "high", "groups such as `users,admin`, `a;admin`, ` admin`, `ADMIN`, `users%2Cadmin`, one with a line break, one with a no-break space or a byte order mark at its end, a list in the list",
 		"no rule takes them for admin, and the separator is escaped in what the app gets", func(t *testing.T, l *lab) {
-			for user, want := range map[string]string{"comma": "users%2Cadmin", "semi": "a;admin,a admin,%20admin,admin%20,ADMIN", "line": "", "coded": "users%252Cadmin,%2561dmin", "nested": "", "plain": "admin,users"} {
+			for user, want := range map[string]string{"comma": "users%2Cadmin", "semi": "a;admin,a admin,%20admin,admin%20,ADMIN,admin%C2%A0,%EF%BB%BFadmin", "line": "", "coded": "users%252Cadmin,%2561dmin", "nested": "", "plain": "admin,users"} {
 				cookie, _ := l.headersSignInAt(headersOP, user)
 				if cookie == "" {
 					l.saw(traces{})
