@@ -510,6 +510,12 @@ func TestFrontchannelLogout(t *testing.T) {
 		{"?sid=sid-of-carol", 400, false},
 		{"?iss=https://evil.example&sid=sid-of-carol", 400, false},
 		{"?iss=https://corp.test", 400, false},
+		{"?iss=https://corp.test&sid=", 400, false},
+		{"?iss=&sid=sid-of-carol", 400, false},
+		{"?iss=https://corp.test/&sid=sid-of-carol", 400, false},
+		{"?iss=HTTPS://CORP.TEST&sid=sid-of-carol", 400, false},
+		{"?iss=https://corp.test&iss=https://corp.test&sid=sid-of-carol", 400, false},
+		{"?iss=https://evil.example&iss=https://corp.test&sid=sid-of-carol", 400, false},
 		{"?iss=https://corp.test&sid=a&sid=sid-of-carol", 400, false},
 	} {
 		h := openWith(t, newCorp(), false)
