@@ -124,10 +124,7 @@ func (c *ClaimRule) doubtOf(v any) string {
 		if c.AnyOf != nil && numbers == 0 {
 			return c.told("%s", kind, asks)
 		}
-		if f, ok := v.(float64); ok && math.Abs(f) >= exactly && slices.ContainsFunc(c.AnyOf, func(want string) bool {
-			w, err := strconv.ParseFloat(want, 64)
-			return err == nil && w == f
-		}) {
+		if f, ok := v.(float64); ok && math.Abs(f) >= exactly && slices.ContainsFunc(c.AnyOf, func(want string) bool { return isFloat(want, f) }) {
 			return fmt.Sprintf("the claim %s is a number with more digits than are kept", c.Path)
 		}
 	default:
@@ -141,7 +138,7 @@ func (c *ClaimRule) doubtOfText(s string, truths int, asks string) string {
 		if c.isValue(part) {
 			return fmt.Sprintf("the claim %s has blanks or control characters in it", c.Path)
 		}
-		if n, ok := decimal(part); ok && slices.ContainsFunc(c.AnyOf, func(want string) bool { w, ok := decimal(want); return ok && w == n }) {
+		if f, err := strconv.ParseFloat(part, 64); err == nil && slices.ContainsFunc(c.AnyOf, func(want string) bool { return isFloat(want, f) }) {
 			return fmt.Sprintf("the claim %s is another text for a number that the rule names", c.Path)
 		}
 	}
@@ -150,6 +147,13 @@ func (c *ClaimRule) doubtOfText(s string, truths int, asks string) string {
 		return c.told("%s", "a text", "true or false")
 	}
 	return ""
+}
+
+// isFloat reports whether s is a number, about as large as f.
+func isFloat(s string, f float64) bool {
+	w, err := strconv.ParseFloat(s, 64)
+	_, isNumber := decimal(s)
+	return err == nil && isNumber && w == f
 }
 
 // nameParts are what a text may stand for: what is between control characters, without what does
@@ -200,7 +204,41 @@ const (
 	groupsLeftOut = "the provider left the groups out, because there are too many"
 	groupsUnread  = "what the provider says of the groups is no list of names"
 	groupsPerhaps = "a name of a group can be read as another one, or as several"
+	emailUnread   = "what the provider says of the e-mail address is no text"
+	emailOdd      = "the e-mail address is none that can be told apart: want one local part, one @ and one domain"
 )
+
+// doubtOfUser says why a person may be one of names although they are not, or is "".
+func (id *Identity) doubtOfUser(names []string) string {
+	if id.UserUnread {
+		return "what the provider says of the name of the user is no text"
+	}
+	if user := seen(id.User); user != id.User && slices.ContainsFunc(names, func(name string) bool { return seen(name) == user }) {
+		return "the name of the user has blanks or control characters in it"
+	}
+	return ""
+}
+
+// seen is s without what does not show.
+func seen(s string) string {
+	return strings.Map(func(r rune) rune {
+		if isUnseen(r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// doubtOfEmail says why a person may have any address that a rule may name, or is "".
+func (id *Identity) doubtOfEmail() string {
+	switch {
+	case id.EmailUnread:
+		return emailUnread
+	case id.Email != "" && EmailDomain(id.Email) == "":
+		return emailOdd
+	}
+	return ""
+}
 
 // doubtOfGroups says why a person may be in a group of names although they are not known to be,
 // or is "".

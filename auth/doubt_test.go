@@ -37,6 +37,8 @@ func TestClaimsOfAnotherKind(t *testing.T) {
 		{"a number as text", is("3"), `"3"`, yes, ""},
 		{"a number as text, with a fraction", is("3"), `"3.0"`, unsure, "the claim c is another text for a number that the rule names"},
 		{"a number as text, with a blank", is("3"), `" 3"`, unsure, ""},
+		{"a number as text, with a nothing before it", is("3"), `"03"`, unsure, ""},
+		{"a number as text, with a sign", is("3"), `"+3"`, unsure, ""},
 		{"a text that is no number", is("3"), `"three"`, no, ""},
 		{"a text where numbers are asked for", is("3"), `"A7"`, no, ""},
 		{"a truth where a number is asked for", is("1"), `true`, unsure, "the claim c is a truth value, and the rule asks for a number"},
@@ -199,6 +201,49 @@ func TestGroupsThatCannotBeTold(t *testing.T) {
 			}
 			if denies(t, auth.Rule{Groups: []string{"guests"}, Users: []string{"dave"}}, q) {
 				t.Error("somebody else's refusal is theirs")
+			}
+		})
+	}
+}
+
+// TestNamesThatCannotBeTold: a deny of a user or an address counts where what the provider says of it cannot be read.
+func TestNamesThatCannotBeTold(t *testing.T) {
+	users := auth.Rule{Users: []string{"corp/mallory"}}
+	emails := auth.Rule{Emails: []string{"*@evil.org"}}
+	when := auth.Rule{When: `identity.email endsWith "@evil.org"`}
+	for _, c := range []struct {
+		name          string
+		id            auth.Identity
+		users, emails bool
+	}{
+		{"somebody else", auth.Identity{User: "corp/alice", Email: "alice@good.org", EmailVerified: true}, false, false},
+		{"nobody in particular", auth.Identity{User: "corp/1234"}, false, false},
+		{"a name that is no text", auth.Identity{User: "corp/1234", UserUnread: true}, true, false},
+		{"a name with a line break", auth.Identity{User: "corp/mallory\n"}, true, false},
+		{"a name with a blank before it", auth.Identity{User: "corp/ mallory"}, true, false},
+		{"a name with a space without width", auth.Identity{User: "corp/mal\u200blory"}, true, false},
+		{"another name with a blank", auth.Identity{User: "corp/alice mallory"}, false, false},
+		{"an address that is no text", auth.Identity{User: "corp/alice", EmailUnread: true}, false, true},
+		{"an address with a line break", auth.Identity{User: "corp/alice", Email: "a@evil.org\n", EmailVerified: true}, false, true},
+		{"an address with two ats", auth.Identity{User: "corp/alice", Email: "a@evil.org@good.org", EmailVerified: true}, false, true},
+		{"an address in brackets", auth.Identity{User: "corp/alice", Email: "A <a@evil.org>", EmailVerified: true}, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := carol()
+			q.Identity = &c.id
+			if got := denies(t, users, q); got != c.users {
+				t.Errorf("users in deny: got %t, want %t", got, c.users)
+			}
+			for what, rule := range map[string]auth.Rule{"emails": emails, "when": when} {
+				if got := denies(t, rule, q); got != c.emails {
+					t.Errorf("%s in deny: got %t, want %t", what, got, c.emails)
+				}
+			}
+			if allows(t, users, q) || allows(t, emails, q) || allows(t, when, q) {
+				t.Error("what cannot be told lets somebody pass")
+			}
+			if allows(t, auth.Rule{When: `not (identity.email endsWith "@evil.org")`}, q) == c.id.EmailUnread {
+				t.Error("whoever may have the address passes as one who has not")
 			}
 		})
 	}

@@ -310,6 +310,9 @@ func (e *expression) mayHold(q *Question) (may bool, why string) {
 			return true, "the provider does not vouch for the address"
 		}
 	}
+	if e.email && q.Identity != nil && q.Identity.doubtOfEmail() != "" {
+		return true, q.Identity.doubtOfEmail()
+	}
 	if e.groups {
 		if r, differs := otherGroups(q); differs {
 			if holds, err := e.run(q, r); holds || err != nil {
@@ -367,6 +370,9 @@ func (e *expression) run(q *Question, as reading) (bool, error) {
 	}
 	if e.groups && q.Identity != nil && q.Identity.GroupsUnread {
 		return false, errors.New(groupsUnread)
+	}
+	if e.email && q.Identity != nil && q.Identity.EmailUnread {
+		return false, errors.New(emailUnread)
 	}
 	env := exprEnv{
 		Request: exprRequest{Method: q.Method, Host: q.Host, Path: as.path, Time: q.Time.UTC(), Header: headerOf(q.Header)},

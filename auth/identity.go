@@ -33,6 +33,10 @@ type Identity struct {
 	GroupsUnread bool `json:",omitempty"`
 	// GroupsOneText says that it is one text, which is a name here, and for others several.
 	GroupsOneText bool `json:",omitempty"`
+	// UserUnread and EmailUnread say that a claim that is to be User or Email is there and
+	// is no text, so that they may not be what the provider means.
+	UserUnread  bool `json:",omitempty"`
+	EmailUnread bool `json:",omitempty"`
 	// Claims are the provider's claims, for rules and pages. Its numbers are as PlainNumbers
 	// has them.
 	Claims map[string]any

@@ -216,6 +216,10 @@ func (r *Rule) doubt(kind kinds, q *Question) string {
 		return "the address of the client is not known"
 	case kind == byEmails && !q.Identity.EmailVerified && r.emailNamed(q.Identity.Email):
 		return "the provider does not vouch for the address"
+	case kind == byEmails:
+		return q.Identity.doubtOfEmail()
+	case kind == byUsers:
+		return q.Identity.doubtOfUser(r.Users)
 	}
 	return ""
 }

@@ -21,6 +21,8 @@ func (m *Method) identity(claims map[string]any) auth.Identity {
 	if id.User == m.cfg.Prefix {
 		id.User += id.Subject
 	}
+	id.UserUnread = m.isUnread(claims, m.cfg.Claims.User)
+	id.EmailUnread = id.Email == "" && m.isUnread(claims, m.cfg.Claims.Email)
 	g := m.groups(claims)
 	id.Groups, id.GroupsOneText, id.GroupsUnread = g.names, g.oneText, g.unread != ""
 	id.EmailVerified = id.Email != "" && (m.cfg.TrustEmail || m.vouched(claims, id.Email))
@@ -54,6 +56,25 @@ func (m *Method) first(claims map[string]any, paths []string) string {
 		}
 	}
 	return ""
+}
+
+// isUnread reports whether a claim is there and no text, before one that is.
+func (m *Method) isUnread(claims map[string]any, paths []string) bool {
+	for _, path := range paths {
+		switch v := auth.Claim(claims, path).(type) {
+		case nil:
+			if auth.Unreachable(claims, path) != "" {
+				return true
+			}
+		case string:
+			if v != "" {
+				return false
+			}
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 // isTrue also takes the text "true", which some providers write.

@@ -201,6 +201,26 @@ func TestGroupsOfAnotherShape(t *testing.T) {
 	}
 }
 
+// TestNamesOfAnotherShape: a user or an address that a deny names is not got past by a claim that is no text.
+func TestNamesOfAnotherShape(t *testing.T) {
+	for _, v := range []any{[]any{"mallory@evil.org"}, map[string]any{"value": "mallory@evil.org"}, 7, true, nil, ""} {
+		p := newOP(t)
+		p.set(func() {
+			p.claims = func(c map[string]any) { c["preferred_username"], c["email"], c["email_verified"] = v, v, true }
+		})
+		id := p.signIn(p.method(func(c *oidc.Config) { c.Claims.User = []string{"preferred_username", "sub"} })).Identity
+		unread := v != nil && v != ""
+		if id.User != "corp/alice" || id.Email != "" || id.UserUnread != unread || id.EmailUnread != unread {
+			t.Errorf("%v: got %+v", v, id)
+		}
+		for _, rule := range []*auth.Rule{{Users: []string{"corp/mallory@evil.org"}}, {Emails: []string{"*@evil.org"}}} {
+			if _, err := (&auth.Policy{Deny: []*auth.Rule{rule}}).Decide(&auth.Question{Identity: &id}); (err != nil) != unread {
+				t.Errorf("%v: got %v, want it to be refused: %t", v, err, unread)
+			}
+		}
+	}
+}
+
 // TestNumbersAreNumbers: what a token says as a number is one for rules and expressions, from the beginning, and one of many
 // digits keeps them.
 func TestNumbersAreNumbers(t *testing.T) {

@@ -17,6 +17,9 @@ const idtokenDeny = `  - match: { path: /no-guests/ }
   - match: { path: /no-guests-when/ }
     deny: [ when: '"guests" in identity.groups' ]
     upstream: %[1]q
+  - match: { path: /no-evil/ }
+    deny: [ emails: ["*@evil.org"] ]
+    upstream: %[1]q
   - match: { path: /no-suspended/ }
     deny: [ claims: { suspended: true } ]
     upstream: %[1]q
@@ -30,7 +33,7 @@ const idtokenDeny = `  - match: { path: /no-guests/ }
 
 // idtokenShapes are claims that a rule of deny asks about, in another shape than it takes them for.
 var idtokenShapes = []attack{
-	{"T-42", "high", "claims that a `deny` names, in another shape: groups in a list in a list, an object, a number, with a line break, blanks, commas or `null` beside them; `suspended` as 1, `\"TRUE\"` or an object; `level` as 3.0, 3e0 or `\"3.0\"`; at sign-in and at a renewal",
+	{"T-42", "high", "claims that a `deny` names, in another shape: groups in a list in a list, an object, a number, with a line break, blanks, commas or `null` beside them; an address in a list, an object, with a line break or two `@`; `suspended` as 1, `\"TRUE\"` or an object; `level` as 3.0, 3e0 or `\"3.0\"`; at sign-in and at a renewal",
 		"403, and the log says which claim came in which shape, without its value; whoever lacks the claim passes", func(t *testing.T, l *lab) {
 			p := l.providers["corp"]
 			app, sessions := 0, 0
@@ -69,6 +72,12 @@ var idtokenShapes = []attack{
 			}
 			for _, groups := range []any{nil, "", []any{}, "staff", []any{"staff", "Domain Users"}} {
 				try("groups", groups, false, both...)
+			}
+			for _, email := range []any{"mallory@evil.org", []any{"mallory@evil.org"}, map[string]any{"value": "mallory@evil.org"}, "mallory@evil.org\n", "mallory@evil.org@company.com", "M <mallory@evil.org>"} {
+				try("email", email, true, "no-evil")
+			}
+			for _, email := range []any{nil, "", "mallory@good.org"} {
+				try("email", email, false, "no-evil")
 			}
 			for _, suspended := range []any{true, "true", "TRUE", "yes", 1, 0, []any{true}, []any{1}, map[string]any{"value": true}, " true"} {
 				try("suspended", suspended, true, "no-suspended")
