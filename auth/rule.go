@@ -201,62 +201,6 @@ func (r *Rule) refuses(q *Question) bool {
 	return true
 }
 
-// doubt says why a condition that does not hold might, or is "".
-func (r *Rule) doubt(kind kinds, q *Question) string {
-	switch {
-	case kind == byWhen:
-		if _, why := r.when.mayHold(q); why != "" {
-			return why
-		}
-	case kind == byGroups:
-		return q.Identity.doubtOfGroups(r.Groups)
-	case kind == byClaims:
-		return r.doubtOfClaims(q)
-	case kind == byNetworks && !q.Address.IsValid():
-		return "the address of the client is not known"
-	case kind == byEmails && !q.Identity.EmailVerified && r.emailNamed(q.Identity.Email):
-		return "the provider does not vouch for the address"
-	case kind == byEmails:
-		return q.Identity.doubtOfEmail()
-	case kind == byUsers:
-		return q.Identity.doubtOfUser(r.Users)
-	}
-	return ""
-}
-
-// firstDoubt says of a rule that refuses why nobody can tell whether it holds, or is "" where
-// it does.
-func (r *Rule) firstDoubt(q *Question) string {
-	set := r.kinds()
-	for i := range conditions {
-		if c := &conditions[i]; set&c.kind != 0 && !c.holds(r, q) {
-			return r.doubt(c.kind, q)
-		}
-	}
-	return ""
-}
-
-// doubtOfClaims says why all claims may be what r asks for, or is "" where one certainly is not.
-func (r *Rule) doubtOfClaims(q *Question) (first string) {
-	for i := range r.Claims {
-		c := &r.Claims[i]
-		if c.matches(q.Identity.Claims) {
-			continue
-		}
-		why := c.doubt(q.Identity.Claims)
-		if why == "" && q.Identity.GroupsOmitted && c.Exists == nil && Claim(q.Identity.Claims, c.Path) == nil {
-			why = groupsLeftOut // it may be theirs
-		}
-		if why == "" {
-			return ""
-		}
-		if first == "" {
-			first = why
-		}
-	}
-	return first
-}
-
 // isPersonal reports whether r is about who asks, or how they signed in.
 func (r *Rule) isPersonal() bool {
 	set := r.kinds()
