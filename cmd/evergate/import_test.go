@@ -23,10 +23,48 @@ import (
 // of this test, is imported, checked and served, and people sign in through it as before.
 func TestImportedConfigServes(t *testing.T) {
 	t.Parallel()
+	browse := importedGateway(t, nil)
+	if code, body := browse("alice", oidctest.Alice.Password); code != 200 || body != "app of subject-of-alice alice@example.com /wiki/page " {
+		t.Errorf("alice: got %d %s, want the page that she asked for, as oauth2-proxy sends it up", code, body)
+	}
+	// Nobody vouches for bob's address, and the rule is about addresses.
+	if code, body := browse("bob", oidctest.Bob.Password); code != 403 || strings.Contains(body, "app of") {
+		t.Errorf("bob: got %d %.200s, want 403", code, body)
+	}
+}
+
+// TestImportedStarLetsInWhomItLetIn: with email_domains = "*" oauth2-proxy refuses whose
+// address the provider calls unverified, and who has none.
+func TestImportedStarLetsInWhomItLetIn(t *testing.T) {
+	t.Parallel()
+	user := func(name, email string, claims map[string]any) idp.User {
+		return idp.User{Subject: "subject-of-" + name, Username: name, Password: "pw", Email: email, Groups: []string{"staff"}, Claims: claims}
+	}
+	people := []idp.User{user("unverified", "u@example.com", nil), user("saysno", "n@example.com", map[string]any{"email_verified": "false"}),
+		user("nameless", "", nil), user("nulls", "", map[string]any{"email": nil}), user("silent", "s@example.com", map[string]any{"email_verified": nil})}
+	for _, more := range []string{"", "allowed_groups = [\"staff\"]\n"} {
+		browse := importedGateway(t, func(text string) string {
+			return more + strings.Replace(text, `email_domains="example.com"`, `email_domains="*"`, 1)
+		}, people...)
+		for _, c := range []struct {
+			name, password string
+			want           int
+		}{{"alice", oidctest.Alice.Password, 200}, {"silent", "pw", 200}, {"unverified", "pw", 403}, {"saysno", "pw", 403}, {"nameless", "pw", 403}, {"nulls", "pw", 403}} {
+			if code, body := browse(c.name, c.password); code != c.want || strings.Contains(body, "app of") != (c.want == 200) {
+				t.Errorf("%s%s: got %d %.200s, want %d", more, c.name, code, body, c.want)
+			}
+		}
+	}
+}
+
+// importedGateway serves what is made of an example of oauth2-proxy, changed by change, and
+// returns what a person sees who signs in.
+func importedGateway(t *testing.T, change func(string) string, people ...idp.User) func(user, password string) (int, string) {
+	t.Helper()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "app of "+r.Header.Get("X-Forwarded-User")+" "+r.Header.Get("X-Forwarded-Email")+" "+r.URL.Path+" "+r.Header.Get("Authorization"))
 	}))
-	defer app.Close()
+	t.Cleanup(app.Close)
 	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +75,7 @@ func TestImportedConfigServes(t *testing.T) {
 	}
 	dir := t.TempDir()
 	p := &process{T: t, bin: evergateBinary(t), file: filepath.Join(dir, "evergate.yaml"), base: "http://127.0.0.1:" + port}
-	op := oidctest.Start(t, oidctest.Redirects(p.base+"/.evergate/callback/oidc"))
+	op := oidctest.Start(t, oidctest.Redirects(p.base+"/.evergate/callback/oidc"), oidctest.Config(func(c *idp.Config) { c.Users = append(c.Users, people...) }))
 	example, err := os.ReadFile("internal/oauth2proxy/testdata/dex.cfg")
 	if err != nil {
 		t.Fatal(err)
@@ -49,6 +87,9 @@ func TestImportedConfigServes(t *testing.T) {
 			t.Fatalf("the example has no %s", old)
 		}
 		text = strings.Replace(text, old, now, 1)
+	}
+	if change != nil {
+		text = change(text)
 	}
 	clientID := regexp.MustCompile(`client_id="(.*)"`).FindStringSubmatch(text)[1]
 	secret := regexp.MustCompile(`client_secret="(.*)"`).FindStringSubmatch(text)[1]
@@ -85,9 +126,9 @@ func TestImportedConfigServes(t *testing.T) {
 		t.Fatalf("check: got exit code %d, %s in\n%s", code, &said, made)
 	}
 	p.start()
-	defer p.kill()
+	t.Cleanup(p.kill)
 
-	browse := func(user, password string) (int, string) {
+	return func(user, password string) (int, string) {
 		t.Helper()
 		jar, err := cookiejar.New(nil)
 		if err != nil {
@@ -130,13 +171,6 @@ func TestImportedConfigServes(t *testing.T) {
 			t.Fatal(err)
 		}
 		return res.StatusCode, string(body)
-	}
-	if code, body := browse("alice", oidctest.Alice.Password); code != 200 || body != "app of subject-of-alice alice@example.com /wiki/page " {
-		t.Errorf("alice: got %d %s, want the page that she asked for, as oauth2-proxy sends it up", code, body)
-	}
-	// Nobody vouches for bob's address, and the rule is about addresses.
-	if code, body := browse("bob", oidctest.Bob.Password); code != 403 || strings.Contains(body, "app of") {
-		t.Errorf("bob: got %d %.200s, want 403", code, body)
 	}
 }
 

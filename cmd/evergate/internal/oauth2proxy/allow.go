@@ -114,10 +114,18 @@ func (x *importer) allow(top *outline) {
 	case restrictsGroups && len(groups) == 0:
 		why = append(why, "No group that oauth2-proxy lets in could be carried over.")
 	}
-	if anybody {
+	var all who
+	switch {
+	case anybody || !restricted:
+		var asked string
+		if all, asked = x.addressed(); asked != "" {
+			notes = append(notes, asked+".")
+		}
 		emails = nil
+	case len(emails) > 0:
+		all.lines = []string{"emails: " + flow(emails)}
 	}
-	entries := entriesOf(emails, groups, restrictsGroups)
+	entries := entriesOf(all, groups, restrictsGroups)
 	order := x.allowOrder()
 	lines := above
 	if len(notes) > 0 {
@@ -154,25 +162,6 @@ func (x *importer) closed() (why []string) {
 		why = append(why, capital(x.where(users.file, users.line))+", "+users.name+", names people as GitHub does.")
 	}
 	return why
-}
-
-// entriesOf makes alternatives: of each condition about groups, with the addresses.
-func entriesOf(emails, groups []string, restrictsGroups bool) (entries []string) {
-	mail := ""
-	if len(emails) > 0 {
-		mail = "emails: " + flow(emails)
-	}
-	if !restrictsGroups && mail != "" {
-		return []string{"  - " + mail}
-	}
-	for _, g := range groups {
-		if mail != "" {
-			entries = append(entries, "  - "+mail, "    "+g)
-		} else {
-			entries = append(entries, "  - "+g)
-		}
-	}
-	return entries
 }
 
 // allowAbove are the comments of the source above rules.

@@ -81,7 +81,7 @@ var providerOptions = []option{
 
 // ruleOptions say who may pass, and where.
 var ruleOptions = []option{
-	part("email-domain", list, "identity.oidc.allow.emails", "*@example.com is every verified address of exactly that domain; list subdomains one by one. \"*\" alone becomes no rule at all.").plural("email_domains").in("identity"),
+	part("email-domain", list, "identity.oidc.allow.emails", "*@example.com is every verified address of exactly that domain; list subdomains one by one. \"*\" becomes what oauth2-proxy asks of everybody: an address, and a provider that does not call it unverified.").plural("email_domains").in("identity"),
 	part("authenticated-emails-file", text, "identity.oidc.allow.emails", "The addresses are written into the config, as they are now. Evergate reads its config again when it changes.").in("identity"),
 	yes("allowed-group", list, "identity.oidc.allow.groups").plural("allowed_groups"),
 	part("allowed-role", list, "identity.oidc.allow.claims", "Roles are the claims realm_access.roles and resource_access.CLIENT.roles. They have to be in the ID token, or in userinfo with userinfo: true.").plural("allowed_roles").in("identity"),

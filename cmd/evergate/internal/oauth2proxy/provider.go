@@ -231,8 +231,10 @@ func (x *importer) asked(top *outline) {
 	if files, from := x.all("provider-ca-file"); len(files) == 1 {
 		x.put(top, from[0], []string{"ca_file: " + scalar(files[0])})
 	}
-	if s := x.get("insecure-oidc-allow-unverified-email"); s != nil && x.is("insecure-oidc-allow-unverified-email", false) {
+	if s := x.get("insecure-oidc-allow-unverified-email"); x.trustsEmail() {
 		x.put(top, s, []string{"trust_email: true"}, s.note)
+	} else if x.is("insecure-oidc-allow-unverified-email", false) {
+		x.remark(top, s, "oauth2-proxy does not read it with this provider: an address has to be verified, and so it has here.")
 	}
 	s, skip := x.get("profile-url"), x.get("skip-claims-from-profile-url")
 	switch {
@@ -240,7 +242,7 @@ func (x *importer) asked(top *outline) {
 		x.put(top, s, []string{"userinfo: true"}, s.note)
 	case skip != nil && !x.is("skip-claims-from-profile-url", false):
 		x.put(top, skip, []string{"userinfo: true"})
-	case skip == nil && (x.kind == "gitlab" || x.kind == "generic"):
+	case skip == nil && x.userinfoByItself():
 		top.add(0, append(comment("As oauth2-proxy does where the ID token says too little. Without it each renewal asks the provider once less."), "userinfo: true")...)
 	}
 	var audiences []string

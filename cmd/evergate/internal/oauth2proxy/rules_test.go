@@ -1,6 +1,7 @@
 package oauth2proxy_test
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -17,6 +18,22 @@ func role(path string, names ...string) config.Rule {
 	return config.Rule{Claims: map[string]config.Claim{path: {AnyOf: names}}}
 }
 
+// addressed is a rule of a star: there has to be an address, and it has to be verified.
+func addressed(r config.Rule) config.Rule {
+	claims := map[string]config.Claim{"email": {Glob: "?*"}, "email_verified": {AnyOf: []string{"true"}}}
+	maps.Copy(claims, r.Claims)
+	r.Claims = claims
+	return r
+}
+
+// orSilent is a rule of a star where the provider may say nothing of the address.
+func orSilent(r config.Rule) config.Rule {
+	r = addressed(r)
+	delete(r.Claims, "email_verified")
+	r.When = `identity.claims.email_verified in [nil, true, "true"]`
+	return r
+}
+
 func TestWhoMaySignIn(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
@@ -24,23 +41,34 @@ func TestWhoMaySignIn(t *testing.T) {
 		groups     []string // claims.groups
 	}{
 		{"people of a domain", `email_domains = ["example.com"]`, []config.Rule{{Emails: []string{"*@example.com"}}}, nil},
-		{"everybody, where the star says so", `email_domains = "*"`, nil, nil},
-		{"a star beside domains is everybody", `email_domains = ["example.com", "*"]`, nil, nil},
+		{"everybody with a verified address, where the star says so", `email_domains = "*"`, []config.Rule{addressed(config.Rule{})}, nil},
+		{"a star beside domains is everybody", `email_domains = ["example.com", "*"]`, []config.Rule{addressed(config.Rule{})}, nil},
+		{"a provider that need not say that an address is verified", "provider = \"oidc\"\nemail_domains = \"*\"", []config.Rule{orSilent(config.Rule{})}, nil},
+		{"one that says so in each ID token", "provider = \"keycloak-oidc\"\nemail_domains = \"*\"\nlogin_url = \"https://login.example.com/realms/r/protocol/openid-connect/auth\"", []config.Rule{addressed(config.Rule{})}, nil},
+		{"one of which the ID token counts alone", "provider = \"keycloak-oidc\"\nskip_claims_from_profile_url = true\nemail_domains = \"*\"", []config.Rule{orSilent(config.Rule{})}, nil},
+		{"addresses that need not be verified", "provider = \"oidc\"\ninsecure_oidc_allow_unverified_email = true\nemail_domains = \"*\"",
+			[]config.Rule{{Claims: map[string]config.Claim{"email": {Glob: "?*"}}}}, nil},
+		{"Google's have to be, whatever is said", "insecure_oidc_allow_unverified_email = true\nemail_domains = \"*\"", []config.Rule{addressed(config.Rule{})}, nil},
+		{"another claim for the address, of which nobody says that it is verified", "provider = \"oidc\"\noidc_email_claim = \"upn\"\nemail_domains = \"*\"",
+			[]config.Rule{{Claims: map[string]config.Claim{"upn": {Glob: "?*"}}}}, nil},
+		{"a directory where everybody has an address", "provider = \"azure\"\nazure_tenant = \"t1\"\nemail_domains = \"*\"",
+			[]config.Rule{{When: `identity.claims.email_verified in [nil, true, "true"]`}}, nil},
+		{"a group with a star has to be both", "provider = \"oidc\"\nemail_domains = \"*\"\nallowed_groups = \"a\"", []config.Rule{orSilent(config.Rule{Groups: []string{"a"}})}, nil},
 		{"nobody, where nothing is said", ``, closed, nil},
 		{"nobody, where all that is said are subdomains", `email_domains = [".example.com"]`, closed, nil},
 		{"nobody by a list that cannot be read", `authenticated_emails_file = "/no/such/file"`, closed, nil},
 		{"a group of a domain has to be both", "email_domains = \"example.com\"\nallowed_groups = [\"a\", \"b\"]",
 			[]config.Rule{{Emails: []string{"*@example.com"}, Groups: []string{"a", "b"}}}, nil},
 		{"groups have the claim that they had", "provider = \"oidc\"\nemail_domains = \"*\"\nallowed_groups = \"a\"\noidc_groups_claim = \"roles\"",
-			[]config.Rule{{Groups: []string{"a"}}}, []string{"roles"}},
+			[]config.Rule{orSilent(config.Rule{Groups: []string{"a"}})}, []string{"roles"}},
 		{"roles of the realm", "provider = \"keycloak-oidc\"\nemail_domains = \"*\"\nallowed_roles = [\"admin\", \"staff\"]",
-			[]config.Rule{role("realm_access.roles", "admin", "staff")}, nil},
+			[]config.Rule{addressed(role("realm_access.roles", "admin", "staff"))}, nil},
 		{"roles of clients are of each client alone", "provider = \"keycloak-oidc\"\nemail_domains = \"*\"\nallowed_roles = [\"wiki:editor\", \"other:editor\", \"admin\"]",
-			[]config.Rule{role("resource_access.wiki.roles", "editor"), role("resource_access.other.roles", "editor"), role("realm_access.roles", "admin")}, nil},
+			[]config.Rule{addressed(role("resource_access.wiki.roles", "editor")), addressed(role("resource_access.other.roles", "editor")), addressed(role("realm_access.roles", "admin"))}, nil},
 		{"a role or a group, and neither is taken for the other", "provider = \"keycloak-oidc\"\nemail_domains = \"*\"\nallowed_groups = [\"staff\"]\nallowed_roles = [\"admin\"]",
-			[]config.Rule{{Groups: []string{"staff"}}, role("realm_access.roles", "admin")}, nil},
+			[]config.Rule{addressed(config.Rule{Groups: []string{"staff"}}), addressed(role("realm_access.roles", "admin"))}, nil},
 		{"a role that is written as a group", "provider = \"keycloak-oidc\"\nemail_domains = \"*\"\nallowed_groups = [\"role:wiki:editor\"]",
-			[]config.Rule{role("resource_access.wiki.roles", "editor")}, nil},
+			[]config.Rule{addressed(role("resource_access.wiki.roles", "editor"))}, nil},
 		{"a domain goes with each of them", "provider = \"keycloak-oidc\"\nemail_domains = \"example.com\"\nallowed_groups = [\"staff\"]\nallowed_roles = [\"admin\"]",
 			[]config.Rule{{Emails: []string{"*@example.com"}, Groups: []string{"staff"}},
 				{Emails: []string{"*@example.com"}, Claims: role("realm_access.roles", "admin").Claims}}, nil},
@@ -49,7 +77,7 @@ func TestWhoMaySignIn(t *testing.T) {
 		{"nobody, where GitHub's organization decided", "provider = \"github\"\nemail_domains = \"*\"\ngithub_org = \"example\"", closed, nil},
 		{"nobody, where projects decided", "provider = \"gitlab\"\nemail_domains = \"*\"\ngitlab_projects = [\"a/b\"]", closed, []string{"groups", "groups_direct"}},
 		{"a group where projects would do too", "provider = \"gitlab\"\nemail_domains = \"*\"\ngitlab_groups = [\"g\"]\ngitlab_projects = [\"a/b\"]",
-			[]config.Rule{{Groups: []string{"g"}}}, []string{"groups", "groups_direct"}},
+			[]config.Rule{addressed(config.Rule{Groups: []string{"g"}})}, []string{"groups", "groups_direct"}},
 	} {
 		cfg := imported(t, here+c.text)
 		o := cfg.Providers()[0]
