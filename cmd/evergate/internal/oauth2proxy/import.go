@@ -50,6 +50,7 @@ type importer struct {
 	kind      string
 	rules     []*setting // what allow is made of
 	shared    []*setting // what all routes have
+	gaps      []gap      // what routes are missing
 }
 
 // Import reads sources and writes a config that config.Parse takes, or says why not.

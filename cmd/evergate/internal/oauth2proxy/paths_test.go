@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/evergate/evergate/cmd/evergate/internal/oauth2proxy"
+	"github.com/evergate/evergate/config"
 )
 
 func TestPathsOfExpressions(t *testing.T) {
@@ -73,6 +74,52 @@ func TestPublicRoutes(t *testing.T) {
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestNothingIsPublicInAGap: what an upstream served that is left out, the one around it does
+// not serve to strangers.
+func TestNothingIsPublicInAGap(t *testing.T) {
+	for _, c := range []struct {
+		name, path, skip, rewrite string
+		want                      []string
+	}{
+		{"all below", "^/foo/(.*)$", "^/foo/pub/", "/$1", nil},
+		{"one page", "^/foo/(.*)$", "^/foo/pub$", "/$1", nil},
+		{"around it", "^/foo/(.*)$", "^/", "/$1", nil},
+		{"a segment of any name", "^/foo/(.*)$", "^/[^/]+/pub$", "/$1", nil},
+		{"an expression that begins as a path", "/foo/(bar)/", "^/foo/bar/", "/$1", nil},
+		{"one that may match anywhere", "foo", "^/x/", "/y", nil},
+		{"a variable of the router", "/foo/{id}/", "^/foo/7/", "", nil},
+		{"a page that it did not serve", "^/foo/([0-9]+)$", "^/foo/pub$", "/$1", []string{"/foo/pub"}},
+		{"elsewhere", "^/foo/(.*)$", "^/bar/", "/$1", []string{"/bar/"}},
+		{"beside one page", "/foo{id}", "^/bar$", "", []string{"/bar"}},
+	} {
+		alpha := "upstreamConfig:\n  upstreams:\n  - { id: a, path: /, uri: \"http://127.0.0.1:1\" }\n  - { id: b, path: \"" + c.path + "\", uri: \"http://127.0.0.1:2\""
+		if c.rewrite != "" {
+			alpha += ", rewriteTarget: \"" + c.rewrite + "\""
+		}
+		r, err := oauth2proxy.Import([]oauth2proxy.Source{{Name: "alpha.yaml", Data: []byte(alpha + " }\nproviders:\n- { provider: oidc, clientID: x, oidcConfig: { issuerURL: \"https://login.example.com\" } }\n")},
+			{Name: "in", Data: []byte("email_domains = \"*\"\nredirect_url = \"https://apps.example.com/x\"\nskip_auth_routes = [\"" + c.skip + "\"]\n")}}, oauth2proxy.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Parse("out", r.Config, func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range cfg.Routes {
+			if r.Public {
+				got = append(got, r.Match.Path)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q public, want %q, in\n%s", c.name, got, c.want, r.Config)
+		}
+		if said := strings.Contains(strings.Join(strings.Fields(string(r.Config)), " "), "is not public: the upstream on alpha.yaml:4"); said != (c.want == nil) {
+			t.Errorf("%s: got that it is said %t, want %t, in\n%s", c.name, said, c.want == nil, r.Config)
 		}
 	}
 }

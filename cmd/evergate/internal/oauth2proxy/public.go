@@ -35,6 +35,12 @@ func (x *importer) publicRoutes(top *outline, guarded []*route) []*route {
 			x.use(s)
 			served := false
 			for _, p := range paths {
+				if g, ok := x.gapAt(p); ok {
+					x.todo = append(x.todo, "make a public route by hand for what "+x.where(s.file, s.line)+" means")
+					x.remark(top, s, p+" is not public: the upstream on "+x.where(g.file, g.line)+", which is left out, served it, or a part of it. Write that route, and the public one beside it.")
+					served = true
+					continue
+				}
 				for _, g := range guarded {
 					if at, ok := within(p, g.path, guarded); ok {
 						all = open(all, g, at, methods, s.order(), note, above)

@@ -47,6 +47,8 @@ func (x *importer) routes() {
 				continue
 			}
 			all = append(all, r)
+		} else if u.uri != "file:///dev/null" { // which stands for no app
+			x.gaps = append(x.gaps, gapOf(u))
 		}
 	}
 	if len(all) == 0 {
@@ -201,6 +203,10 @@ func (x *importer) routeOf(top *outline, u upstream, common []string) *route {
 	}
 	if scheme == "static" && u.setting != nil {
 		r.path = "/"
+	}
+	if u.rewrite != "" && strings.ContainsAny(r.path, "()$+") {
+		x.say(top, u, "Its path is an expression, and it is left out. Write a route for a plain path; strip_prefix and rewrite change what goes up, see docs/rewriting.md.")
+		return nil
 	}
 	if !safePath.MatchString(r.path) || strings.Contains(r.path, "*") || strings.Contains(r.path, "//") || strings.Contains(r.path+"/", "/./") || strings.Contains(r.path+"/", "/../") {
 		x.say(top, u, "Its path is none that Evergate matches by, and it is left out.")
