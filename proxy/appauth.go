@@ -105,7 +105,7 @@ func (c *carriage) credentialOf() (value string, err *web.Error) {
 		return "", nil // a preflight, and nobody in particular
 	case r.APIKey != nil:
 		key, err := r.APIKey.Key()
-		if err == nil && !isPlain(key.Reveal()) {
+		if err == nil && !inject.IsPlain(key.Reveal()) {
 			err = errors.New("it cannot be a header: it is too long, or holds a control character")
 		}
 		if err != nil {
@@ -114,11 +114,11 @@ func (c *carriage) credentialOf() (value string, err *web.Error) {
 		return r.APIKey.Prefix + key.Reveal(), nil
 	}
 	user, ok := fillIn(r.Basic.user, c)
-	if !ok || user == "" || strings.Contains(user, ":") || !isPlain(user) {
+	if !ok || user == "" || strings.Contains(user, ":") || !inject.IsPlain(user) {
 		return "", noAppUser(user)
 	}
 	password, failed := r.Basic.Password()
-	if failed == nil && (!utf8.ValidString(password.Reveal()) || strings.ContainsFunc(password.Reveal(), isControl)) {
+	if failed == nil && (!utf8.ValidString(password.Reveal()) || strings.ContainsFunc(password.Reveal(), inject.IsControl)) {
 		failed = errors.New("HTTP Basic cannot carry it: it is not UTF-8, or holds a control character")
 	}
 	if failed != nil {

@@ -132,7 +132,7 @@ func (f *Form) roundTrip(req *http.Request, c *carriage, t *target) (*http.Respo
 	}
 	v := &visit{f: f, c: c, t: t, name: f.names + t.name, path: t.base + c.up.Path}
 	var ok bool
-	if v.user, ok = fillIn(f.user, c); !ok || f.User != "" && v.user == "" || strings.ContainsFunc(v.user, isControl) {
+	if v.user, ok = fillIn(f.user, c); !ok || f.User != "" && v.user == "" || strings.ContainsFunc(v.user, inject.IsControl) {
 		return nil, noAppUser(v.user)
 	}
 	leaving := f.logout != nil && v.path == f.logout.EscapedPath() && within(f.logout.Query(), queryOf(c.up.RawQuery))

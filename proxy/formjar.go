@@ -153,7 +153,7 @@ func (s *setting) parse(line string) (c jarCookie, ok bool) {
 	pair, rest, _ := strings.Cut(line, ";")
 	name, value, ok := strings.Cut(pair, "=")
 	c.Name, c.Value = strings.Trim(name, " \t"), strings.Trim(value, " \t")
-	if !ok || c.Name == "" || len(c.Name)+len(c.Value) > maxCookie || strings.ContainsFunc(pair, isControl) {
+	if !ok || c.Name == "" || len(c.Name)+len(c.Value) > maxCookie || strings.ContainsFunc(pair, inject.IsControl) {
 		return c, false
 	}
 	c.Path = s.path[:max(1, strings.LastIndexByte(s.path, '/'))]

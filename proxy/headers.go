@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/evergate/evergate/auth"
@@ -57,9 +56,6 @@ var protectedFamilies = []string{
 func ProtectedHeaders() (names, families []string) {
 	return slices.Sorted(maps.Keys(protectedNames)), slices.Clone(protectedFamilies)
 }
-
-// maxValue bounds a header value made of claims, in bytes.
-const maxValue = 8 << 10
 
 // isProtected reports whether a header name belongs to the gateway, or is one of
 // also, which holds folded names. It is asked for every header of every request
@@ -175,9 +171,9 @@ func setIdentity(h http.Header, login *auth.Login, token auth.Token, v *values, 
 			v.set(h, "Authorization", value)
 		}
 	}
-	set("X-Forwarded-User", id.User, isPlain(id.User))
-	set("X-Forwarded-Email", id.Email, isPlain(id.Email))
-	set("X-Forwarded-Preferred-Username", id.PreferredUsername, isPlain(id.PreferredUsername))
+	set("X-Forwarded-User", id.User, isPlainUser(id))
+	set("X-Forwarded-Email", id.Email, inject.IsPlain(id.Email))
+	set("X-Forwarded-Preferred-Username", id.PreferredUsername, inject.IsPlain(id.PreferredUsername))
 	groups, ok := joinList(id.Groups)
 	set("X-Forwarded-Groups", groups, ok)
 	return left
@@ -200,35 +196,18 @@ func setConnection(h http.Header, note *web.Note, scheme, host, prefix string, v
 	}
 }
 
-// isPlain reports whether a claim can be a header value as it is. Space at its
-// ends could not: it is lost on the way, and " admin" would arrive as "admin". Some apps
-// trim what else does not show.
-func isPlain(s string) bool {
-	return len(s) <= maxValue && (isGraphic(s) || utf8.ValidString(s) && strings.TrimFunc(s, isUnseen) == s && !strings.ContainsFunc(s, isControl))
+// isPlainUser is inject.IsPlain for the name by which rules and apps know somebody, and as well for
+// what a provider says behind its own name: an app may take that for the person's.
+func isPlainUser(id *auth.Identity) bool {
+	own := strings.TrimPrefix(id.User, id.Provider+"/")
+	return inject.IsPlain(id.User) && (len(own) == len(id.User) || inject.IsPlain(own))
 }
-
-// isUnseen is for spaces, and for what formats a text without a place in it, such as a space
-// without width. Within a name some scripts need them.
-func isUnseen(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
-
-// isGraphic reports whether s is visible ASCII alone, as most claims are.
-func isGraphic(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// isControl also counts the line and paragraph separators of Unicode.
-func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
 // joinList makes one value of many. The separator and the percent sign are
 // escaped in each, and so is what does not show at its ends, which list parsers trim; an
 // element that is empty says nothing and is dropped.
 func joinList(list []string) (string, bool) {
-	if len(list) == 1 && len(list[0]) <= maxValue && isGraphic(list[0]) && !strings.ContainsAny(list[0], ",%") {
+	if len(list) == 1 && len(list[0]) <= inject.MaxValue && inject.IsGraphic(list[0]) && !strings.ContainsAny(list[0], ",%") {
 		return list[0], true
 	}
 	var b strings.Builder
@@ -236,7 +215,7 @@ func joinList(list []string) (string, bool) {
 		if s == "" {
 			continue
 		}
-		if !utf8.ValidString(s) || strings.ContainsFunc(s, isControl) || b.Len()+len(s) > maxValue {
+		if !utf8.ValidString(s) || strings.ContainsFunc(s, inject.IsControl) || b.Len()+len(s) > inject.MaxValue {
 			return "-", false
 		}
 		if b.Len() > 0 {
@@ -252,17 +231,17 @@ func joinList(list []string) (string, bool) {
 			}
 		}
 	}
-	return b.String(), b.Len() <= maxValue
+	return b.String(), b.Len() <= inject.MaxValue
 }
 
 // unseenEnds returns where the first character of s ends and the last one begins, of those that do
 // not show; s is not empty.
 func unseenEnds(s string) (first, last int) {
 	last = len(s)
-	if r, n := utf8.DecodeRuneInString(s); isUnseen(r) {
+	if r, n := utf8.DecodeRuneInString(s); inject.IsUnseen(r) {
 		first = n
 	}
-	if r, n := utf8.DecodeLastRuneInString(s); isUnseen(r) {
+	if r, n := utf8.DecodeLastRuneInString(s); inject.IsUnseen(r) {
 		last -= n
 	}
 	return first, last

@@ -169,7 +169,7 @@ func (l *headerLine) value(c *carriage) (value string, ok bool) {
 		b.WriteString(s)
 	}
 	value = b.String()
-	return value, isPlain(value)
+	return value, inject.IsPlain(value)
 }
 
 // isJoined reports whether a part was made of a list, whose separators are its own.
@@ -196,7 +196,7 @@ func partValue(p inject.Part, c *carriage) (value string, ok bool) {
 	id := &c.login.Identity
 	switch p.Kind {
 	case inject.User:
-		return id.User, true
+		return id.User, !strings.HasPrefix(id.User, id.Provider+"/") || isPlainUser(id)
 	case inject.Email:
 		return id.Email, true
 	case inject.Groups:

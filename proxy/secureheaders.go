@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/evergate/evergate/internal/inject"
 	"github.com/evergate/evergate/internal/secureheaders"
 )
 
@@ -58,7 +59,7 @@ func (s *SecureHeaders) prepare(fault func(key, format string, args ...any)) {
 		switch value := s.Set[name]; {
 		case at < 0:
 			fault("secure_headers.set", "%s has no header %s, or it is left out", s.Level, name)
-		case strings.TrimSpace(value) == "" || !isPlain(value):
+		case strings.TrimSpace(value) == "" || !inject.IsPlain(value):
 			fault("secure_headers.set", "%s: %q cannot be a header", name, value)
 		default:
 			lines[at].Value = value

@@ -201,6 +201,32 @@ func TestGroupsOfAnotherShape(t *testing.T) {
 	}
 }
 
+// TestNamesThatAppsDoNotGet: the operator is told once for a session of a name that is left out
+// of headers, also behind the name of the provider.
+func TestNamesThatAppsDoNotGet(t *testing.T) {
+	for name, unfit := range map[string]bool{"alice": false, "\ufeffalice": true, "alice\u200b": true, "\u0645\u06cc\u200c\u062e": false, "a\nb": true} {
+		for _, prefix := range []string{"", "one/"} {
+			p := newOP(t)
+			p.set(func() { p.claims = func(c map[string]any) { c["preferred_username"] = name } })
+			m := p.method(func(c *oidc.Config) { c.Prefix = prefix })
+			login := p.signIn(m)
+			want := 0
+			if unfit {
+				want = 1
+			}
+			if n := strings.Count(p.log.String(), "provider.user_unfit"); n != want {
+				t.Errorf("%q behind %q: got told %d times, want %d: %s", name, prefix, n, want, p.log)
+			}
+			if _, err := m.Refresh(t.Context(), login, ""); err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(p.log.String(), "provider.user_unfit"); n != want {
+				t.Errorf("%q behind %q: got told %d times after a renewal, want %d", name, prefix, n, want)
+			}
+		}
+	}
+}
+
 // TestNamesOfAnotherShape: a user or an address that a deny names is not got past by a claim that is no text.
 func TestNamesOfAnotherShape(t *testing.T) {
 	for _, v := range []any{[]any{"mallory@evil.org"}, map[string]any{"value": "mallory@evil.org"}, 7, true, nil, ""} {

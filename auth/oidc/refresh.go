@@ -115,6 +115,9 @@ func (m *Method) renewIdentity(ctx context.Context, fresh *auth.Login, t *tokens
 	if !old.GroupsUnread { // once for a session
 		m.tellOfGroups(ctx, claims, &fresh.Identity)
 	}
+	if m.isHeader(&old) {
+		m.tellOfUser(ctx, &fresh.Identity)
+	}
 	if err := m.allows(fresh); err != nil {
 		return &auth.Refused{Reason: "may not sign in any more: " + err.Error()}
 	}

@@ -181,6 +181,7 @@ func (m *Method) login(ctx context.Context, t *tokens, claims map[string]any) *a
 			"event", "session.without_refresh_token", "subject", login.Identity.User, "ends", login.Until)
 	}
 	m.tellOfGroups(ctx, claims, &login.Identity)
+	m.tellOfUser(ctx, &login.Identity)
 	if login.Identity.GroupsOmitted {
 		m.cfg.Log.WarnContext(ctx, "the provider left the groups out of the token because there are too many; rules about groups do not hold. "+
 			"Have it send only groups that are assigned to this application, or roles in their place",
