@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ func (d *diary) Own(_ context.Context, login *auth.Login) (own []event.Event, er
 // devices are those of the sessions of a house.
 type devices struct {
 	s     *sessions
+	old   int  // so many more there are
 	half  bool // the store goes away after the first
 	fault error
 }
@@ -48,6 +50,9 @@ func (d *devices) OwnDevices(_ context.Context, login *auth.Login) (all []auth.D
 	d.each(login, func(_ string, l *auth.Login) {
 		all = append(all, auth.Device{Name: l.Session.ID(), Created: noon, Seen: noon, Ends: noon.Add(time.Hour), Current: l.Session.ID() == login.Session.ID()})
 	})
+	for i := range d.old {
+		all = append(all, auth.Device{Name: fmt.Sprintf("old-%d", i), Created: noon, Seen: noon, Ends: noon.Add(time.Hour), Agent: strings.Repeat("curl/8 ", 20)})
+	}
 	return all, d.fault
 }
 
@@ -139,6 +144,23 @@ func TestEventsOfOthersAndTooMany(t *testing.T) {
 	}
 	j.fault = &auth.Unavailable{What: "the session store"}
 	b.get(accountURL).want(t, 200, "What happened lately cannot be shown right now.", "This device")
+}
+
+// TestAccountOfManyDevices: the page stays small, and says what it leaves out.
+func TestAccountOfManyDevices(t *testing.T) {
+	h, d, _ := openAccount(t)
+	d.old = 570
+	b := h.browser()
+	b.signIn("/", "alice")
+	p := b.get(accountURL)
+	p.want(t, 200, "This device", "old-48", "521 more devices are signed in that are not shown here", "Sign out all other devices", "Sign out everywhere")
+	if strings.Contains(p.body, "old-49\"") || len(p.body) > 64<<10 {
+		t.Errorf("got a page of %d bytes, want the 50 latest devices and less than 64 KiB", len(p.body))
+	}
+	d.old = 49
+	if p := b.get(accountURL); strings.Contains(p.body, "not shown here") || !strings.Contains(p.body, "old-48") {
+		t.Error("with 50 devices one of them is left out")
+	}
 }
 
 func TestAccountWithoutAList(t *testing.T) {

@@ -13,13 +13,18 @@ import (
 
 const accountPath = "account"
 
+// maxDevices is how many devices the account page shows, those that were used last. A script that
+// signs in each time makes many, and they all end by "Sign out all other devices".
+const maxDevices = 50
+
 // accountView is what the account page shows.
 type accountView struct {
 	Done             web.Text // what has just been done, or nothing
 	Who              accountWho
 	Devices          []deviceView
 	DevicesNote      web.Message // why there are none to be seen, or ""
-	Others           int
+	Others           int         // how many other devices there are
+	Unlisted         int         // how many of them are not in Devices
 	Events           []eventView
 	EventsNote       web.Message
 	CanChange        bool   // the password, here
@@ -156,6 +161,10 @@ func (h *Handler) listDevices(r *http.Request, login *Login, v *accountView) {
 			seen = now // the store is told of it later
 		} else {
 			v.Others++
+		}
+		if len(v.Devices) == maxDevices {
+			v.Unlisted++
+			continue
 		}
 		v.Devices = append(v.Devices, deviceView{Session: d.Name, Label: device(d.Agent), Agent: printable(d.Agent), Address: d.Address,
 			Created: moments{ago(d.Created, now), d.Created}, Seen: moments{ago(seen, now), seen}, Ends: moments{At: d.Ends}, Current: d.Current})

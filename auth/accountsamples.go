@@ -27,7 +27,7 @@ func accountSamples() map[string][]web.Sample {
 					{Session: "SAMPLE-HERE", Label: web.T("Unknown browser"), Address: "192.0.2.1", Created: at, Seen: at, Current: true},
 					{Session: "SAMPLE-OTHER", Label: web.T("{browser} on {system}", "browser", "Firefox", "system", "Linux"), Agent: "Mozilla/5.0", Created: at, Seen: at},
 				},
-				Others: 1, PasswordAt: "Corp", SignOutElsewhere: "Corp",
+				Others: 8, Unlisted: 7, PasswordAt: "Corp", SignOutElsewhere: "Corp",
 				Events: []eventView{
 					{Words: ownEvents["session.started"][""], When: at, Address: "192.0.2.1", Device: web.T("Unknown browser"), Current: true},
 					{Words: ownEvents["login.failed"][""], Times: 3, When: at, Alarm: true},

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/event"
@@ -82,39 +84,58 @@ func (m *Manager) EndOthers(ctx context.Context, login *auth.Login, reason strin
 	return m.endOwn(ctx, login, reason, func(info *Info) bool { return info.Name != nameOf(login) })
 }
 
+// endTogether is how many sessions of a person end at the same time. Each is a write that waits
+// for the store's disk or network; bolt has those that come together in one transaction.
+const endTogether = 64
+
 // endOwn ends those that are picked. What it counts and tells of are those that still lived.
 func (m *Manager) endOwn(ctx context.Context, login *auth.Login, reason string, picked func(*Info) bool) (ended int, err error) {
 	// Half of it is worse than all of it: whoever asked may hang up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 	defer cancel()
 	all, err := m.own(ctx, login)
-	for i := range all {
-		info := &all[i]
-		if !picked(info) {
-			continue
-		}
-		was := m.known(info.key)
-		if err2 := m.revoke(ctx, info.key, auth.Elsewhere); err2 != nil {
-			err = errors.Join(err, err2)
-			continue // the others end all the same
-		}
-		if info.over && was == nil {
-			continue // nothing is left to tell of; it is gone in case that another config lets it live longer
-		}
-		if !info.Retired {
-			ended++
-		}
-		m.tell(ctx, slog.LevelInfo, "a person ended a session of theirs", event.Event{
-			Name: event.SessionRevoked, Session: info.Name, User: login.Identity.User, Provider: info.Provider, Subject: info.Subject,
-			Reason: reason, Actor: login.Identity.User})
-		if was != nil {
-			m.revokeThere(was, info.key)
-		}
+	all = slices.DeleteFunc(all, func(info Info) bool { return !picked(&info) })
+	var (
+		wg   sync.WaitGroup
+		next atomic.Int64
+		mu   sync.Mutex // guards ended and err
+	)
+	for range min(endTogether, len(all)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+				lived, err2 := m.endOne(ctx, login, reason, &all[i])
+				mu.Lock()
+				if lived {
+					ended++
+				}
+				err = errors.Join(err, err2) // the others end all the same
+				mu.Unlock()
+			}
+		})
 	}
+	wg.Wait()
 	if err != nil {
 		return ended, &auth.Unavailable{What: "the session store", Err: err}
 	}
 	return ended, nil
+}
+
+// endOne ends one session of a person, and reports whether it lived as a device of theirs.
+func (m *Manager) endOne(ctx context.Context, login *auth.Login, reason string, info *Info) (lived bool, err error) {
+	was := m.known(info.key)
+	if err := m.revoke(ctx, info.key, auth.Elsewhere); err != nil {
+		return false, err
+	}
+	if info.over && was == nil {
+		return false, nil // nothing is left to tell of; it is gone in case that another config lets it live longer
+	}
+	m.tell(ctx, slog.LevelInfo, "a person ended a session of theirs", event.Event{
+		Name: event.SessionRevoked, Session: info.Name, User: login.Identity.User, Provider: info.Provider, Subject: info.Subject,
+		Reason: reason, Actor: login.Identity.User})
+	if was != nil {
+		m.revokeThere(was, info.key)
+	}
+	return !info.Retired, nil
 }
 
 // nameOf is the name of the session that a login came by, or "".

@@ -287,3 +287,49 @@ func TestDevicesWithoutTheirStore(t *testing.T) {
 		t.Errorf("nothing was to end:\n%s", b.log.String())
 	}
 }
+
+// slowStore takes a while for each removal, as a disk or a network does.
+type slowStore struct{ session.Store }
+
+const byPerson = "by_person"      // on their account page, from another device
+
+const removal = 20 * time.Millisecond
+
+func (s slowStore) Delete(ctx context.Context, key session.Key) error {
+	time.Sleep(removal)
+	return s.Store.Delete(ctx, key)
+}
+
+// TestManyDevicesEndTogether: whoever has hundreds of sessions does not wait for each of them.
+func TestManyDevicesEndTogether(t *testing.T) {
+	const others = 300
+	synctest.Test(t, func(t *testing.T) {
+		b := newDeviceBed(t, slowStore{memory.New()})
+		var old []jar
+		for range others {
+			j := jar{}
+			b.signIn(j, "local", "alice", "alice", "script")
+			old = append(old, j)
+		}
+		bob := jar{}
+		b.signIn(bob, "local", "bob", "bob", "Bob's")
+		j := jar{}
+		login := b.signIn(j, "local", "alice", "alice", "Alice's")
+		began := time.Now()
+		n, err := b.m.EndOthers(t.Context(), login, byPerson)
+		if took := time.Since(began); n != others || err != nil || took > others*removal/20 {
+			t.Errorf("got %d ended, %v, after %v; want %d in a part of %v", n, err, took, others, others*removal)
+		}
+		for i, o := range old {
+			if b.in(o) {
+				t.Fatalf("device %d is signed in still", i)
+			}
+		}
+		if !b.in(j) || !b.in(bob) {
+			t.Error("somebody was signed out who was not asked about")
+		}
+		if n := strings.Count(b.log.String(), "a person ended a session of theirs"); n != others {
+			t.Errorf("got %d lines about it, want %d", n, others)
+		}
+	})
+}
