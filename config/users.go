@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"reflect"
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 
@@ -71,7 +72,7 @@ func (d *decoder) users(n *yaml.Node) (users []User) {
 		d.fault(n, "users", "want a name and its entry on each line, got "+kindOf(n), "")
 		return nil
 	}
-	seen := map[string]int{}
+	seen := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		path := "users." + k.Value
@@ -79,10 +80,10 @@ func (d *decoder) users(n *yaml.Node) (users []User) {
 			d.fault(k, "", msg, "")
 			continue
 		}
-		if line, twice := seen[strings.ToLower(k.Value)]; twice {
-			d.fault(k, path, fmt.Sprintf("the name is there on line %d, in letters of another size", line), "")
+		if first, twice := seen[folded(k.Value)]; twice {
+			d.fault(k, path, fmt.Sprintf("the name is there on line %d, %s", first.Line, difference(first.Value, k.Value)), "")
 		}
-		seen[strings.ToLower(k.Value)] = k.Line
+		seen[folded(k.Value)] = k
 		u := User{Name: k.Value}
 		escape(v)
 		d.decode(v, reflect.ValueOf(&u).Elem(), path)
@@ -91,6 +92,11 @@ func (d *decoder) users(n *yaml.Node) (users []User) {
 			d.fault(k, path, "there is no password", "set it with: evergate user passwd "+k.Value)
 		case !strings.HasPrefix(u.Password, "$argon2id$"):
 			d.fault(d.node(path+".password"), path+".password", "it is no argon2id hash", "set it with: evergate user passwd "+k.Value)
+		}
+		for _, g := range u.Groups {
+			if msg := badGroupName(g); msg != "" {
+				d.fault(d.node(path+".groups"), path+".groups", msg, "")
+			}
 		}
 		if u.Email != "" && (!validEmail(u.Email) || strings.Contains(u.Email, "*")) {
 			d.fault(d.node(path+".email"), path+".email", "it is no mail address", "")
@@ -116,6 +122,8 @@ func badUserName(name string) string {
 		return fmt.Sprintf("a user name has 1 to 64 bytes, got %d", len(name))
 	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xfffd || strings.ContainsRune(`/\,;"'<>`, r) }):
 		return fmt.Sprintf("the user name %q has a space, a control character or one of / \\ , ; \" ' < >", name)
+	case strings.ContainsFunc(name, isUnseen), strings.ContainsFunc(name, unicode.IsSpace):
+		return fmt.Sprintf("the user name %+q has a blank or another character that does not show, so that it looks like another name; take it out", name)
 	}
 	return ""
 }
@@ -129,6 +137,11 @@ func SaveUsers(path string, users []User) error {
 	for _, u := range users {
 		if msg := badUserName(u.Name); msg != "" {
 			return errors.New(msg)
+		}
+		for _, g := range u.Groups {
+			if msg := badGroupName(g); msg != "" {
+				return errors.New(msg)
+			}
 		}
 		root.Content = append(root.Content, text(u.Name), u.node())
 	}

@@ -43,8 +43,8 @@ func (p *program) userAddCmd() *cobra.Command {
 					return nil, "", &hinted{fmt.Errorf("there is a user %q already", args[0]), "evergate user passwd " + args[0]}
 				}
 				for _, u := range users {
-					if strings.EqualFold(u.Name, args[0]) {
-						return nil, "", &hinted{fmt.Errorf("there is a user %q already, in letters of another size", u.Name), "evergate user passwd " + u.Name}
+					if config.SameName(u.Name, args[0]) {
+						return nil, "", &hinted{fmt.Errorf("there is a user %q already, in letters of another size or another spelling of the same letters", u.Name), "evergate user passwd " + u.Name}
 					}
 				}
 				hash, err := p.newHash(cmd.Context(), stdin)
@@ -203,7 +203,7 @@ func usersFile(path string) (string, error) {
 
 func noUser(users []config.User, name string) error {
 	for _, u := range users {
-		if strings.EqualFold(u.Name, name) {
+		if config.SameName(u.Name, name) {
 			return &hinted{fmt.Errorf("there is no user %q", name), "did you mean " + u.Name + "?"}
 		}
 	}
