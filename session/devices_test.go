@@ -291,7 +291,7 @@ func TestDevicesWithoutTheirStore(t *testing.T) {
 // slowStore takes a while for each removal, as a disk or a network does.
 type slowStore struct{ session.Store }
 
-const byPerson = "by_person"      // on their account page, from another device
+const byPerson = "by_person" // on their account page, from another device
 
 const removal = 20 * time.Millisecond
 
