@@ -40,7 +40,7 @@ func (h *Handler) listEvents(r *http.Request, login *Login, v *accountView) {
 			continue
 		}
 		row := eventView{Words: eventWords(e.Name, e.Reason), Times: max(e.Count, 1), When: moments{ago(e.At, now), e.At}, Address: e.Origin.Client,
-			Alarm:   e.Name == event.ReuseDetected || e.Name == event.LoginFailed,
+			Alarm:   e.Name == event.ReuseDetected || e.Name == event.DeviceMismatch || e.Name == event.LoginFailed,
 			Current: login.Session != nil && e.Session == login.Session.ID()}
 		if e.Origin.Agent != "" {
 			row.Device = device(e.Origin.Agent)
@@ -75,12 +75,14 @@ var ownEvents = map[event.Name]map[string]web.Message{
 		event.LifetimeOver: "A sign-in ended: its time was over",
 	},
 	event.SessionRevoked: {
-		"":                "A device was signed out",
-		event.ByProvider:  "A device was signed out by the provider",
-		event.ByOperator:  "A device was signed out by whoever runs this gateway",
-		event.ByPerson:    "A device was signed out on the account page",
-		event.NewPassword: "A device was signed out: the password was changed",
+		"":                  "A device was signed out",
+		event.ByProvider:    "A device was signed out by the provider",
+		event.ByOperator:    "A device was signed out by whoever runs this gateway",
+		event.ByPerson:      "A device was signed out on the account page",
+		event.NewPassword:   "A device was signed out: the password was changed",
+		event.WithoutDevice: "A device was signed out for safety: somebody else asked for its sign-in again and again",
 	},
+	event.DeviceMismatch: {"": "A copy of a sign-in was tried on another device, and did not open anything"},
 	event.SessionWithdrawn: {
 		"":                   "A sign-in was withdrawn",
 		event.GrantRefused:   "A sign-in was withdrawn by the provider",

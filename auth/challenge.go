@@ -147,14 +147,15 @@ func why(absent *Absent) string {
 
 // endings say how a session ended, in words for its owner.
 var endings = map[string]web.Message{
-	Ended:     "You are signed out.",
-	Idle:      "You were signed out because nothing happened for a long time.",
-	Over:      "Your sign-in has reached the end of its lifetime.",
-	Withdrawn: "Your sign-in was withdrawn. That happens when a password changes or an account is switched off.",
-	Theft:     "Your sign-in was ended because a copy of its cookie turned up elsewhere. If you see this often, tell whoever runs this gateway.",
-	Elsewhere: "You were signed out at the place where you sign in, or from another device.",
-	Operator:  "You were signed out by whoever runs this gateway.",
-	Stale:     "Your sign-in could not be renewed for too long.",
+	Ended:       "You are signed out.",
+	Idle:        "You were signed out because nothing happened for a long time.",
+	Over:        "Your sign-in has reached the end of its lifetime.",
+	Withdrawn:   "Your sign-in was withdrawn. That happens when a password changes or an account is switched off.",
+	Theft:       "Your sign-in was ended because a copy of its cookie turned up elsewhere. If you see this often, tell whoever runs this gateway.",
+	OtherDevice: "Your sign-in is bound to the device that you signed in on, and this browser could not prove to be on it. Sign in again here.",
+	Elsewhere:   "You were signed out at the place where you sign in, or from another device.",
+	Operator:    "You were signed out by whoever runs this gateway.",
+	Stale:       "Your sign-in could not be renewed for too long.",
 }
 
 // isAnonymous reports whether err says that nobody is signed in.

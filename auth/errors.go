@@ -29,6 +29,8 @@ const (
 	Operator  = "operator"  // signed out by whoever runs the gateway
 	Stale     = "stale"     // the access token ran out long ago and could not be renewed
 
+	// OtherDevice: the session is bound to a key, and the request came without the proof of it.
+	OtherDevice = "device"
 	// Unconfirmed: the session lives, and has to be handed to this host once more.
 	Unconfirmed = "unconfirmed"
 	// Insufficient: the session lives, and the rule of the page asks for a fresher or a

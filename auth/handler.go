@@ -64,6 +64,8 @@ type HandlerConfig struct {
 	Journal Journal
 	// Passwords changes passwords. Nil means that it is not done here.
 	Passwords PasswordChanger
+	// DeviceKeys binds sessions to keys of their browsers. Nil binds none.
+	DeviceKeys DeviceKeys
 	// Extra are further handlers, by path below /.evergate/: "jwks.json". They
 	// answer for their own methods and headers.
 	Extra map[string]http.Handler
@@ -137,6 +139,10 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		"login.js":   {get: script, everywhere: true},
 		"session.js": {get: sessionJS, everywhere: true},
 		"style.css":  {get: func(w http.ResponseWriter, r *http.Request) error { web.Assets().ServeHTTP(w, r); return nil }, everywhere: true},
+	}
+	if keys := cfg.DeviceKeys; keys != nil {
+		h.endpoints["dbsc/register"] = endpoint{post: keys.Register, everywhere: true}
+		h.endpoints["dbsc/refresh"] = endpoint{post: keys.Refresh, everywhere: true}
 	}
 	h.endpoints["account/signout"] = endpoint{post: h.signOutDevices}
 	if err := h.providerEndpoints(); err != nil {

@@ -151,6 +151,7 @@ func (l *live) Replace(_ context.Context, _ auth.Wanted, t auth.Token) (auth.Tok
 	return t, nil
 }
 func (l *live) Unconfirmed() bool { return false }
+func (l *live) Bound() bool       { return false }
 func (l *live) Due() bool         { return false }
 
 func (l *live) Kept(context.Context, string) ([]byte, uint64, error) { return nil, 0, nil }

@@ -77,6 +77,9 @@ type Session interface {
 	Attend(ctx context.Context, allowed func(*Login) error) (attended context.Context, activity func())
 	// Times says when the session ends.
 	Times() Times
+	// Bound reports whether the session is bound to a key of the browser on this host, so
+	// that a request with a copy of its cookie would not have come so far.
+	Bound() bool
 	// Unconfirmed reports whether the host at hand should be handed the session once
 	// more, when a person can be sent round for that. Always false on the host that they
 	// signed in at.
@@ -139,6 +142,8 @@ type Wanted struct {
 
 // Times are the ends of a session, by the gateway's clock.
 type Times struct {
+	// Begun is when its person signed in here.
+	Begun time.Time
 	// Ends is when max_lifetime is over.
 	Ends time.Time
 	// IdleEnds is when the session ends if nobody uses it any more.

@@ -66,6 +66,8 @@ type Denied struct {
 	Missing string
 	// Needs is Missing for a page, which may say it in another language.
 	Needs web.Text
+	// Unbound says that the session would have to be bound to a key of the browser.
+	Unbound bool
 	// Doubt says why nobody can tell whether the rule of Deny holds, and is "" where it does.
 	// It is for the log: what claims there are is not for the person concerned.
 	Doubt string

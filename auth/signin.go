@@ -197,6 +197,9 @@ func (h *Handler) landed(w http.ResponseWriter, r *http.Request) error {
 	v := h.loginView(r, goalOf(query))
 	_, err := h.who(w, r)
 	if err == nil {
+		if h.cfg.DeviceKeys != nil {
+			h.cfg.DeviceKeys.Offer(w.Header(), r)
+		}
 		return redirect(w, http.StatusSeeOther, v.next())
 	}
 	absent, ok := errors.AsType[*Absent](err)

@@ -166,6 +166,9 @@ type Session struct {
 	// MaxStale is how long past the token's end a session is kept whose renewal fails for
 	// a reason that is neither a clear no nor an outage.
 	MaxStale time.Duration `yaml:"max_stale"`
+	// BoundFor is how long a browser's proof is good that it holds the key which its session
+	// is bound to: a copy of its cookies is worth something for no longer.
+	BoundFor time.Duration `yaml:"bound_for"`
 	Cookie   Cookie        `yaml:"cookie"`
 	Redis    Redis         `yaml:"redis"`
 }
@@ -226,6 +229,9 @@ type Route struct {
 	Bearer bool `yaml:"bearer"`
 	// CORSPreflight "pass" sends preflights up without sign-in and identity.
 	CORSPreflight string `yaml:"cors_preflight"`
+	// DeviceBound is off, prefer or require: what becomes of sessions that are bound to a key
+	// of their browser, or not.
+	DeviceBound string `yaml:"device_bound"`
 	// PassHeaders are headers of the client that would be removed otherwise.
 	PassHeaders []string `yaml:"pass_headers"`
 	// CSRF refuses what pages of other sites send; nil does not.
@@ -293,7 +299,7 @@ func Default() Config {
 		Limits:          defaultLimits,
 		AccessToken:     AccessToken{TTL: 15 * time.Minute, RenewBefore: RenewBefore{Percent: 20}, Algorithm: "ES256", RotateKeys: 720 * time.Hour, Audience: "evergate"},
 		Session: Session{Store: "bolt", IdleTimeout: 12 * time.Hour, MaxLifetime: 720 * time.Hour,
-			RotationGrace: time.Minute, MaxStale: 10 * time.Minute,
+			RotationGrace: time.Minute, MaxStale: 10 * time.Minute, BoundFor: 10 * time.Minute,
 			Redis: Redis{Addresses: []string{"127.0.0.1:6379"}, KeyPrefix: "evergate:", Timeout: 2 * time.Second}},
 	}
 }

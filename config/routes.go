@@ -28,6 +28,9 @@ func (c *Config) checkRoute(r *Route, path string) {
 	if r.CORSPreflight != "" {
 		oneOf(c, path+".cors_preflight", r.CORSPreflight, "pass")
 	}
+	if r.DeviceBound != "" {
+		c.checkDeviceBound(r, path)
+	}
 	for i, h := range r.PassHeaders {
 		if !isToken(h) {
 			c.wrong("", fmt.Sprintf("%s.pass_headers[%d]", path, i), "%q is no header name", h)
@@ -47,6 +50,25 @@ func (c *Config) checkRoute(r *Route, path string) {
 	}
 	c.checkOrigins(r.Origins, path+".origins")
 	c.checkProtection(r, path)
+}
+
+// checkDeviceBound looks at what a route makes of device bound sessions.
+func (c *Config) checkDeviceBound(r *Route, path string) {
+	at := path + ".device_bound"
+	oneOf(c, at, r.DeviceBound, "off", "prefer", "require")
+	if r.DeviceBound != "require" {
+		return
+	}
+	switch {
+	case c.PublicURL != nil && c.PublicURL.Scheme != "https":
+		c.wrong("", at, "browsers bind sessions at https alone, and public_url is at http: nobody would ever pass")
+	case c.Session.Store == "cookie":
+		c.wrong("use bolt or redis", at, "with session.store: cookie no session is bound: nobody would ever pass")
+	case r.Public:
+		c.wrong("", at, "the route is public: whoever passes needs no session")
+	case r.Bearer:
+		c.wrong("give those clients a route of their own", at, "bearer takes a token in place of a session, and it is bound to nothing")
+	}
 }
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

@@ -92,7 +92,7 @@ func (g *Gate) decideInto(d *Decision, r *http.Request) {
 	}
 	login, asked, err := g.clientToken(r, d.Route)
 	if !asked {
-		login, err = g.Auth.Authenticate(r)
+		login, err = g.Auth.Authenticate(forDevice(r, d.Route))
 	}
 	if err == nil && login == nil {
 		err = errors.New("the authenticator gave neither login nor error")
@@ -120,6 +120,7 @@ func (g *Gate) decideInto(d *Decision, r *http.Request) {
 	if d.Login == nil {
 		return
 	}
+	demandDevice(d)
 	// A person who opens a page goes round by the host that they signed in at.
 	if d.Outcome != Public && login.Session != nil && r.Method == http.MethodGet && web.IsNavigation(r) && !web.IsFramed(r) && login.Session.Unconfirmed() {
 		d.Outcome, d.Err = SignIn, &auth.Absent{Reason: auth.Unconfirmed}

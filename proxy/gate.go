@@ -48,6 +48,9 @@ type Gate struct {
 	// Streams has what goes on for long, and is shared by Gates that take each other's
 	// place. Nil holds each stream to the rule that it began with.
 	Streams *Streams
+	// OfferKey has the browser behind r bind its session, where a route wants that. Nil has
+	// none do so.
+	OfferKey func(header http.Header, r *http.Request)
 	// SignOut ends the session that r brings, where a route's LogoutPaths say so. It puts
 	// into h what the browser must be told, and returns the address at which a person is
 	// signed out elsewhere too, or told that they are. The error is one to answer with;
@@ -265,6 +268,9 @@ func detour(w http.ResponseWriter, r *http.Request, d *Decision) error {
 // deny says who they are and what was missing, and no more.
 func (g *Gate) deny(w http.ResponseWriter, r *http.Request, d *Decision) error {
 	denied, ok := errors.AsType[*auth.Denied](d.Err)
+	if ok && denied.Unbound {
+		return g.unbound(w, r, d)
+	}
 	if !ok {
 		denied = &auth.Denied{Missing: "a rule that can be read", Needs: web.T("a rule that can be read")}
 	}

@@ -145,6 +145,7 @@ type session struct {
 	due string // the Set-Cookie that is due
 
 	unconfirmed bool
+	bound       bool
 
 	check chan func(*auth.Login) error
 
@@ -201,6 +202,7 @@ func (s *session) ID() string {
 }
 
 func (s *session) Unconfirmed() bool { return s.unconfirmed }
+func (s *session) Bound() bool       { return s.bound }
 func (s *session) Due() bool         { return s.due != "" }
 
 func (s *session) Times() auth.Times { return auth.Times{} }

@@ -36,6 +36,8 @@ type Route struct {
 	// asks for a method) to the upstream, without identity and unasked. The route
 	// is the one of the method that they ask for.
 	PassPreflight bool
+	// Device is what the route wants of sessions that browsers can bind to their device.
+	Device DeviceDemand
 	// PathChars are oddities allowed in paths, where every reading of the path
 	// leads to this route.
 	PathChars PathChars

@@ -37,6 +37,9 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 		if err := m.stands(ctx, &l); err != nil {
 			return nil, err
 		}
+		if err := m.held(r, &l, host); err != nil {
+			return nil, err
+		}
 		if _, known := l.state.Families[host]; known && l.state.unconfirmed(host, l.now, m.cfg.confirmBy) {
 			return nil, &auth.Absent{Reason: auth.Unconfirmed} // the cookie stays
 		}
@@ -125,7 +128,7 @@ func (m *Manager) unread(r *http.Request, h handle, host string, err error) (*au
 	case errors.Is(err, ErrSeal):
 		return nil, &auth.Absent{Reason: auth.Damaged}
 	}
-	if login := m.fromMemory(r.Context(), h, host); login != nil {
+	if login := m.fromMemory(r, h, host); login != nil {
 		return login, nil
 	}
 	return nil, &auth.Unavailable{What: "the session store", Err: err}
@@ -144,7 +147,7 @@ func (m *Manager) restedFor(r *http.Request) time.Duration {
 
 // fromMemory serves a session while the store is out of order, and never
 // beyond the expiry of its access token. Nothing settles or rotates.
-func (m *Manager) fromMemory(ctx context.Context, h handle, host string) *auth.Login {
+func (m *Manager) fromMemory(r *http.Request, h handle, host string) *auth.Login {
 	e := m.lookup(h.session.Key())
 	if e == nil {
 		return nil
@@ -168,7 +171,10 @@ func (m *Manager) fromMemory(ctx context.Context, h handle, host string) *auth.L
 	if _, _, v := fam.Present(Use{Generation: h.generation, Child: h.child}, l.now, m.rules(l.state)); v != Serve {
 		return nil
 	}
-	if !auth.IsGlance(ctx) {
+	if b := l.state.Bound[host]; b.Key != "" && auth.NeedsBinding(r.Context()) && !l.now.Before(b.At.Add(m.set().Grace)) && !m.proves(r, host, proven{e.key, b.ID}) {
+		return nil
+	}
+	if !auth.IsGlance(r.Context()) {
 		e.use(l.now)
 	}
 	login.Session = &live{m: m, e: e, h: h, host: host, away: true}

@@ -30,6 +30,7 @@ func (s *live) Times() auth.Times {
 		return auth.Times{}
 	}
 	return auth.Times{
+		Begun:    st.Created.Add(-skew),
 		Ends:     s.m.ends(st).Add(-skew),
 		IdleEnds: s.e.seen.Add(s.m.set().IdleTimeout).Add(-skew),
 		Renews:   s.m.renewsAt(s.e.key, s.e.stored()),
@@ -50,6 +51,13 @@ func (s *live) current() *live {
 	now := *s
 	now.e = s.m.adopt(s.e)
 	return &now
+}
+
+// Bound implements auth.Session.
+func (s *live) Bound() bool {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	return s.e.at.state != nil && s.e.at.state.Bound[s.host].Key != ""
 }
 
 // Unconfirmed implements auth.Session.

@@ -19,6 +19,7 @@ type Manager struct {
 	settings atomic.Pointer[Settings]
 	left     atomic.Bool // another process has the sessions now
 	probe    string      // the name of the probe cookie
+	bound    string      // that of the bound cookie
 
 	ctx    context.Context // ends with Close: nothing begins any more, and streams end
 	cancel context.CancelFunc
@@ -30,6 +31,7 @@ type Manager struct {
 
 	entries entries
 	handles verdicts[opened]
+	proofs  verdicts[knownProof]
 	ended   atomic.Bool // a session has, and handles may remember its cookies
 
 	mu     sync.Mutex // guards all below
@@ -72,6 +74,9 @@ type Config struct {
 	// provider may take for one answer, so that nobody else asks meanwhile. Zero
 	// means 25 s.
 	Lease time.Duration
+	// BoundFor is for how long a proof of the key that a session is bound to is good. Zero
+	// means 10 minutes.
+	BoundFor time.Duration
 	// Ended is told of a session that was ended here what it had kept, by name, so
 	// that other places can be told. It is called beside, and waited for by Close. Of
 	// a session that this process never opened it does not hear. Nil is nobody, and
@@ -111,7 +116,8 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.confirmBy == 0 {
 		cfg.confirmAt, cfg.confirmBy = confirmAt, confirmBy
 	}
-	m := &Manager{cfg: cfg, probe: cfg.Cookie + probeSuffix, handles: newVerdicts[opened](maxVerdicts)}
+	m := &Manager{cfg: cfg, probe: cfg.Cookie + probeSuffix, handles: newVerdicts[opened](maxVerdicts),
+		bound: cfg.Cookie + boundSuffix, proofs: newVerdicts[knownProof](maxVerdicts)}
 	m.settings.Store(set)
 	if m.epoch = cfg.Store.Epoch(); m.epoch != 0 {
 		m.since = cfg.Now()
@@ -244,7 +250,8 @@ type entry struct {
 
 	exchanging chan struct{} // of one: who exchanges a token
 
-	sight atomic.Pointer[sight] // of the last request, or nil
+	missing missing               // of the proof of its device
+	sight   atomic.Pointer[sight] // of the last request, or nil
 
 	missed atomic.Int64 // since when its person is not known here, by the wall clock in ns; zero is known
 }

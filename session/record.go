@@ -40,7 +40,9 @@ type state struct {
 	// floors from which families began anew: handles from before are nobody's, and no theft.
 	Floor uint64            `json:"floor,omitempty"`
 	Bases map[string]uint64 `json:"bases,omitempty"`
-	Login storedLogin       `json:"login"`
+	// Bound are the keys that browsers hold, by host.
+	Bound map[string]binding `json:"bound,omitempty"`
+	Login storedLogin        `json:"login"`
 }
 
 // storedLogin is an auth.Login with its tokens in the clear: it exists inside

@@ -23,6 +23,8 @@ type Settings struct {
 	RenewBefore func(lifetime time.Duration) time.Duration
 	Lease       time.Duration
 	Ended       func(ctx context.Context, kept map[string][]byte)
+	// BoundFor is that of Config.
+	BoundFor time.Duration
 	// NeedIDToken is that of StatelessConfig.
 	NeedIDToken bool
 }
@@ -41,6 +43,9 @@ func (s *Settings) check() error {
 	if s.Lease <= 0 {
 		s.Lease = defaultLease
 	}
+	if s.BoundFor <= 0 {
+		s.BoundFor = defaultBoundFor
+	}
 	return nil
 }
 
@@ -48,9 +53,9 @@ func (s *Settings) check() error {
 // was in force once.
 func (c *Config) takeSettings() *Settings {
 	s := &Settings{Methods: c.Methods, Minter: c.Minter, IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime,
-		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Lease: c.Lease, Ended: c.Ended}
+		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Lease: c.Lease, Ended: c.Ended, BoundFor: c.BoundFor}
 	c.Methods, c.Minter, c.RenewBefore, c.Ended = nil, nil, nil, nil
-	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale, c.Lease = 0, 0, 0, 0, 0
+	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale, c.Lease, c.BoundFor = 0, 0, 0, 0, 0, 0
 	return s
 }
 

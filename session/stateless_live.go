@@ -22,6 +22,9 @@ func (l *carriedLive) ID() string { return l.k.key.Name() }
 // Unconfirmed implements auth.Session. There is one host.
 func (l *carriedLive) Unconfirmed() bool { return false }
 
+// Bound implements auth.Session.
+func (l *carriedLive) Bound() bool { return false }
+
 // Due implements auth.Session: such a cookie can only go with the answer.
 func (l *carriedLive) Due() bool { return false }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/auth/bound"
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/auth/oidc"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
@@ -190,6 +191,9 @@ func (g *gateway) wire(e *edition) error {
 	if all, ok := g.sessions.(auth.Devices); ok {
 		pageConfig.Devices = all
 	}
+	if sessions, ok := g.sessions.(auth.Bindings); ok {
+		pageConfig.DeviceKeys = &bound.Handler{Bindings: sessions, Once: g.sessions.Once, Now: g.in.Now, Log: g.log}
+	}
 	pages, err := auth.NewHandler(pageConfig)
 	if err != nil {
 		return err
@@ -205,6 +209,9 @@ func (g *gateway) wire(e *edition) error {
 		Restore: pages.Restore, SignOut: pages.SignOut, Log: g.log, Streams: &g.streams, PublicHost: cfg.PublicURL.Hostname(), StallTimeout: cfg.Limits.StallTimeout,
 		RateLimited: func(route string) { g.metrics.RateLimited(route) },
 		OwnCookie:   func(name string) bool { return isOwnCookie(name, g.cookie) },
+	}
+	if keys := pageConfig.DeviceKeys; keys != nil {
+		e.gate.OfferKey = keys.Offer
 	}
 	o := web.Options{
 		Log: g.log, Access: g.in.Log.access(), TrustedProxies: cfg.TrustedProxies, Forwarded: cfg.ForwardedHeader == "Forwarded",

@@ -203,12 +203,14 @@ var pathChars = map[string]proxy.PathChars{
 	"encoded_slash": proxy.EncodedSlash, "semicolon": proxy.Semicolon, "double_slash": proxy.DoubleSlash,
 }
 
+var deviceDemands = map[string]proxy.DeviceDemand{"": proxy.DevicePreferred, "prefer": proxy.DevicePreferred, "off": proxy.DeviceIgnored, "require": proxy.DeviceRequired}
+
 func buildRoute(r *config.Route, access auth.Policy, way *proxy.Upstream) *proxy.Route {
 	out := &proxy.Route{Policy: access,
 
 		Name: r.Name, Host: r.Match.Host, Path: r.Match.Path, Methods: r.Match.Methods,
 		Token: wanted(&r.Token), Bearer: r.Bearer,
-		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Origins: r.Origins, LogoutPaths: r.LogoutPaths, Upstream: way,
+		PassPreflight: r.CORSPreflight == "pass", PassHeaders: r.PassHeaders, Device: deviceDemands[r.DeviceBound], Origins: r.Origins, LogoutPaths: r.LogoutPaths, Upstream: way,
 		ReplaceErrors: r.ReplaceErrors, Compress: r.Compress,
 		Rewrite:        proxy.Rewrite{StripPrefix: r.StripPrefix, AddPrefix: r.AddPrefix},
 		RequestHeaders: proxy.Headers(r.RequestHeaders), AnswerHeaders: proxy.Headers(r.ResponseHeaders),

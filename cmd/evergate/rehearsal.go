@@ -258,6 +258,7 @@ func (a *actor) ID() string                                                  { r
 func (a *actor) Deliver(context.Context, http.Header)                        {}
 func (a *actor) Times() auth.Times                                           { return auth.Times{} }
 func (a *actor) Due() bool                                                   { return false }
+func (a *actor) Bound() bool                                                 { return true }
 func (a *actor) Unconfirmed() bool                                           { return false }
 func (a *actor) Kept(context.Context, string) ([]byte, uint64, error)        { return nil, 0, nil }
 func (a *actor) Keep(context.Context, string, []byte, uint64) error          { return nil }

@@ -29,7 +29,7 @@ func sessionSettings(cfg *config.Config, methods map[string]auth.Refresher, mint
 	return session.Settings{
 		Methods: methods, Minter: minter, IdleTimeout: cfg.Session.IdleTimeout, MaxLifetime: cfg.Session.MaxLifetime,
 		Grace: cfg.Session.RotationGrace, MaxStale: cfg.Session.MaxStale, RenewBefore: cfg.AccessToken.RenewBefore.For,
-		Lease: leaseTime(cfg), NeedIDToken: needIDToken(cfg),
+		Lease: leaseTime(cfg), NeedIDToken: needIDToken(cfg), BoundFor: cfg.Session.BoundFor,
 	}
 }
 
@@ -42,7 +42,7 @@ func buildSessions(c session.Config, s session.Settings, store session.Store) (s
 		})
 	}
 	c.Store, c.Methods, c.Minter, c.IdleTimeout, c.MaxLifetime = store, s.Methods, s.Minter, s.IdleTimeout, s.MaxLifetime
-	c.Grace, c.MaxStale, c.RenewBefore, c.Lease, c.Ended = s.Grace, s.MaxStale, s.RenewBefore, s.Lease, s.Ended
+	c.Grace, c.MaxStale, c.RenewBefore, c.Lease, c.Ended, c.BoundFor = s.Grace, s.MaxStale, s.RenewBefore, s.Lease, s.Ended, s.BoundFor
 	return session.New(c)
 }
 

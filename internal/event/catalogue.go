@@ -13,6 +13,8 @@ const (
 	SessionRenewed       Name = "session.renewed"
 	SessionRenewalFailed Name = "session.renewal_failed"
 	SessionRotated       Name = "session.rotated"
+	SessionBound         Name = "session.bound"
+	DeviceMismatch       Name = "session.device_mismatch"
 	ReuseSuspected       Name = "session.reuse_suspected"
 	ReuseDetected        Name = "session.reuse_detected"
 	RevocationFailed     Name = "session.revoke_failed"
@@ -92,6 +94,7 @@ const (
 	LifetimeOver  = "lifetime"       // max_lifetime, or there was nothing to renew with
 	NewPassword   = "password"       // it was changed
 	GrantRefused  = "grant_refused"  // the provider said a clear no to a renewal
+	WithoutDevice = "device"         // bound to a key, and asked for again and again without the proof of it
 	UserWithdrawn = "user_withdrawn" // gone from the users file, or disabled
 	ProviderGone  = "provider_gone"  // its provider is not configured any more
 )
@@ -119,13 +122,16 @@ var Kinds = []Kind{
 	{Name: SessionEnded, Audit: true, Own: true, Says: "A session ended: its person signed out, or its time was over when it was used next.",
 		Fields: with(fReason), Reasons: []string{SignedOut, Replaced, IdleTooLong, LifetimeOver}},
 	{Name: SessionRevoked, Audit: true, Own: true, Says: "Somebody else, or the same person elsewhere, ended a session.",
-		Fields: with(fReason), Reasons: []string{ByProvider, ByOperator, ByPerson, NewPassword}},
+		Fields: with(fReason), Reasons: []string{ByProvider, ByOperator, ByPerson, NewPassword, WithoutDevice}},
 	{Name: SessionWithdrawn, Audit: true, Own: true, Says: "A session was ended since its grant or its user is not good any more.",
 		Fields: with(fReason, fDetail), Reasons: []string{GrantRefused, SubjectChanged, UserWithdrawn, NewPassword, ProviderGone}},
 	{Name: SessionRenewed, Says: "An access token was renewed.", Fields: with(fResource, fTook)},
 	{Name: SessionRenewalFailed, Audit: true, Says: "A renewal did not work, and the session is kept.",
 		Fields: with(fReason, fResource, fTook, fDetail), Reasons: []string{RenewalUnavailable, RenewalUnclear}},
 	{Name: SessionRotated, Says: "A handle rotated.", Fields: with()},
+	{Name: SessionBound, Audit: true, Says: "A session was bound to a key that only its browser has.", Fields: with()},
+	{Name: DeviceMismatch, Audit: true, Own: true, Says: "A bound session was asked for without the proof of its device, and not served: its cookies were copied, or the browser has lost the key.",
+		Fields: with(fCount)},
 	{Name: ReuseSuspected, Audit: true, Says: "A spent handle came: a late request, or the first sign of a theft.", Fields: with()},
 	{Name: ReuseDetected, Audit: true, Own: true, Says: "A spent handle is in a cookie jar still: it was stolen, and the session is revoked.", Fields: with()},
 	{Name: RevocationFailed, Audit: true, Says: "The tokens of an ended session could not be revoked at the provider.", Fields: with(fDetail)},

@@ -161,6 +161,7 @@ type live struct {
 func (l live) ID() string                         { return l.name }
 func (live) Deliver(context.Context, http.Header) {}
 func (live) Unconfirmed() bool                    { return false }
+func (live) Bound() bool                          { return false }
 func (live) Due() bool                            { return false }
 
 var requests atomic.Int64

@@ -1,0 +1,55 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+)
+
+// Bindings tie the sessions of browsers to keys that cannot be copied (see package bound).
+// What is bound is the session on one host, as a cookie belongs to one. The errors are a
+// *Absent where the request brings no session, a *Unavailable, and those that are named.
+type Bindings interface {
+	// Binding is that of the session behind r. Its ID is "" where there is none.
+	Binding(r *http.Request) (Binding, error)
+	// Challenge returns what the browser behind r is to sign next: it is for that session
+	// and host, and for five minutes.
+	Challenge(r *http.Request) (string, error)
+	// Bind ties the session to key, whose holder has signed challenge, and puts the first
+	// bound cookie into header. The error is a *Refused if the challenge is not one for
+	// this session, or if it is bound already.
+	Bind(header http.Header, r *http.Request, key, challenge string) (Binding, error)
+	// Prove puts the next bound cookie into header, for a browser whose key has signed
+	// challenge. The error is a *Refused if the challenge is not one for this session.
+	Prove(header http.Header, r *http.Request, challenge string) error
+}
+
+// Binding is what a session is bound to on one host.
+type Binding struct {
+	// ID names it to the browser. It opens nothing.
+	ID string
+	// Key is the public key, as Bind got it.
+	Key string
+	// Cookie is the name of the bound cookie, and Attributes are those that it is set with,
+	// without its lifetime.
+	Cookie, Attributes string
+}
+
+// DeviceKeys has browsers make and prove such keys. A bound.Handler is one.
+type DeviceKeys interface {
+	// Offer puts into header what has the browser behind r make a key, where there is none.
+	Offer(header http.Header, r *http.Request)
+	// Register and Refresh answer browsers.
+	Register(w http.ResponseWriter, r *http.Request) error
+	Refresh(w http.ResponseWriter, r *http.Request) error
+}
+
+type unboundKey struct{}
+
+// WithoutBinding returns a context for a request that a bound session serves although it
+// brings no proof of its key.
+func WithoutBinding(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unboundKey{}, true)
+}
+
+// NeedsBinding reports whether ctx is not from WithoutBinding.
+func NeedsBinding(ctx context.Context) bool { return ctx.Value(unboundKey{}) == nil }

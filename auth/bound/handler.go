@@ -1,0 +1,221 @@
+package bound
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
+)
+
+const (
+	// RegisterPath and RefreshPath are where browsers send their proofs, on every host.
+	RegisterPath = "/.evergate/dbsc/register"
+	RefreshPath  = "/.evergate/dbsc/refresh"
+
+	// challengeTime is at least as long as a challenge is good for.
+	challengeTime = 10 * time.Minute
+	// resendTime is for how long a proof that was believed is believed once more: a browser
+	// that did not get the answer sends the same one again.
+	resendTime = 10 * time.Second
+	// maxResent bounds the proofs that are remembered for that.
+	maxResent = 4096
+)
+
+// Handler answers the browsers. Its fields are set before the first request; those are required
+// that do not say otherwise.
+type Handler struct {
+	Bindings auth.Bindings
+	// Once reports whether name is used for the first time before until, on any replica.
+	Once func(ctx context.Context, name string, until time.Time) (bool, error)
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log takes what fails without anybody seeing it.
+	Log *slog.Logger
+
+	resent resent
+}
+
+// Offer has the browser behind r make a key, if its session is bound to none. It is for
+// answers to requests that bring the session's cookie: the registration comes with it too.
+func (h *Handler) Offer(header http.Header, r *http.Request) {
+	if web.NoteOf(r.Context()).Scheme != "https" {
+		return // browsers bind nothing there
+	}
+	b, err := h.Bindings.Binding(r)
+	if err != nil || b.ID != "" {
+		return
+	}
+	challenge, err := h.Bindings.Challenge(r)
+	if err != nil {
+		h.Log.WarnContext(r.Context(), "a browser is not offered to bind its session", "err", err)
+		return
+	}
+	header.Set(registrationHeader, offer(RegisterPath, challenge))
+}
+
+// Register is a browser that has made a key.
+func (h *Handler) Register(w http.ResponseWriter, r *http.Request) error {
+	proof := only(r.Header, responseHeader)
+	if proof == "" {
+		return bad("There is no proof of a key with this request.", nil)
+	}
+	key, challenge, err := Registers(proof)
+	if err != nil {
+		return bad("The proof of a key is not one that is taken here: ES256 or RS256, over the challenge that was given.", err)
+	}
+	b, err := h.Bindings.Bind(w.Header(), r, key.String(), challenge)
+	if err != nil {
+		return refusal(err)
+	}
+	h.challenge(w.Header(), r, b.ID) // which saves the browser a round trip
+	return h.config(w, r, b)
+}
+
+// Refresh is a browser whose bound cookie is over, or soon will be. What it answers when is
+// the draft's matter: a browser drops the binding at most errors that it could be answered with.
+func (h *Handler) Refresh(w http.ResponseWriter, r *http.Request) error {
+	id := only(r.Header, idHeader)
+	if id == "" {
+		return &web.Error{Status: http.StatusForbidden, Code: "no_binding", Detail: "This address is for browsers that prove a key, and they say which."}
+	}
+	b, err := h.Bindings.Binding(r)
+	if errors.Is(err, auth.ErrAnonymous) || err == nil && b.ID != id {
+		return over(w) // signed out, or signed in anew: this binding is nobody's any more
+	}
+	if err != nil {
+		return refusal(err)
+	}
+	proof := only(r.Header, responseHeader)
+	if proof == "" {
+		return h.ask(w, r, id)
+	}
+	key, err := ParseKey(b.Key)
+	if err != nil {
+		return err
+	}
+	challenge, err := key.Signed(proof)
+	if err != nil {
+		h.Log.InfoContext(r.Context(), "a proof of a device key is not believed", "err", err)
+		return h.ask(w, r, id)
+	}
+	if fresh, err := h.fresh(r.Context(), challenge, proof); err != nil {
+		return refusal(err)
+	} else if !fresh {
+		return h.ask(w, r, id)
+	}
+	err = h.Bindings.Prove(w.Header(), r, challenge)
+	if _, refused := errors.AsType[*auth.Refused](err); refused {
+		return h.ask(w, r, id)
+	}
+	if err != nil {
+		return refusal(err)
+	}
+	h.challenge(w.Header(), r, id)
+	w.WriteHeader(http.StatusOK) // with nothing in it: all stays as it was
+	return nil
+}
+
+// fresh reports whether a challenge may be used, which it may once, and again by the same proof
+// for a moment.
+func (h *Handler) fresh(ctx context.Context, challenge, proof string) (bool, error) {
+	now, digest := h.now(), sha256.Sum256([]byte(proof))
+	if h.resent.knows(digest, now) {
+		return true, nil
+	}
+	sum := sha256.Sum256([]byte(challenge))
+	first, err := h.Once(ctx, "dbsc "+hex.EncodeToString(sum[:]), now.Add(challengeTime))
+	if first {
+		h.resent.keep(digest, now)
+	}
+	return first, err
+}
+
+func (h *Handler) now() time.Time {
+	if h.Now != nil {
+		return h.Now()
+	}
+	return time.Now()
+}
+
+// ask has the browser sign another challenge.
+func (h *Handler) ask(w http.ResponseWriter, r *http.Request, id string) error {
+	challenge, err := h.Bindings.Challenge(r)
+	if err != nil {
+		return refusal(err)
+	}
+	return &web.Error{Status: http.StatusForbidden, Code: "prove_key", Detail: "The browser has to sign the challenge first.",
+		Header: http.Header{challengeHeader: {challengeFor(id, challenge)}}}
+}
+
+// challenge gives the browser what to sign next time.
+func (h *Handler) challenge(header http.Header, r *http.Request, id string) {
+	if challenge, err := h.Bindings.Challenge(r); err == nil {
+		header.Set(challengeHeader, challengeFor(id, challenge))
+	}
+}
+
+// sessionConfig is what the draft calls the session instructions.
+type sessionConfig struct {
+	ID          string       `json:"session_identifier"`
+	RefreshURL  string       `json:"refresh_url"`
+	Scope       scope        `json:"scope"`
+	Credentials []credential `json:"credentials"`
+}
+
+type scope struct {
+	Origin string `json:"origin"`
+	Site   bool   `json:"include_site"`
+}
+
+type credential struct {
+	Type       string `json:"type"`
+	Name       string `json:"name"`
+	Attributes string `json:"attributes"`
+}
+
+func (h *Handler) config(w http.ResponseWriter, r *http.Request, b auth.Binding) error {
+	return respond(w, sessionConfig{
+		ID: b.ID, RefreshURL: RefreshPath, Scope: scope{Origin: "https://" + r.Host},
+		Credentials: []credential{{"cookie", b.Cookie, b.Attributes}},
+	})
+}
+
+// over tells the browser that there is nothing to prove any more.
+func over(w http.ResponseWriter) error {
+	return respond(w, struct {
+		Continue bool `json:"continue"`
+	}{false})
+}
+
+func respond(w http.ResponseWriter, body any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err = w.Write(text)
+	return err
+}
+
+func bad(detail web.Message, err error) error {
+	return &web.Error{Status: http.StatusBadRequest, Code: "bad_proof", Detail: detail, Err: err}
+}
+
+// refusal is the answer to errors of auth.Bindings. An outage has to be 503: at anything else
+// a browser gives the binding up.
+func refusal(err error) error {
+	if errors.Is(err, auth.ErrAnonymous) {
+		return &web.Error{Status: http.StatusForbidden, Code: "no_session", Detail: "Nobody is signed in whose session could be bound.", Err: err}
+	}
+	if no, ok := errors.AsType[*auth.Refused](err); ok {
+		return &web.Error{Status: http.StatusForbidden, Code: "not_bound", Detail: "This session is not bound to this key.", Err: no}
+	}
+	return err
+}

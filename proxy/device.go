@@ -1,0 +1,59 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/web"
+)
+
+// DeviceDemand is what a route wants of sessions that a browser can bind to a key of its
+// device (see auth.Bindings).
+type DeviceDemand int
+
+const (
+	// DevicePreferred serves a session that is bound with the proof alone, and one that is
+	// not as ever.
+	DevicePreferred DeviceDemand = iota
+	// DeviceIgnored serves a session that is bound without the proof too.
+	DeviceIgnored
+	// DeviceRequired serves bound sessions alone.
+	DeviceRequired
+)
+
+// bindingTime is for how long after the sign-in a person is told to wait for their browser to
+// make its key. Some ask a chip that takes half a second.
+const bindingTime = 20 * time.Second
+
+var errUnbound = &auth.Denied{Missing: "a sign-in that is bound to this device", Needs: web.T("a sign-in that is bound to this device"), Unbound: true}
+
+// forDevice is r as its route wants it authenticated.
+func forDevice(r *http.Request, route *Route) *http.Request {
+	if route.Device == DeviceIgnored {
+		return r.WithContext(auth.WithoutBinding(r.Context()))
+	}
+	return r
+}
+
+// demandDevice keeps out who may pass, and has no session that is bound.
+func demandDevice(d *Decision) {
+	if d.Route.Device != DeviceRequired || d.Outcome != Allowed || d.Login.Session != nil && d.Login.Session.Bound() {
+		return
+	}
+	d.Outcome, d.Err = Denied, errUnbound
+}
+
+// unbound has the browser make a key, and come again if it may have made one by then.
+func (g *Gate) unbound(w http.ResponseWriter, r *http.Request, d *Decision) error {
+	if g.OfferKey != nil {
+		g.OfferKey(w.Header(), r)
+	}
+	e := &web.Error{Status: http.StatusForbidden, Code: "device_unbound", Title: "This page wants a sign-in that is bound to your device", Help: true,
+		Detail: "So a copy of the sign-in cookie opens nothing elsewhere. The browser has been asked to do it: load the page again in a moment. A browser that cannot do it does not get in here; current versions of Chrome and Edge can.",
+		Err:    d.Err}
+	if s := d.Login.Session; s != nil && g.now().Sub(s.Times().Begun) < bindingTime && web.IsNavigation(r) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		e.Header = http.Header{"Refresh": {"1"}}
+	}
+	return e
+}

@@ -1,0 +1,328 @@
+package session_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+	happened "github.com/evergate/evergate/internal/event"
+	"github.com/evergate/evergate/session"
+)
+
+const (
+	boundName = "__Host-Http-evergate-bound"
+	boundFor  = 10 * time.Minute
+)
+
+// challenge is what the browser of j is to sign next.
+func (b *bed) challenge(j jar) string {
+	b.Helper()
+	c, err := b.m.Challenge(j.request("POST"))
+	if err != nil {
+		b.Fatalf("challenge: %v", err)
+	}
+	return c
+}
+
+// bind has the browser of j hold a key. What it signs is not looked at here.
+func (b *bed) bind(j jar, key string) auth.Binding {
+	b.Helper()
+	h := http.Header{}
+	binding, err := b.m.Bind(h, j.request("POST"), key, b.challenge(j))
+	if err != nil {
+		b.Fatalf("bind: %v", err)
+	}
+	j.take(h)
+	return binding
+}
+
+func (b *bed) prove(j jar) {
+	b.Helper()
+	h := http.Header{}
+	if err := b.m.Prove(h, j.request("POST"), b.challenge(j)); err != nil {
+		b.Fatalf("prove: %v", err)
+	}
+	j.take(h)
+}
+
+// without is j without its bound cookie, as it is once that is over.
+func without(j jar) jar {
+	j = j.clone()
+	delete(j, boundName)
+	return j
+}
+
+// boundBed is a browser whose session is bound, and what was under way is over.
+func (b *bed) boundBed() jar {
+	b.Helper()
+	j := b.signIn()
+	b.bind(j, "key")
+	time.Sleep(grace)
+	return j
+}
+
+func (b *bed) mustBeRefused(err error) {
+	b.Helper()
+	var refused *auth.Refused
+	if !errors.As(err, &refused) {
+		b.Errorf("got %v, want a refusal", err)
+	}
+}
+
+func TestBoundSessionNeedsItsProof(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.signIn()
+		if got, err := b.m.Binding(j.request("POST")); err != nil || got.ID != "" {
+			t.Fatalf("before: got %+v, %v, want none", got, err)
+		}
+		if b.mustServe(j).Session.Bound() {
+			t.Error("it is bound before")
+		}
+		made := b.bind(j, "key")
+		if got, err := b.m.Binding(j.request("POST")); err != nil || got != made || got.Key != "key" || got.Cookie != boundName {
+			t.Errorf("got %+v, %v, want %+v", got, err, made)
+		}
+		if !b.mustServe(j).Session.Bound() {
+			t.Error("it is not bound afterwards")
+		}
+		b.mustServe(without(j)) // it was on its way
+		time.Sleep(grace)
+		b.mustBeAbsent(without(j), auth.OtherDevice)
+		b.mustServe(j)
+		time.Sleep(boundFor - grace)
+		b.mustServe(j) // on its way as the browser dropped the cookie
+		time.Sleep(grace)
+		b.mustBeAbsent(j, auth.OtherDevice)
+		b.prove(j)
+		b.mustServe(j)
+		if n := b.told(happened.SessionBound); n != 1 {
+			t.Errorf("got %d events of the binding, want 1", n)
+		}
+	})
+}
+
+func TestKeyOfASessionStays(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		_, err := b.m.Bind(http.Header{}, j.request("POST"), "another", b.challenge(j))
+		b.mustBeRefused(err)
+		if got, _ := b.m.Binding(j.request("POST")); got.Key != "key" {
+			t.Errorf("got the key %q, want that of the first", got.Key)
+		}
+	})
+}
+
+// TestChallenges: each is for one session on one host, and for a while (DB-03, DB-05).
+func TestChallenges(t *testing.T) {
+	run(t, func(b *bed) {
+		j, other := b.signIn(), b.signIn()
+		of := b.challenge(other)
+		_, err := b.m.Bind(http.Header{}, j.request("POST"), "key", of)
+		b.mustBeRefused(err)
+		_, err = b.m.Bind(http.Header{}, j.at("other.test"), "key", b.challenge(j))
+		if err == nil {
+			t.Error("a cookie of one host was bound on another")
+		}
+		old := b.challenge(j)
+		time.Sleep(5 * time.Minute)
+		_, err = b.m.Bind(http.Header{}, j.request("POST"), "key", old)
+		b.mustBeRefused(err)
+		b.mustBeRefused(b.m.Prove(http.Header{}, j.request("POST"), b.challenge(j))) // there is no key
+		b.bind(j, "key")
+		b.bind(other, "key")
+		for _, c := range []string{"", "x", j["__Host-Http-evergate"], j[boundName], b.challenge(other)} {
+			b.mustBeRefused(b.m.Prove(http.Header{}, j.request("POST"), c))
+		}
+		if _, err := b.m.Challenge(jar{}.request("POST")); !errors.Is(err, auth.ErrAnonymous) {
+			t.Errorf("nobody's challenge: got %v", err)
+		}
+	})
+}
+
+// TestCopiedCookiesEndWithTheProof: DB-06 and DB-07.
+func TestCopiedCookiesEndWithTheProof(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		thief := j.clone()
+		b.mustServe(thief) // as long as the copy of the proof is good
+		time.Sleep(boundFor)
+		b.prove(j)
+		b.mustServe(j)
+		b.mustBeAbsent(thief, auth.OtherDevice)
+		if n := b.told(happened.DeviceMismatch); n != 1 {
+			t.Errorf("got %d events, want 1", n)
+		}
+		// The cookie of another session proves nothing here.
+		thief[boundName] = b.boundBed()[boundName]
+		b.mustBeAbsent(thief, auth.OtherDevice)
+		b.mustServe(j)
+	})
+}
+
+// TestWithoutProofAgainAndAgain ends the session, if its browser does not prove itself meanwhile.
+func TestWithoutProofAgainAndAgain(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		tries := func(n int) {
+			for range n {
+				for range 20 {
+					b.mustBeAbsent(without(j), auth.OtherDevice)
+				}
+				time.Sleep(10 * time.Second)
+			}
+		}
+		tries(4)
+		b.prove(j)
+		tries(4)
+		b.mustServe(j)
+		if n := b.told(happened.DeviceMismatch); n != 8 {
+			t.Errorf("got %d events, want one in ten seconds", n)
+		}
+		tries(1)
+		_, err := b.get(j)
+		if !errors.Is(err, auth.ErrAnonymous) {
+			t.Errorf("got %v, want the session ended", err)
+		}
+		if n := b.told(happened.SessionRevoked); n != 1 {
+			t.Errorf("got %d events of the end, want 1", n)
+		}
+	})
+}
+
+// TestSkippedProof: a browser that says that it could not prove itself is not signed out, and
+// not served either (DB-10).
+func TestSkippedProof(t *testing.T) {
+	run(t, func(b *bed) {
+		j := without(b.boundBed())
+		for range 10 {
+			r := j.request("GET")
+			r.Header.Set("Secure-Session-Skipped", `unreachable;session_identifier="x"`)
+			var away *auth.Unavailable
+			if _, err := b.m.Authenticate(r); !errors.As(err, &away) {
+				t.Fatalf("got %v, want an outage", err)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if n := b.told(happened.DeviceMismatch); n != 0 {
+			t.Errorf("got %d events, want none", n)
+		}
+		r := j.request("GET")
+		if _, err := b.m.Authenticate(r.WithContext(auth.WithoutBinding(r.Context()))); err != nil {
+			t.Errorf("where nobody asks for the proof: got %v", err)
+		}
+	})
+}
+
+func TestBoundSessionOutlivesRestartAndNewKeys(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		b.again()
+		b.mustServe(j)
+		b.mustBeAbsent(without(j), auth.OtherDevice)
+		if err := b.ring.Replace(session.NewKey(time.Now()), b.key); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(boundFor - grace)
+		b.mustServe(j)
+		b.prove(j)
+		b.mustServe(j)
+		time.Sleep(boundFor)
+		b.prove(j)
+		b.mustServe(j)
+	})
+}
+
+// TestBoundInAnOutage: what is known in memory is served while the store is away, to whoever
+// has the proof.
+func TestBoundInAnOutage(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		b.mustServe(j)
+		b.store.read.Store(true)
+		b.mustServe(j)
+		var away *auth.Unavailable
+		if _, err := b.get(without(j)); !errors.As(err, &away) {
+			t.Errorf("got %v, want an outage", err)
+		}
+		if err := b.m.Prove(http.Header{}, j.request("POST"), "x"); !errors.As(err, &away) {
+			t.Errorf("prove: got %v, want an outage", err)
+		}
+		b.store.read.Store(false)
+		b.mustServe(j)
+	})
+}
+
+// TestPlantedBoundCookie hides nothing and proves nothing.
+func TestPlantedBoundCookie(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		for _, first := range []bool{true, false} {
+			r := without(j).request("GET")
+			cookies := []*http.Cookie{{Name: boundName, Value: j[boundName]}, {Name: boundName, Value: "planted"}}
+			if !first {
+				cookies[0], cookies[1] = cookies[1], cookies[0]
+			}
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+			if _, err := b.m.Authenticate(r); err != nil {
+				t.Errorf("got %v, want it served", err)
+			}
+		}
+	})
+}
+
+// TestBoundAndRotating: handles go on as they do for others.
+func TestBoundAndRotating(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		handles := map[string]bool{}
+		for range 60 {
+			time.Sleep(time.Minute)
+			b.prove(j)
+			b.mustServe(j)
+			handles[j["__Host-Http-evergate"]] = true
+		}
+		if len(handles) < 4 {
+			t.Errorf("got %d handles in an hour, want it to rotate", len(handles))
+		}
+		if n := b.told(happened.ReuseSuspected); n != 0 {
+			t.Errorf("got %d suspicions", n)
+		}
+	})
+}
+
+// TestBoundOnEachHost: a host's browser cookies are bound by themselves.
+func TestBoundOnEachHost(t *testing.T) {
+	run(t, func(b *bed) {
+		j, there := b.boundBed(), jar{}
+		if err := b.receive(there, wiki, b.send(j, wiki, "v"), "v"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.m.Authenticate(there.at(wiki)); err != nil {
+			t.Errorf("the other host, bound to nothing: got %v", err)
+		}
+		challenge, err := b.m.Challenge(there.at(wiki))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{}
+		if _, err := b.m.Bind(h, there.at(wiki), "another", challenge); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(grace)
+		if _, err := b.m.Authenticate(there.at(wiki)); err == nil {
+			t.Error("the other host was served without its proof")
+		}
+		there.take(h)
+		if _, err := b.m.Authenticate(there.at(wiki)); err != nil {
+			t.Errorf("with it: got %v", err)
+		}
+		there[boundName] = j[boundName]
+		if _, err := b.m.Authenticate(there.at(wiki)); err == nil {
+			t.Error("the proof of one host counted on another")
+		}
+	})
+}
