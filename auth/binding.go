@@ -11,12 +11,17 @@ import (
 type Bindings interface {
 	// Binding is that of the session behind r. Its ID is "" where there is none.
 	Binding(r *http.Request) (Binding, error)
-	// Challenge returns what the browser behind r is to sign next: it is for that session
-	// and host, and for five minutes.
+	// Offer returns what the browser behind r is to sign with a key that it makes, or "" where
+	// the session is bound already, or not to be bound any more: that is for the moment after
+	// the sign-in, or whoever copies a cookie later could bind it to a key of theirs, and
+	// the one who signed in would be the one without the proof.
+	Offer(r *http.Request) (string, error)
+	// Challenge returns what the browser behind r, whose session is bound, is to sign next:
+	// it is for that session and host, and for five minutes.
 	Challenge(r *http.Request) (string, error)
 	// Bind ties the session to key, whose holder has signed challenge, and puts the first
 	// bound cookie into header. The error is a *Refused if the challenge is not one for
-	// this session, or if it is bound already.
+	// this session, or if Offer would have none.
 	Bind(header http.Header, r *http.Request, key, challenge string) (Binding, error)
 	// Prove puts the next bound cookie into header, for a browser whose key has signed
 	// challenge. The error is a *Refused if the challenge is not one for this session.
@@ -36,8 +41,9 @@ type Binding struct {
 
 // DeviceKeys has browsers make and prove such keys. A bound.Handler is one.
 type DeviceKeys interface {
-	// Offer puts into header what has the browser behind r make a key, where there is none.
-	Offer(header http.Header, r *http.Request)
+	// Offer puts into header what has the browser behind r make a key, where its session may
+	// be bound to one, and reports whether it did.
+	Offer(header http.Header, r *http.Request) (offered bool)
 	// Register and Refresh answer browsers.
 	Register(w http.ResponseWriter, r *http.Request) error
 	Refresh(w http.ResponseWriter, r *http.Request) error

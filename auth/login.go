@@ -142,8 +142,6 @@ type Wanted struct {
 
 // Times are the ends of a session, by the gateway's clock.
 type Times struct {
-	// Begun is when its person signed in here.
-	Begun time.Time
 	// Ends is when max_lifetime is over.
 	Ends time.Time
 	// IdleEnds is when the session ends if nobody uses it any more.

@@ -2,7 +2,7 @@ package proxy
 
 import (
 	"net/http"
-	"time"
+	"net/url"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/web"
@@ -22,10 +22,6 @@ const (
 	DeviceRequired
 )
 
-// bindingTime is for how long after the sign-in a person is told to wait for their browser to
-// make its key. Some ask a chip that takes half a second.
-const bindingTime = 20 * time.Second
-
 var errUnbound = &auth.Denied{Missing: "a sign-in that is bound to this device", Needs: web.T("a sign-in that is bound to this device"), Unbound: true}
 
 // forDevice is r as its route wants it authenticated.
@@ -44,16 +40,16 @@ func demandDevice(d *Decision) {
 	d.Outcome, d.Err = Denied, errUnbound
 }
 
-// unbound has the browser make a key, and come again if it may have made one by then.
+// unbound has the browser make a key and come again, as long as the session may be bound. That
+// ends a while after the sign-in, and with it the coming again.
 func (g *Gate) unbound(w http.ResponseWriter, r *http.Request, d *Decision) error {
-	if g.OfferKey != nil {
-		g.OfferKey(w.Header(), r)
-	}
+	again := reserved + "/logout?rd=" + url.QueryEscape(returnTo(r, &d.Target))
 	e := &web.Error{Status: http.StatusForbidden, Code: "device_unbound", Title: "This page wants a sign-in that is bound to your device", Help: true,
-		Detail: "So a copy of the sign-in cookie opens nothing elsewhere. The browser has been asked to do it: load the page again in a moment. A browser that cannot do it does not get in here; current versions of Chrome and Edge can.",
-		Err:    d.Err}
-	if s := d.Login.Session; s != nil && g.now().Sub(s.Times().Begun) < bindingTime && web.IsNavigation(r) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-		e.Header = http.Header{"Refresh": {"1"}}
+		Detail: "So a copy of the sign-in cookie opens nothing elsewhere. Browsers bind it right after the sign-in: sign in again. One that cannot do it does not get in here; current versions of Chrome and Edge can.",
+		Links:  []web.Link{{Text: "Sign in again", URL: again}}, Err: d.Err}
+	if g.OfferKey != nil && g.OfferKey(w.Header(), r) && web.IsNavigation(r) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		e.Detail = "So a copy of the sign-in cookie opens nothing elsewhere. The browser has been asked to bind it, and this page tries again by itself. A browser that cannot do it does not get in here; current versions of Chrome and Edge can."
+		e.Header = http.Header{"Refresh": {"2"}}
 	}
 	return e
 }

@@ -48,9 +48,9 @@ type Gate struct {
 	// Streams has what goes on for long, and is shared by Gates that take each other's
 	// place. Nil holds each stream to the rule that it began with.
 	Streams *Streams
-	// OfferKey has the browser behind r bind its session, where a route wants that. Nil has
-	// none do so.
-	OfferKey func(header http.Header, r *http.Request)
+	// OfferKey has the browser behind r bind its session, where a route wants that, and
+	// reports whether it may. Nil has none do so.
+	OfferKey func(header http.Header, r *http.Request) (offered bool)
 	// SignOut ends the session that r brings, where a route's LogoutPaths say so. It puts
 	// into h what the browser must be told, and returns the address at which a person is
 	// signed out elsewhere too, or told that they are. The error is one to answer with;

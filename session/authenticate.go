@@ -171,7 +171,7 @@ func (m *Manager) fromMemory(r *http.Request, h handle, host string) *auth.Login
 	if _, _, v := fam.Present(Use{Generation: h.generation, Child: h.child}, l.now, m.rules(l.state)); v != Serve {
 		return nil
 	}
-	if b := l.state.Bound[host]; b.Key != "" && auth.NeedsBinding(r.Context()) && !l.now.Before(b.At.Add(m.set().Grace)) && !m.proves(r, host, proven{e.key, b.ID}) {
+	if auth.NeedsBinding(r.Context()) && !m.mayHold(r, &l, host) {
 		return nil
 	}
 	if !auth.IsGlance(r.Context()) {

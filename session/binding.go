@@ -23,6 +23,9 @@ const (
 	// defaultBoundFor is the BoundFor of Settings that have none. A browser proves its key
 	// anew before that, and has a quota for it.
 	defaultBoundFor = 10 * time.Minute
+	// bindWithin is for how long after the sign-in, or after the hand-over to a host, a session
+	// may be bound there. Browsers do it at once; some ask a chip that takes half a second.
+	bindWithin = time.Minute
 	// challengeTTL is the draft's advice.
 	challengeTTL = 5 * time.Minute
 	// maxMisses is how often a bound session may be asked for without its bound cookie, at
@@ -113,13 +116,44 @@ func (m *Manager) behind(r *http.Request) (l loaded, host string, err error) {
 	return l, host, nil
 }
 
-// Challenge implements auth.Bindings. It is a sealed value, so that nothing has to be kept
-// for browsers that never answer.
+// mayBind reports whether the session of l may be bound on host: it is not, and has come there
+// a moment ago.
+func (l *loaded) mayBind(host string) bool {
+	fam, known := l.state.Families[host]
+	return known && l.state.Bound[host].Key == "" && fam.Generation == l.state.Bases[host]+1 && l.now.Before(fam.Rotated.Add(bindWithin))
+}
+
+// unbound is s with nothing bound on host, where the handles up to that generation are nobody's.
+func (s state) unbound(host string, upTo uint64) state {
+	s.Bound, s.Bases = maps.Clone(s.Bound), maps.Clone(s.Bases)
+	if s.Bases == nil {
+		s.Bases = map[string]uint64{}
+	}
+	delete(s.Bound, host)
+	s.Bases[host] = upTo
+	return s
+}
+
+// Offer implements auth.Bindings.
+func (m *Manager) Offer(r *http.Request) (string, error) {
+	l, host, err := m.behind(r)
+	if err != nil || !l.mayBind(host) {
+		return "", err
+	}
+	return m.challenge(&l, host)
+}
+
+// Challenge implements auth.Bindings.
 func (m *Manager) Challenge(r *http.Request) (string, error) {
 	l, host, err := m.behind(r)
 	if err != nil {
 		return "", err
 	}
+	return m.challenge(&l, host)
+}
+
+// challenge is a sealed value, so that nothing has to be kept for browsers that never answer.
+func (m *Manager) challenge(l *loaded, host string) (string, error) {
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails (crypto/rand)
 	sealed, err := m.cfg.Ring.Seal(purposeChallenge, host, append(l.entry.key[:], nonce[:]...), challengeTTL)
@@ -137,7 +171,7 @@ func (m *Manager) isChallenge(l *loaded, host, value string) bool {
 
 var (
 	errChallenge = &auth.Refused{Reason: "the challenge is over, or of another session"}
-	errBound     = &auth.Refused{Reason: "the session is bound to a key already"}
+	errBound     = &auth.Refused{Reason: "the session is bound to a key already, or it is too long since it began to bind it"}
 )
 
 // Bind implements auth.Bindings. What a session is bound to stays: a second key would be that
@@ -148,7 +182,7 @@ func (m *Manager) Bind(header http.Header, r *http.Request, key, challenge strin
 		switch {
 		case err != nil:
 			return auth.Binding{}, err
-		case l.state.Bound[host].Key != "":
+		case !l.mayBind(host):
 			return auth.Binding{}, errBound
 		case !m.isChallenge(&l, host, challenge):
 			return auth.Binding{}, errChallenge
@@ -211,13 +245,10 @@ func (m *Manager) boundCookie(p proven, host string) (*http.Cookie, error) {
 	return c, nil
 }
 
-// held reports whether the request proves what the session of l is bound to on host. The error
-// is a *auth.Absent, or a *auth.Unavailable where the browser says that it could not prove it.
-//
-// What was on its way when the session was bound is served for the grace time.
+// held asks for the proof of what the session of l is bound to on host. The error is a
+// *auth.Absent, or a *auth.Unavailable where the browser says that it could not prove it.
 func (m *Manager) held(r *http.Request, l *loaded, host string) error {
-	b := l.state.Bound[host]
-	if b.Key == "" || !auth.NeedsBinding(r.Context()) || l.now.Before(b.At.Add(m.set().Grace)) || m.proves(r, host, proven{l.entry.key, b.ID}) {
+	if !auth.NeedsBinding(r.Context()) || m.mayHold(r, l, host) {
 		return nil
 	}
 	ctx, id := r.Context(), &l.state.Login.Identity
@@ -240,6 +271,13 @@ func (m *Manager) held(r *http.Request, l *loaded, host string) error {
 		return &auth.Unavailable{What: "the proof of this device", Err: errors.New("the browser says that it skipped it")}
 	}
 	return &auth.Absent{Reason: auth.OtherDevice}
+}
+
+// mayHold reports whether the request proves what the session of l is bound to on host, if it is.
+// What was on its way when it was bound may not have the proof.
+func (m *Manager) mayHold(r *http.Request, l *loaded, host string) bool {
+	b := l.state.Bound[host]
+	return b.Key == "" || l.now.Before(b.At.Add(m.set().Grace)) || m.proves(r, host, proven{l.entry.key, b.ID})
 }
 
 // proves reports whether one of the bound cookies that r brings says so. Somebody may have

@@ -16,6 +16,47 @@ const (
 	boundFor  = 10 * time.Minute
 )
 
+// TestBoundInTimeOrNotAtAll: whoever copies the cookie of a session that is bound to nothing
+// must not bind it to a key of theirs.
+func TestBoundInTimeOrNotAtAll(t *testing.T) {
+	run(t, func(b *bed) {
+		j, there := b.signIn(), jar{}
+		offered := func(r *http.Request) string {
+			t.Helper()
+			challenge, err := b.m.Offer(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return challenge
+		}
+		if offered(j.request("GET")) == "" {
+			t.Error("after the sign-in: got no challenge")
+		}
+		late := b.challenge(j)
+		time.Sleep(time.Minute)
+		if offered(j.request("GET")) != "" {
+			t.Error("a minute later: got a challenge")
+		}
+		_, err := b.m.Bind(http.Header{}, j.request("POST"), "thief", late)
+		b.mustBeRefused(err)
+		b.mustServe(j)
+		// A host that it is handed to begins by itself.
+		if err := b.receive(there, wiki, b.send(j, wiki, "v"), "v"); err != nil {
+			t.Fatal(err)
+		}
+		if offered(there.at(wiki)) == "" {
+			t.Error("after the hand-over: got no challenge")
+		}
+		if offered(j.request("GET")) != "" {
+			t.Error("on the first host: got a challenge once more")
+		}
+		time.Sleep(time.Minute)
+		if offered(there.at(wiki)) != "" {
+			t.Error("a minute after the hand-over: got a challenge")
+		}
+	})
+}
+
 // challenge is what the browser of j is to sign next.
 func (b *bed) challenge(j jar) string {
 	b.Helper()
@@ -125,10 +166,11 @@ func TestChallenges(t *testing.T) {
 		if err == nil {
 			t.Error("a cookie of one host was bound on another")
 		}
+		b.bind(j, "key")
 		old := b.challenge(j)
 		time.Sleep(5 * time.Minute)
-		_, err = b.m.Bind(http.Header{}, j.request("POST"), "key", old)
-		b.mustBeRefused(err)
+		b.mustBeRefused(b.m.Prove(http.Header{}, j.request("POST"), old))
+		j, other = b.signIn(), b.signIn()
 		b.mustBeRefused(b.m.Prove(http.Header{}, j.request("POST"), b.challenge(j))) // there is no key
 		b.bind(j, "key")
 		b.bind(other, "key")
@@ -320,9 +362,52 @@ func TestBoundOnEachHost(t *testing.T) {
 		if _, err := b.m.Authenticate(there.at(wiki)); err != nil {
 			t.Errorf("with it: got %v", err)
 		}
+		// A browser that has lost the key, or its cookies of that host, comes by the first host
+		// again and begins anew there; what it had before is nobody's.
+		before := there.clone()
+		for _, lost := range []jar{without(there), {}} {
+			if err := b.receive(lost, wiki, b.send(j, wiki, "v"), "v"); err != nil {
+				t.Fatal(err)
+			}
+			if login, err := b.m.Authenticate(lost.at(wiki)); err != nil || login.Session.Bound() {
+				t.Errorf("once handed over anew: got %v, %v", login, err)
+			}
+			if _, err := b.m.Authenticate(before.at(wiki)); !errors.Is(err, auth.ErrAnonymous) {
+				t.Errorf("the cookies of before: got %v, want nobody", err)
+			}
+			if challenge, err := b.m.Offer(lost.at(wiki)); err != nil || challenge == "" {
+				t.Errorf("got no offer to bind it again: %v", err)
+			}
+			h := http.Header{}
+			if _, err := b.m.Bind(h, lost.at(wiki), "once more", must(b.m.Challenge(lost.at(wiki)))); err != nil {
+				t.Fatal(err)
+			}
+			lost.take(h)
+			time.Sleep(grace)
+			b.prove(j)
+			if _, err := b.m.Authenticate(lost.at(wiki)); err != nil {
+				t.Errorf("bound again: got %v", err)
+			}
+			before, there = lost.clone(), lost
+		}
+		// With both it goes on as it was.
+		kept := there.clone()
+		if err := b.receive(there, wiki, b.send(j, wiki, "v"), "v"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.m.Authenticate(kept.at(wiki)); err != nil {
+			t.Errorf("handed over once more: got %v", err)
+		}
 		there[boundName] = j[boundName]
 		if _, err := b.m.Authenticate(there.at(wiki)); err == nil {
 			t.Error("the proof of one host counted on another")
 		}
 	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

@@ -70,3 +70,32 @@ func (s *Stateless) Known() (sessions, hot, heirs int) {
 
 // Merged lets a test merge families.
 func (f Family) Merged(o Family) Family { return f.merged(o) }
+
+// MergedKeys are the keys that a session is bound to by host, once two branches of its history
+// are merged. Each branch is host → key, time and base.
+func MergedKeys(store, known map[string]Branch) map[string]string {
+	keys := map[string]string{}
+	for host, b := range stateOf(store).merged(stateOf(known)).Bound {
+		keys[host] = b.Key
+	}
+	return keys
+}
+
+// Branch is what one branch says of a host.
+type Branch struct {
+	Key  string
+	At   int64
+	Base uint64
+}
+
+func stateOf(hosts map[string]Branch) *state {
+	s := &state{Families: map[string]Family{}, Bound: map[string]binding{}, Bases: map[string]uint64{}}
+	for host, b := range hosts {
+		s.Families[host] = Family{Generation: b.Base + 1}
+		s.Bases[host] = b.Base
+		if b.Key != "" {
+			s.Bound[host] = binding{Key: b.Key, At: time.Unix(b.At, 0)}
+		}
+	}
+	return s
+}

@@ -84,7 +84,7 @@ func (m *Manager) Receive(header http.Header, r *http.Request, code, verifier st
 		return nil, err
 	}
 	old, noOld := m.handleOf(r, host)
-	l, h, err := m.join(ctx, handle{session: got.Session, key: got.Key}, old, host)
+	l, h, err := m.join(r, handle{session: got.Session, key: got.Key}, old, host)
 	if err != nil {
 		return nil, err
 	}
@@ -174,9 +174,10 @@ func (m *Manager) holds(old, h handle, fam Family, l *loaded) bool {
 }
 
 // join adds the family of host to the session of h, or a child to that which is there,
-// and returns the handle for it. Where the browser has a good one there already, old,
-// that is all it needs.
-func (m *Manager) join(ctx context.Context, h, old handle, host string) (loaded, handle, error) {
+// and returns the handle for it. Where the browser behind r has a good one there already, old,
+// that is all it needs; where it has lost the key that it was bound to there, it begins anew.
+func (m *Manager) join(r *http.Request, h, old handle, host string) (loaded, handle, error) {
+	ctx := r.Context()
 	for range maxTries {
 		if err := m.rest(ctx); err != nil {
 			return loaded{}, h, err
@@ -203,6 +204,12 @@ func (m *Manager) join(ctx context.Context, h, old handle, host string) (loaded,
 			fam.Generation += next.Floor
 			h.generation = fam.Generation
 			next = next.withBase(host)
+		case !m.mayHold(r, &l, host):
+			next = next.unbound(host, fam.Generation)
+			h.child = newChild()
+			fam = NewFamily(h.child, l.now)
+			fam.Generation += next.Bases[host]
+			h.generation = fam.Generation
 		case m.holds(old, h, fam, &l):
 			h = old
 		default:

@@ -30,7 +30,6 @@ func (s *live) Times() auth.Times {
 		return auth.Times{}
 	}
 	return auth.Times{
-		Begun:    st.Created.Add(-skew),
 		Ends:     s.m.ends(st).Add(-skew),
 		IdleEnds: s.e.seen.Add(s.m.set().IdleTimeout).Add(-skew),
 		Renews:   s.m.renewsAt(s.e.key, s.e.stored()),

@@ -16,9 +16,12 @@ func (s *state) merged(o *state) state {
 		next = next.withFamily(host, next.Families[host].merged(f))
 	}
 	next.Floor = max(s.Floor, o.Floor)
+	next.Bound = mergedBindings(s, o)
 	if len(o.Bases) > 0 {
 		next.Bases = maps.Clone(o.Bases)
-		maps.Copy(next.Bases, s.Bases)
+		for host, base := range s.Bases {
+			next.Bases[host] = max(base, next.Bases[host])
+		}
 	}
 	for host, at := range o.Handed {
 		next = next.withHanded(host, later(s.Handed[host], at))
@@ -29,6 +32,29 @@ func (s *state) merged(o *state) state {
 		next.Replaced = o.Replaced
 	}
 	return next
+}
+
+// mergedBindings are those of the branch in which a host began anew last, and of two the later
+// one: a store that has lost it must not leave a session bound to nothing.
+func mergedBindings(s, o *state) map[string]binding {
+	if len(s.Bound) == 0 && len(o.Bound) == 0 {
+		return nil
+	}
+	all := maps.Clone(s.Bound)
+	if all == nil {
+		all = map[string]binding{}
+	}
+	for host := range s.Families {
+		if o.Bases[host] > s.Bases[host] {
+			delete(all, host)
+		}
+	}
+	for host, b := range o.Bound {
+		if o.Bases[host] >= s.Bases[host] && b.At.After(all[host].At) {
+			all[host] = b
+		}
+	}
+	return all
 }
 
 // merged is what is known from two branches of a family's history, where a store has

@@ -38,3 +38,25 @@ func TestFamiliesAreMerged(t *testing.T) {
 		}
 	}
 }
+
+// TestBindingsAreMerged: a store that has lost a binding does not leave the session without.
+func TestBindingsAreMerged(t *testing.T) {
+	type hosts = map[string]session.Branch
+	for name, c := range map[string]struct {
+		store, known hosts
+		want         string
+	}{
+		"none":                              {hosts{"h": {}}, hosts{"h": {}}, ""},
+		"the store has lost it":             {hosts{"h": {}}, hosts{"h": {Key: "k", At: 1}}, "k"},
+		"the store has lost the host too":   {hosts{}, hosts{"h": {Key: "k", At: 1}}, "k"},
+		"it is known by another":            {hosts{"h": {Key: "k", At: 1}}, hosts{"h": {}}, "k"},
+		"two were made":                     {hosts{"h": {Key: "a", At: 1}}, hosts{"h": {Key: "b", At: 2}}, "b"},
+		"the host began anew, here":         {hosts{"h": {Key: "a", At: 1}}, hosts{"h": {Base: 3}}, ""},
+		"the host began anew, in the store": {hosts{"h": {Base: 3}}, hosts{"h": {Key: "a", At: 1}}, ""},
+		"and was bound again":               {hosts{"h": {Key: "a", At: 1}}, hosts{"h": {Key: "b", At: 5, Base: 3}}, "b"},
+	} {
+		if got := session.MergedKeys(c.store, c.known)["h"]; got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}

@@ -42,22 +42,21 @@ type Handler struct {
 	resent resent
 }
 
-// Offer has the browser behind r make a key, if its session is bound to none. It is for
-// answers to requests that bring the session's cookie: the registration comes with it too.
-func (h *Handler) Offer(header http.Header, r *http.Request) {
+// Offer implements auth.DeviceKeys. It is for answers to requests that bring the session's
+// cookie: the registration comes with it too.
+func (h *Handler) Offer(header http.Header, r *http.Request) (offered bool) {
 	if web.NoteOf(r.Context()).Scheme != "https" {
-		return // browsers bind nothing there
+		return false // browsers bind nothing there
 	}
-	b, err := h.Bindings.Binding(r)
-	if err != nil || b.ID != "" {
-		return
-	}
-	challenge, err := h.Bindings.Challenge(r)
-	if err != nil {
+	challenge, err := h.Bindings.Offer(r)
+	if err != nil && !errors.Is(err, auth.ErrAnonymous) {
 		h.Log.WarnContext(r.Context(), "a browser is not offered to bind its session", "err", err)
-		return
+	}
+	if err != nil || challenge == "" {
+		return false
 	}
 	header.Set(registrationHeader, offer(RegisterPath, challenge))
+	return true
 }
 
 // Register is a browser that has made a key.
