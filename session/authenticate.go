@@ -37,7 +37,7 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 		if err := m.stands(ctx, &l); err != nil {
 			return nil, err
 		}
-		if err := m.held(r, &l, host); err != nil {
+		if err := m.held(r, &l, host, use); err != nil {
 			return nil, err
 		}
 		if _, known := l.state.Families[host]; known && l.state.unconfirmed(host, l.now, m.cfg.confirmBy) {

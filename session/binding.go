@@ -105,11 +105,10 @@ func (m *Manager) behind(r *http.Request) (l loaded, host string, err error) {
 	if err := m.stands(ctx, &l); err != nil {
 		return l, host, err
 	}
-	fam, ok := l.state.family(host, o.generation)
-	if !ok {
+	if _, ok := l.state.family(host, o.generation); !ok {
 		return l, host, &auth.Absent{Reason: auth.Ended}
 	}
-	if _, _, verdict := fam.Present(Use{Generation: o.generation, Child: o.child}, l.now, m.rules(l.state)); verdict != Serve {
+	if m.isSpent(&l, host, Use{Generation: o.generation, Child: o.child}) {
 		// Whether its jar holds it shows with the next request of a page, not here.
 		return l, host, &auth.Unavailable{What: "the proof of this device", Err: errors.New("its handle is spent")}
 	}
@@ -247,7 +246,7 @@ func (m *Manager) boundCookie(p proven, host string) (*http.Cookie, error) {
 
 // held asks for the proof of what the session of l is bound to on host. The error is a
 // *auth.Absent, or a *auth.Unavailable where the browser says that it could not prove it.
-func (m *Manager) held(r *http.Request, l *loaded, host string) error {
+func (m *Manager) held(r *http.Request, l *loaded, host string, use Use) error {
 	if !auth.NeedsBinding(r.Context()) || m.mayHold(r, l, host) {
 		return nil
 	}
@@ -267,7 +266,7 @@ func (m *Manager) held(r *http.Request, l *loaded, host string) error {
 		}
 		m.revokeThere(l.login(), l.entry.key)
 	}
-	if skipped != "" {
+	if skipped != "" && !m.isSpent(l, host, use) {
 		return &auth.Unavailable{What: "the proof of this device", Err: errors.New("the browser says that it skipped it")}
 	}
 	return &auth.Absent{Reason: auth.OtherDevice}
@@ -278,6 +277,17 @@ func (m *Manager) held(r *http.Request, l *loaded, host string) error {
 func (m *Manager) mayHold(r *http.Request, l *loaded, host string) bool {
 	b := l.state.Bound[host]
 	return b.Key == "" || l.now.Before(b.At.Add(m.set().Grace)) || m.proves(r, host, proven{l.entry.key, b.ID})
+}
+
+// isSpent reports whether no browser gets a proof with the handle any more, so that to wait for
+// one is to wait for ever: whoever copied the jar has had the handle replaced.
+func (m *Manager) isSpent(l *loaded, host string, use Use) bool {
+	fam, ok := l.state.family(host, use.Generation)
+	if !ok {
+		return true
+	}
+	_, _, verdict := fam.Present(Use{Generation: use.Generation, Child: use.Child}, l.now, m.rules(l.state))
+	return verdict != Serve
 }
 
 // proves reports whether one of the bound cookies that r brings says so. Somebody may have

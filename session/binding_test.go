@@ -257,6 +257,36 @@ func TestSkippedProof(t *testing.T) {
 	})
 }
 
+// TestSpentHandleIsNotWaitedFor: a thief who still had the proof has had the handle replaced, and
+// the owner comes back when theirs is over. No browser can prove a key with a spent handle, so
+// the owner is asked to sign in, and not told for hours that something is out of order.
+func TestSpentHandleIsNotWaitedFor(t *testing.T) {
+	run(t, func(b *bed) {
+		owner := b.boundBed()
+		thief := owner.clone()
+		for range 19 {
+			time.Sleep(30 * time.Second)
+			b.mustServe(thief)
+		}
+		if thief["__Host-Http-evergate"] == owner["__Host-Http-evergate"] {
+			t.Fatal("the thief's handle has not rotated")
+		}
+		time.Sleep(boundFor)
+		b.mustBeAbsent(thief, auth.OtherDevice)
+		owner = without(owner)
+		var away *auth.Unavailable
+		if _, err := b.m.Challenge(owner.request("POST")); !errors.As(err, &away) {
+			t.Errorf("the refresh: got %v, want an outage, for it may be a late one", err)
+		}
+		r := owner.request("GET")
+		r.Header.Set("Secure-Session-Skipped", `server_error;session_identifier="x"`)
+		var absent *auth.Absent
+		if _, err := b.m.Authenticate(r); !errors.As(err, &absent) || absent.Reason != auth.OtherDevice {
+			t.Errorf("the page after it: got %v, want nobody signed in", err)
+		}
+	})
+}
+
 func TestBoundSessionOutlivesRestartAndNewKeys(t *testing.T) {
 	run(t, func(b *bed) {
 		j := b.boundBed()
