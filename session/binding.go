@@ -254,7 +254,9 @@ func (m *Manager) held(r *http.Request, l *loaded, host string, use Use) error {
 	skipped := r.Header.Get("Secure-Session-Skipped")
 	misses, news := l.entry.miss(m.cfg.Now(), skipped == "" && !web.IsUpgrade(r) && !auth.IsGlance(ctx))
 	if news {
-		m.tell(ctx, slog.LevelWarn, "a bound session was asked for without the proof of its device", about(event.DeviceMismatch, l.entry.key, id), slog.String("host", host), slog.Int("count", misses))
+		e := about(event.DeviceMismatch, l.entry.key, id)
+		e.Count = misses
+		m.tell(ctx, slog.LevelWarn, "a bound session was asked for without the proof of its device", e, slog.String("host", host))
 	}
 	if misses >= maxMisses {
 		if err := m.revoke(context.WithoutCancel(ctx), l.entry.key, auth.OtherDevice); err != nil {

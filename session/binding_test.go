@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	boundName = "__Host-Http-evergate-bound"
+	boundName = "__Host-evergate-bound"
 	boundFor  = 10 * time.Minute
 )
 
@@ -221,6 +221,11 @@ func TestWithoutProofAgainAndAgain(t *testing.T) {
 		b.mustServe(j)
 		if n := b.told(happened.DeviceMismatch); n != 8 {
 			t.Errorf("got %d events, want one in ten seconds", n)
+		}
+		for i, e := range b.events(happened.DeviceMismatch) {
+			if e.Count != i%4+1 {
+				t.Errorf("event %d counts %d, want %d", i, e.Count, i%4+1)
+			}
 		}
 		tries(1)
 		_, err := b.get(j)

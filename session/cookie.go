@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -11,6 +12,8 @@ const (
 	purposeHandle = "handle"
 	purposeProbe  = "probe"
 	probeSuffix   = "-probe"
+
+	hostHTTP = "__Host-Http-" // RFC 10017 and the draft of layered cookies
 )
 
 // CookieName is the name of the session cookie. The prefix makes browsers
@@ -22,6 +25,18 @@ func CookieName(secure bool, port string) string {
 		return "__Host-Http-evergate"
 	}
 	return "evergate-" + port
+}
+
+// BoundCookieName is the name of the cookie that proves the key which a session is bound to,
+// beside a session cookie of that name. Chromium (148) binds to no cookie whose name begins
+// with __Host-Http-: it takes it for one with a domain, and gives the whole binding up. With
+// __Host- it does, and what the longer prefix adds, that no script sets it, is of no
+// consequence for a value that is sealed.
+func BoundCookieName(cookie string) string {
+	if rest, ok := strings.CutPrefix(cookie, hostHTTP); ok {
+		cookie = "__Host-" + rest
+	}
+	return cookie + boundSuffix
 }
 
 // cookie returns a cookie with the attributes that all of the Manager's share;

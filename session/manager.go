@@ -117,7 +117,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg.confirmAt, cfg.confirmBy = confirmAt, confirmBy
 	}
 	m := &Manager{cfg: cfg, probe: cfg.Cookie + probeSuffix, handles: newVerdicts[opened](maxVerdicts),
-		bound: cfg.Cookie + boundSuffix, proofs: newVerdicts[knownProof](maxVerdicts)}
+		bound: BoundCookieName(cfg.Cookie), proofs: newVerdicts[knownProof](maxVerdicts)}
 	m.settings.Store(set)
 	if m.epoch = cfg.Store.Epoch(); m.epoch != 0 {
 		m.since = cfg.Now()

@@ -170,19 +170,22 @@ type bed struct {
 	minter *minter
 
 	mu    sync.Mutex // guards heard
-	heard []happened.Name
+	heard []happened.Event
 }
 
 // told counts the events of a name.
-func (b *bed) told(name happened.Name) (n int) {
+func (b *bed) told(name happened.Name) (n int) { return len(b.events(name)) }
+
+// events are those of a name.
+func (b *bed) events(name happened.Name) (events []happened.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, h := range b.heard {
-		if h == name {
-			n++
+		if h.Name == name {
+			events = append(events, h)
 		}
 	}
-	return n
+	return events
 }
 
 // minter says what it was asked for.
@@ -214,7 +217,7 @@ func (b *bed) start() {
 		Heard: func(_ context.Context, e happened.Event) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			b.heard = append(b.heard, e.Name)
+			b.heard = append(b.heard, e)
 		},
 	})
 	if err != nil {

@@ -243,8 +243,16 @@ func (g *gateway) buildAdmin() {
 }
 
 // isOwnCookie reports whether a cookie is the session's or one of its helpers. An
-// app's cookie that merely begins alike is not.
+// app's cookie that merely begins alike is not. One of the helpers has the session's name
+// with __Host- in place of __Host-Http- (session.BoundCookieName).
 func isOwnCookie(name, session string) bool {
+	if rest, ok := strings.CutPrefix(session, "__Host-Http-"); ok && isInFamily(name, "__Host-"+rest) {
+		return true
+	}
+	return isInFamily(name, session)
+}
+
+func isInFamily(name, session string) bool {
 	if len(name) >= len(session) && strings.EqualFold(name[:len(session)], session) {
 		return len(name) == len(session) || name[len(session)] == '-'
 	}

@@ -4,6 +4,7 @@
 local ask = "http://127.0.0.1:9091/.evergate/auth"
 local address = "127.0.0.1:9091"
 local cookie = ("__Host-Http-evergate"):lower()
+local short = cookie:gsub("^__host%-http%-", "__host-", 1) -- one of its helpers begins so
 local scheme = "https"
 
 -- Headers that the gateway's answer always has. They go up in place of the client's.
@@ -31,11 +32,17 @@ end
 local function is_own(piece)
     local name = piece:match("^[= \t]*([^=]*)")
     local from = name:find("[^ \t\"]")
-    if from == nil or name:sub(from, from + #cookie - 1):lower() ~= cookie then
+    if from == nil then
         return false
     end
-    from = from + #cookie
-    return name:sub(from, from) == "-" or name:find("[^ \t\"]", from) == nil
+    for _, begins in ipairs({ cookie, short }) do
+        local rest = from + #begins
+        if name:sub(from, rest - 1):lower() == begins and
+            (name:sub(rest, rest) == "-" or name:find("[^ \t\"]", rest) == nil) then
+            return true
+        end
+    end
+    return false
 end
 
 -- keep is a cookie header without the gateway's cookies.

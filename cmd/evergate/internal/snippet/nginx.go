@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
-	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -57,7 +56,7 @@ type nginxStep struct {
 // piece is the gateway's by what any reader could take for its name: see stripCookies in
 // package proxy. The possessive parts keep the work in proportion to the header.
 func nginxCookies(name string) (steps []nginxStep, err error) {
-	own := `[=\x22 \t]*+` + regexp.QuoteMeta(name) + `(?:-[^;]*|[ \t\x22]*+(?:=[^;]*)?)`
+	own := `[=\x22 \t]*+` + ownCookies(name) + `(?:-[^;]*|[ \t\x22]*+(?:=[^;]*)?)`
 	for i := range nginxCookiesMost {
 		steps = append(steps, nginxStep{From: fmt.Sprintf("$evergate_cookie%d", i), To: fmt.Sprintf("$evergate_cookie%d", i+1),
 			Last: `~*^(?<evergate_a>.*);` + own + `$`, Middle: `~*^(?<evergate_a>(?:.*;[ \t]*+)?)` + own + `;[ \t]*+(?<evergate_b>.*)$`,
