@@ -2,7 +2,10 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"net/http"
+
+	"github.com/evergate/evergate/internal/web"
 )
 
 // Bindings tie the sessions of browsers to keys that cannot be copied (see package bound).
@@ -47,6 +50,25 @@ type DeviceKeys interface {
 	// Register and Refresh answer browsers.
 	Register(w http.ResponseWriter, r *http.Request) error
 	Refresh(w http.ResponseWriter, r *http.Request) error
+}
+
+// mayYetProve reports whether nobody is signed in for want of a proof that the browser was not
+// to give: Chromium proves no key for what a page of another origin leads to (the draft's
+// allowed_refresh_initiators), such as a link in a mail.
+func mayYetProve(r *http.Request, err error) bool {
+	absent, ok := errors.AsType[*Absent](err)
+	return ok && absent.Reason == OtherDevice && r.Method == http.MethodGet && web.IsNavigation(r) && web.IsFromElsewhere(r)
+}
+
+// proveFirst is a page that leads to itself once more. It is of this origin, so that the browser
+// proves the key for that; if it cannot, it comes from here all the same, and there is no loop.
+func (h *Handler) proveFirst(w http.ResponseWriter, r *http.Request, v *loginView) error {
+	web.NoteOf(r.Context()).Decision = "login"
+	again := r.URL.RequestURI()
+	return h.pages["proving"].Write(w, r, http.StatusOK, web.Page{
+		Title: "One moment", Data: provingView{again, v.RD},
+		Script: scriptURL, Header: http.Header{"Refresh": {"1; url=" + again}},
+	})
 }
 
 type unboundKey struct{}

@@ -317,6 +317,8 @@ func (h *Handler) already(w http.ResponseWriter, r *http.Request, v *loginView) 
 		return true, h.sendOver(w, r, login, v)
 	case err == nil:
 		return true, redirect(w, http.StatusSeeOther, v.next())
+	case mayYetProve(r, err):
+		return true, h.proveFirst(w, r, v)
 	case isAnonymous(err):
 		return false, nil
 	}

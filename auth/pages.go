@@ -104,6 +104,9 @@ func (v loginView) Hidden() map[string]string {
 // straightView is a way to a provider.
 type straightView struct{ Label, URL, RD string }
 
+// provingView is the way once more to the page that it was shown for.
+type provingView struct{ URL, RD string }
+
 type landedView struct {
 	Causes   []web.Text
 	LoginURL string

@@ -30,6 +30,7 @@ func PageSamples() map[string][]web.Sample {
 			login(loginView{goal: goal{RD: "/"}, Host: "apps.example.com"}),
 		},
 		"straight": {{Page: web.Page{Title: "Sign in", Script: scriptURL, Data: ways[0]}, Must: []string{"/.evergate/login/corp?rd=%2Fsample"}}},
+		"proving":  {{Page: web.Page{Title: "One moment", Script: scriptURL, Data: provingView{"/.evergate/login?rd=%2Fsample", "/sample"}}, Must: []string{"/.evergate/login?rd=%2Fsample"}}},
 		"logout": {
 			{Page: web.Page{Title: "Sign out?", Data: logoutView{User: "alice", Name: "Alice Example", Host: "apps.example.com", RD: "/sample", To: "SAMPLE-ERRAND", Back: "/back", Provider: "Corp"}},
 				Must: []string{"/.evergate/logout", "/sample", "SAMPLE-ERRAND"}},

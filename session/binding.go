@@ -246,13 +246,17 @@ func (m *Manager) boundCookie(p proven, host string) (*http.Cookie, error) {
 
 // held asks for the proof of what the session of l is bound to on host. The error is a
 // *auth.Absent, or a *auth.Unavailable where the browser says that it could not prove it.
+//
+// What does not count towards the end is what browsers send without the proof although they have
+// the key: above all what a page of another origin has them send, for which they prove nothing.
+// A thief can look like that, and is served no more by it.
 func (m *Manager) held(r *http.Request, l *loaded, host string, use Use) error {
 	if !auth.NeedsBinding(r.Context()) || m.mayHold(r, l, host) {
 		return nil
 	}
 	ctx, id := r.Context(), &l.state.Login.Identity
 	skipped := r.Header.Get("Secure-Session-Skipped")
-	misses, news := l.entry.miss(m.cfg.Now(), skipped == "" && !web.IsUpgrade(r) && !auth.IsGlance(ctx))
+	misses, news := l.entry.miss(m.cfg.Now(), skipped == "" && !web.IsUpgrade(r) && !web.IsFromElsewhere(r) && !auth.IsGlance(ctx))
 	if news {
 		e := about(event.DeviceMismatch, l.entry.key, id)
 		e.Count = misses

@@ -238,6 +238,29 @@ func TestWithoutProofAgainAndAgain(t *testing.T) {
 	})
 }
 
+// TestAskedForFromElsewhere: browsers do not prove their key for what a page of another origin
+// has them send. Nothing is served by that, and it ends nothing.
+func TestAskedForFromElsewhere(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		for range 10 {
+			for _, from := range []string{"same-site", "cross-site"} {
+				r := without(j).request("GET")
+				r.Header.Set("Sec-Fetch-Site", from)
+				var absent *auth.Absent
+				if _, err := b.m.Authenticate(r); !errors.As(err, &absent) || absent.Reason != auth.OtherDevice {
+					t.Fatalf("%s: got %v, want nobody signed in", from, err)
+				}
+			}
+			time.Sleep(10 * time.Second)
+		}
+		b.mustServe(j)
+		if n := b.told(happened.DeviceMismatch); n != 0 {
+			t.Errorf("got %d events, want none", n)
+		}
+	})
+}
+
 // TestSkippedProof: a browser that says that it could not prove itself is not signed out, and
 // not served either (DB-10).
 func TestSkippedProof(t *testing.T) {

@@ -7,8 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"strings"
 	"time"
+
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/web"
@@ -32,6 +36,9 @@ const (
 // that do not say otherwise.
 type Handler struct {
 	Bindings auth.Bindings
+	// Hosts are those of the gateway, where *.example.com is all below. Pages of one have the
+	// browser prove the key of another if both are of one site.
+	Hosts []string
 	// Once reports whether name is used for the first time before until, on any replica.
 	Once func(ctx context.Context, name string, until time.Time) (bool, error)
 	// Now is the clock; nil means time.Now.
@@ -166,6 +173,8 @@ type sessionConfig struct {
 	RefreshURL  string       `json:"refresh_url"`
 	Scope       scope        `json:"scope"`
 	Credentials []credential `json:"credentials"`
+	// Initiators are the hosts whose pages have the key proven besides those of the origin.
+	Initiators []string `json:"allowed_refresh_initiators,omitempty"`
 }
 
 type scope struct {
@@ -182,8 +191,34 @@ type credential struct {
 func (h *Handler) config(w http.ResponseWriter, r *http.Request, b auth.Binding) error {
 	return respond(w, sessionConfig{
 		ID: b.ID, RefreshURL: RefreshPath, Scope: scope{Origin: "https://" + r.Host},
-		Credentials: []credential{{"cookie", b.Cookie, b.Attributes}},
+		Credentials: []credential{{"cookie", b.Cookie, b.Attributes}}, Initiators: sisters(r.Host, h.Hosts),
 	})
+}
+
+// sisters are those of hosts that are of one site with host. A page of another site must not
+// have a key proven: its request to do so would come without the session's cookie, which is
+// SameSite=Lax, and whoever comes without it is told that the session is over.
+func sisters(host string, hosts []string) (same []string) {
+	host = nameOf(host)
+	site, err := publicsuffix.EffectiveTLDPlusOne(host)
+	if err != nil || net.ParseIP(host) != nil {
+		return nil
+	}
+	for _, other := range hosts {
+		name := nameOf(other)
+		if of, err := publicsuffix.EffectiveTLDPlusOne(strings.TrimPrefix(name, "*.")); err == nil && of == site && name != host {
+			same = append(same, name)
+		}
+	}
+	return same
+}
+
+// nameOf is a host without its port, as browsers write it.
+func nameOf(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
 // over tells the browser that there is nothing to prove any more.

@@ -192,7 +192,7 @@ func (g *gateway) wire(e *edition) error {
 		pageConfig.Devices = all
 	}
 	if sessions, ok := g.sessions.(auth.Bindings); ok {
-		pageConfig.DeviceKeys = &bound.Handler{Bindings: sessions, Once: g.sessions.Once, Now: g.in.Now, Log: g.log}
+		pageConfig.DeviceKeys = &bound.Handler{Bindings: sessions, Hosts: cfg.Hosts(), Once: g.sessions.Once, Now: g.in.Now, Log: g.log}
 	}
 	pages, err := auth.NewHandler(pageConfig)
 	if err != nil {

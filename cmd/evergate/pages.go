@@ -120,8 +120,8 @@ func (g *gallery) page(w http.ResponseWriter, r *http.Request) error {
 	}
 	if all := auth.PageSamples()[name]; err == nil && n >= 0 && n < len(all) {
 		page := all[n].Page
-		if name == "straight" {
-			page.Script = "" // it would go on before anybody has seen it
+		if name == "straight" || name == "proving" {
+			page.Script = "" // they would go on before anybody has seen them
 		}
 		return g.pages[name].Write(w, r, http.StatusOK, page)
 	}

@@ -151,6 +151,16 @@ func IsFramed(r *http.Request) bool {
 	return false
 }
 
+// IsFromElsewhere reports whether a browser says that a page of another origin sent r, be it of
+// the same site. Older browsers say nothing.
+func IsFromElsewhere(r *http.Request) bool {
+	switch first(r.Header, "Sec-Fetch-Site") {
+	case "same-site", "cross-site":
+		return true
+	}
+	return false
+}
+
 // IsUpgrade reports whether r asks to change the protocol.
 func IsUpgrade(r *http.Request) bool {
 	return first(r.Header, "Upgrade") != "" || r.Method == http.MethodConnect
