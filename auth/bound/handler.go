@@ -93,7 +93,7 @@ func (h *Handler) Refresh(w http.ResponseWriter, r *http.Request) error {
 	}
 	b, err := h.Bindings.Binding(r)
 	if errors.Is(err, auth.ErrAnonymous) || err == nil && b.ID != id {
-		return over(w) // signed out, or signed in anew: this binding is nobody's any more
+		return over(w, id) // signed out, or signed in anew: this binding is nobody's any more
 	}
 	if err != nil {
 		return refusal(err)
@@ -221,11 +221,13 @@ func nameOf(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// over tells the browser that there is nothing to prove any more.
-func over(w http.ResponseWriter) error {
+// over tells the browser that there is nothing to prove any more. Without the name of the binding
+// Chromium takes the answer for a mistake.
+func over(w http.ResponseWriter, id string) error {
 	return respond(w, struct {
-		Continue bool `json:"continue"`
-	}{false})
+		ID       string `json:"session_identifier"`
+		Continue bool   `json:"continue"`
+	}{id, false})
 }
 
 func respond(w http.ResponseWriter, body any) error {

@@ -25,6 +25,22 @@ func (binds) Bind(http.Header, *http.Request, string, string) (auth.Binding, err
 }
 func (binds) Prove(http.Header, *http.Request, string) error { return nil }
 
+// TestOverIsSaidOfOneBinding: Chromium wants the name with it.
+func TestOverIsSaidOfOneBinding(t *testing.T) {
+	for _, spelled := range []string{"gone", `"gone"`} {
+		h := &bound.Handler{Bindings: binds{}}
+		r := httptest.NewRequest(http.MethodPost, "https://apps.example.com"+bound.RefreshPath, nil)
+		r.Header.Set("Sec-Secure-Session-Id", spelled)
+		w := httptest.NewRecorder()
+		if err := h.Refresh(w, r); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.Body.String(); w.Code != http.StatusOK || got != `{"session_identifier":"gone","continue":false}` {
+			t.Errorf("%s: got %d %s", spelled, w.Code, got)
+		}
+	}
+}
+
 // TestPagesThatHaveTheKeyProven are those of the gateway's other hosts, as far as they are of
 // one site: from there the session's cookie comes along.
 func TestPagesThatHaveTheKeyProven(t *testing.T) {
