@@ -49,7 +49,7 @@ func (g *Gate) unbound(w http.ResponseWriter, r *http.Request, d *Decision) erro
 		Links:  []web.Link{{Text: "Sign in again", URL: again}}, Err: d.Err}
 	if g.OfferKey != nil && g.OfferKey(w.Header(), r) && web.IsNavigation(r) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		e.Detail = "So a copy of the sign-in cookie opens nothing elsewhere. The browser has been asked to bind it, and this page tries again by itself. A browser that cannot do it does not get in here; current versions of Chrome and Edge can."
-		e.Header = http.Header{"Refresh": {"2"}}
+		e.Header = reloads(2, &d.Target)
 	}
 	return e
 }

@@ -61,8 +61,11 @@ func TestDeviceDemands(t *testing.T) {
 		if page.StatusCode != c.status || asked != c.needs {
 			t.Errorf("%s: got %d, asked for the proof %v, want %d, %v", c.name, page.StatusCode, asked, c.status, c.needs)
 		}
-		waits := c.status == 403 && c.offered
-		if (page.Header.Get("Refresh") != "") != waits || (page.Header.Get("Secure-Session-Registration") != "") != waits {
+		waits, again := c.status == 403 && c.offered, ""
+		if waits {
+			again = "2; url=/page?x=1" // the address named, or a browser that is at /page?x=1#part stays
+		}
+		if page.Header.Get("Refresh") != again || (page.Header.Get("Secure-Session-Registration") != "") != waits {
 			t.Errorf("%s: the page comes again %q, and has an offer %q, want %v", c.name, page.Header.Get("Refresh"), page.Header.Get("Secure-Session-Registration"), waits)
 		}
 		if c.status != 403 {

@@ -332,9 +332,16 @@ func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, d *Decision) 
 		wait := max(int(after.Round(time.Second)/time.Second), renewsAgain)
 		e.Detail = "You are still signed in, and nothing is wrong with your account. Your sign-in has to be renewed, which does not work for the moment. This page tries again by itself in {wait}."
 		e.Args["wait"] = web.T("{count} seconds", "count", wait)
-		e.Header = http.Header{"Refresh": {strconv.Itoa(wait)}}
+		e.Header = reloads(wait, &d.Target)
 	}
 	return e
+}
+
+// reloads has a page load itself anew after some seconds. It names its address, for browsers take
+// a page without one, whose address has a part after a #, to be there already, and stay. Which
+// part that was is lost.
+func reloads(seconds int, t *Target) http.Header {
+	return http.Header{"Refresh": {strconv.Itoa(seconds) + "; url=" + t.URI()}}
 }
 
 // renewsAgain is after how many seconds at least a page asks again whether the renewal works.

@@ -263,7 +263,7 @@ func TestIncidentProviderDown(t *testing.T) {
 		return strings.Contains(parts, `"provider corp":{"ok":false`)
 	})
 	code, body, header := get(bob, "/", true)
-	if code != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(body, "You are still signed in") || header.Get("Refresh") != "10" {
+	if code != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(body, "You are still signed in") || header.Get("Refresh") != "10; url=/" {
 		t.Errorf("a page: got %d, Retry-After %q and\n%s", code, header.Get("Retry-After"), body)
 	}
 	if code, body, _ := get(&http.Client{}, "/.evergate/login/corp", false); code != http.StatusServiceUnavailable && code != http.StatusOK || !strings.Contains(body, "provider_unavailable") && code != http.StatusOK {
