@@ -88,11 +88,15 @@ func TestBoundSessionGoesOn(t *testing.T) {
 	}
 	g.mustHave(0, "session.device_mismatch")
 	g.mustHave(1, "session.started")
+	var wrong []map[string]any
 	for _, l := range linesOf(t, g.log(), "msg", "request") {
 		status, _ := l["status"].(float64)
 		if l["session"] == nil && l["path"] == "/told" || status == http.StatusUnauthorized || status >= 500 {
-			t.Errorf("the gateway answered %v", l)
+			wrong = append(wrong, l)
 		}
+	}
+	if len(wrong) > 0 {
+		t.Errorf("the gateway answered %d requests wrongly, the first like %v", len(wrong), wrong[0])
 	}
 	apps.faultless()
 	wiki.faultless()
