@@ -219,6 +219,7 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, ep endpo
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && ep.get != nil:
 		return ep.get(w, r)
 	case r.Method == http.MethodPost && ep.post != nil:
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin") // what is refused too is nobody else's to look at
 		if err := h.fromHere(r); err != nil {
 			return foreign(err)
 		}

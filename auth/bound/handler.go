@@ -68,6 +68,7 @@ func (h *Handler) Offer(header http.Header, r *http.Request) (offered bool) {
 
 // Register is a browser that has made a key.
 func (h *Handler) Register(w http.ResponseWriter, r *http.Request) error {
+	web.SecurityHeaders(w.Header())
 	proof := only(r.Header, responseHeader)
 	if proof == "" {
 		return bad("There is no proof of a key with this request.", nil)
@@ -76,7 +77,7 @@ func (h *Handler) Register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return bad("The proof of a key is not one that is taken here: ES256 or RS256, over the challenge that was given.", err)
 	}
-	b, err := h.Bindings.Bind(w.Header(), r, key.String(), challenge)
+	b, err := h.bind(w.Header(), r, key.String(), challenge, proof)
 	if err != nil {
 		return refusal(err)
 	}
@@ -84,9 +85,36 @@ func (h *Handler) Register(w http.ResponseWriter, r *http.Request) error {
 	return h.config(w, r, b)
 }
 
+var errUsed = &auth.Refused{Reason: "the challenge was signed before"}
+
+// bind binds the session behind r. That uses up the challenge: a proof does not say what it is
+// for, so that of a registration would be one for a refresh. A browser that did not get the
+// answer sends the same proof again, and is given the same binding.
+func (h *Handler) bind(header http.Header, r *http.Request, key, challenge, proof string) (auth.Binding, error) {
+	before, err := h.Bindings.Binding(r) // first of all: what nobody signs is not remembered
+	if err != nil {
+		return auth.Binding{}, err
+	}
+	digest := digestOf(toRegister, proof)
+	if before.Key == key && h.resent.knows(digest, h.now()) {
+		return before, h.Bindings.Prove(header, r, challenge)
+	}
+	if before.ID == "" {
+		fresh, err := h.fresh(r.Context(), challenge, digest)
+		if err != nil {
+			return auth.Binding{}, err
+		}
+		if !fresh {
+			return auth.Binding{}, errUsed
+		}
+	}
+	return h.Bindings.Bind(header, r, key, challenge)
+}
+
 // Refresh is a browser whose bound cookie is over, or soon will be. What it answers when is
 // the draft's matter: a browser drops the binding at most errors that it could be answered with.
 func (h *Handler) Refresh(w http.ResponseWriter, r *http.Request) error {
+	web.SecurityHeaders(w.Header())
 	id := only(r.Header, idHeader)
 	if id == "" {
 		return &web.Error{Status: http.StatusForbidden, Code: "no_binding", Detail: "This address is for browsers that prove a key, and they say which."}
@@ -111,7 +139,7 @@ func (h *Handler) Refresh(w http.ResponseWriter, r *http.Request) error {
 		h.Log.InfoContext(r.Context(), "a proof of a device key is not believed", "err", err)
 		return h.ask(w, r, id)
 	}
-	if fresh, err := h.fresh(r.Context(), challenge, proof); err != nil {
+	if fresh, err := h.fresh(r.Context(), challenge, digestOf(toRefresh, proof)); err != nil {
 		return refusal(err)
 	} else if !fresh {
 		return h.ask(w, r, id)
@@ -128,17 +156,26 @@ func (h *Handler) Refresh(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// fresh reports whether a challenge may be used, which it may once, and again by the same proof
-// for a moment.
-func (h *Handler) fresh(ctx context.Context, challenge, proof string) (bool, error) {
-	now, digest := h.now(), sha256.Sum256([]byte(proof))
-	if h.resent.knows(digest, now) {
+// What a proof was sent for.
+const (
+	toRegister = "register"
+	toRefresh  = "refresh"
+)
+
+// digestOf is what is remembered of a proof.
+func digestOf(sentTo, proof string) [32]byte { return sha256.Sum256([]byte(sentTo + " " + proof)) }
+
+// fresh reports whether a challenge may be used, which it may once, and for a moment again by
+// the same proof that was sent for the same.
+func (h *Handler) fresh(ctx context.Context, challenge string, proof [32]byte) (bool, error) {
+	now := h.now()
+	if h.resent.knows(proof, now) {
 		return true, nil
 	}
 	sum := sha256.Sum256([]byte(challenge))
 	first, err := h.Once(ctx, "dbsc "+hex.EncodeToString(sum[:]), now.Add(challengeTime))
 	if first {
-		h.resent.keep(digest, now)
+		h.resent.keep(proof, now)
 	}
 	return first, err
 }
