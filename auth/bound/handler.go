@@ -85,30 +85,29 @@ func (h *Handler) Register(w http.ResponseWriter, r *http.Request) error {
 	return h.config(w, r, b)
 }
 
-var errUsed = &auth.Refused{Reason: "the challenge was signed before"}
-
 // bind binds the session behind r. That uses up the challenge: a proof does not say what it is
 // for, so that of a registration would be one for a refresh. A browser that did not get the
 // answer sends the same proof again, and is given the same binding.
 func (h *Handler) bind(header http.Header, r *http.Request, key, challenge, proof string) (auth.Binding, error) {
-	before, err := h.Bindings.Binding(r) // first of all: what nobody signs is not remembered
-	if err != nil {
-		return auth.Binding{}, err
-	}
 	digest := digestOf(toRegister, proof)
-	if before.Key == key && h.resent.knows(digest, h.now()) {
-		return before, h.Bindings.Prove(header, r, challenge)
-	}
-	if before.ID == "" {
-		fresh, err := h.fresh(r.Context(), challenge, digest)
+	if h.resent.knows(digest, h.now()) {
+		b, err := h.Bindings.Binding(r)
 		if err != nil {
 			return auth.Binding{}, err
 		}
-		if !fresh {
-			return auth.Binding{}, errUsed
+		if b.Key == key {
+			return b, h.Bindings.Prove(header, r, challenge)
 		}
 	}
-	return h.Bindings.Bind(header, r, key, challenge)
+	b, err := h.Bindings.Bind(header, r, key, challenge)
+	if err != nil {
+		return auth.Binding{}, err
+	}
+	if _, err := h.fresh(r.Context(), challenge, digest); err != nil {
+		// The key is bound, and a browser that is not told would lose it.
+		h.Log.WarnContext(r.Context(), "the challenge of a registration could not be noted as used: until it is over its proof does for a refresh", "err", err)
+	}
+	return b, nil
 }
 
 // Refresh is a browser whose bound cookie is over, or soon will be. What it answers when is
@@ -139,17 +138,22 @@ func (h *Handler) Refresh(w http.ResponseWriter, r *http.Request) error {
 		h.Log.InfoContext(r.Context(), "a proof of a device key is not believed", "err", err)
 		return h.ask(w, r, id)
 	}
-	if fresh, err := h.fresh(r.Context(), challenge, digestOf(toRefresh, proof)); err != nil {
-		return refusal(err)
-	} else if !fresh {
-		return h.ask(w, r, id)
-	}
-	err = h.Bindings.Prove(w.Header(), r, challenge)
+	// Whether it is a challenge of this session comes first: nobody uses up what is another's.
+	proven := http.Header{}
+	err = h.Bindings.Prove(proven, r, challenge)
 	if _, refused := errors.AsType[*auth.Refused](err); refused {
 		return h.ask(w, r, id)
 	}
 	if err != nil {
 		return refusal(err)
+	}
+	if fresh, err := h.fresh(r.Context(), challenge, digestOf(toRefresh, proof)); err != nil {
+		return refusal(err)
+	} else if !fresh {
+		return h.ask(w, r, id)
+	}
+	for _, cookie := range proven["Set-Cookie"] {
+		w.Header().Add("Set-Cookie", cookie)
 	}
 	h.challenge(w.Header(), r, id)
 	w.WriteHeader(http.StatusOK) // with nothing in it: all stays as it was

@@ -120,11 +120,18 @@ func TestRegistrationRefused(t *testing.T) {
 		} {
 			d.sendOnce("POST", bound.RegisterPath, c.header...).refuses(named{t, c.name}, c.status)
 		}
+		other.sendOnce("POST", bound.RegisterPath, "Secure-Session-Response", other.registration(challenge)).refuses(t, 403) // and it is good still
 		nobody := &device{h: h}
 		nobody.sendOnce("POST", bound.RegisterPath, "Secure-Session-Response", good).refuses(t, 403)
 		time.Sleep(5 * time.Minute)
 		d.sendOnce("POST", bound.RegisterPath, "Secure-Session-Response", good).refuses(t, 403)
 		d.bind() // after all of that it can be
+		_, theirs = other.offer()
+		d.sendOnce("POST", bound.RefreshPath, "Sec-Secure-Session-Id", d.id, "Secure-Session-Response", d.proof(theirs)).asks(t, d.id)
+		a := other.send("POST", bound.RegisterPath, "Secure-Session-Response", other.registration(theirs))
+		if a.StatusCode != 200 {
+			t.Errorf("a challenge that somebody else has signed: got %d %s, want its owner bound", a.StatusCode, a.body)
+		}
 	})
 }
 

@@ -118,7 +118,9 @@ func TestRefreshRefused(t *testing.T) {
 			d.refresh(proof).asks(named{t, name}, d.id)
 		}
 		// DB-03: the proof is as it should be, and the binding that it is said to be for is another.
-		crossed := d.proof(d.asked())
+		crossed, mine := d.proof(d.asked()), d.asked()
+		other.refresh(other.proof(mine)).asks(t, other.id) // which does not use it up
+		d.refresh(d.proof(mine)).proves(t, d.id)
 		d.sendOnce("POST", bound.RefreshPath, "Sec-Secure-Session-Id", other.id, "Secure-Session-Response", crossed).ends(t)
 		other.sendOnce("POST", bound.RefreshPath, "Sec-Secure-Session-Id", d.id, "Secure-Session-Response", crossed).ends(t)
 		other.sendOnce("POST", bound.RefreshPath, "Sec-Secure-Session-Id", other.id, "Secure-Session-Response", crossed).asks(t, other.id)
