@@ -21,11 +21,13 @@ func TestTheft(t *testing.T) {
 	t.Parallel()
 	quick := providerLab(t, renewalLife, setup{more: "session: { rotation_grace: 1s }\n"})
 	local := newLab(t, setup{})
-	theft.tryOn(t, quick, map[string]*lab{"TD-2": local, "TD-3": local})
+	bound := newLab(t, setup{routes: boundRoutes, more: boundSession})
+	theft.tryOn(t, quick, map[string]*lab{"TD-2": local, "TD-3": local, "TD-7": bound})
 }
 
 // theft are drills: something is stolen, and is used for as long as it is worth something. The
-// labs have tokens of two seconds and a rotation_grace of one, so that minutes are seconds.
+// labs have tokens of two seconds and a rotation_grace of one, and proofs that are good for ten, so
+// that minutes are seconds.
 var theft = &section{name: "Theft", test: "TestTheft", attacks: []attack{
 	{"TD-1", "critical", "a copy of the session cookie in another browser: while its owner is away, and then while both are active",
 		"the thief is the owner while those are away, until an operator ends it. With both active the session ends for both within about two rotations, and at the provider; the owner signs in again, and the thief has nothing",
@@ -177,6 +179,7 @@ var theft = &section{name: "Theft", test: "TestTheft", attacks: []attack{
 			owner.get("/").status(t, 200)
 			l.saw(traces{app: 1})
 		}},
+	theftBound,
 }}
 
 // theftGood reports whether an app takes a token of the lab's provider: it looks at the signature and the time, as JWT libraries do.
