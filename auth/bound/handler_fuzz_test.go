@@ -54,6 +54,7 @@ func (o *one) Binding(*http.Request) (auth.Binding, error) {
 	}
 	return auth.Binding{ID: fuzzID, Key: o.key, Cookie: boundSID, Attributes: "Path=/; Secure; HttpOnly; SameSite=Lax"}, nil
 }
+func (*one) Offer(*http.Request) (string, error)     { return fuzzChallenge, nil }
 func (*one) Challenge(*http.Request) (string, error) { return fuzzChallenge, nil }
 
 func (o *one) Bind(header http.Header, _ *http.Request, key, challenge string) (auth.Binding, error) {

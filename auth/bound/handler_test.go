@@ -123,14 +123,19 @@ func TestRegistrationRefused(t *testing.T) {
 		other.sendOnce("POST", bound.RegisterPath, "Secure-Session-Response", other.registration(challenge)).refuses(t, 403) // and it is good still
 		nobody := &device{h: h}
 		nobody.sendOnce("POST", bound.RegisterPath, "Secure-Session-Response", good).refuses(t, 403)
-		time.Sleep(5 * time.Minute)
-		d.sendOnce("POST", bound.RegisterPath, "Secure-Session-Response", good).refuses(t, 403)
 		d.bind() // after all of that it can be
 		_, theirs = other.offer()
 		d.sendOnce("POST", bound.RefreshPath, "Sec-Secure-Session-Id", d.id, "Secure-Session-Response", d.proof(theirs)).asks(t, d.id)
 		a := other.send("POST", bound.RegisterPath, "Secure-Session-Response", other.registration(theirs))
 		if a.StatusCode != 200 {
 			t.Errorf("a challenge that somebody else has signed: got %d %s, want its owner bound", a.StatusCode, a.body)
+		}
+		late := h.signIn()
+		_, challenge = late.offer()
+		time.Sleep(time.Minute)
+		late.sendOnce("POST", bound.RegisterPath, "Secure-Session-Response", late.registration(challenge)).refuses(t, 403)
+		if offer := late.send("GET", "/.evergate/landed").Header.Get("Secure-Session-Registration"); offer != "" {
+			t.Errorf("a minute after the sign-in %q is offered", offer)
 		}
 	})
 }
