@@ -1,0 +1,65 @@
+package session_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/evergate/evergate/auth"
+)
+
+// TestCopyOfABoundSessionTakenToAnotherHost: while the proof in a copied jar is good, its thief
+// can have the session handed to a host that the owner never opens, and bind it there to a key of
+// their own. A browser makes a key for each host, so that one cannot be told from the owner's. It
+// is the thief's until the host has to be confirmed where the owner signed in, and no longer.
+func TestCopyOfABoundSessionTakenToAnotherHost(t *testing.T) {
+	run(t, func(b *bed) {
+		owner := b.boundBed()
+		thief, there := owner.clone(), jar{}
+		if err := b.receive(there, wiki, b.send(thief, wiki, "v"), "v"); err != nil {
+			t.Fatal(err)
+		}
+		challenge, err := b.m.Challenge(there.at(wiki))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{}
+		if _, err := b.m.Bind(h, there.at(wiki), "thief", challenge); err != nil {
+			t.Fatal(err)
+		}
+		there.take(h)
+		began, served := time.Now(), 0
+		for {
+			time.Sleep(5 * time.Minute)
+			b.prove(owner)
+			b.mustServe(owner)
+			if challenge, err := b.m.Challenge(there.at(wiki)); err == nil {
+				h := http.Header{}
+				if err := b.m.Prove(h, there.at(wiki), challenge); err != nil {
+					t.Fatal(err)
+				}
+				there.take(h)
+			}
+			login, err := b.m.Authenticate(there.at(wiki))
+			if err != nil {
+				var absent *auth.Absent
+				if !errors.As(err, &absent) || absent.Reason != auth.Unconfirmed {
+					t.Errorf("got %v, want that it has to be confirmed", err)
+				}
+				break
+			}
+			h := http.Header{}
+			login.Session.Deliver(b.Context(), h)
+			there.take(h)
+			if served++; time.Since(began) > 12*time.Hour {
+				t.Fatalf("the thief was served %d times in twelve hours, beside the owner", served)
+			}
+		}
+		t.Logf("the thief was served %d times, for %v", served, time.Since(began))
+		// Where that is confirmed the thief has no proof.
+		b.mustBeAbsent(thief, auth.OtherDevice)
+		b.prove(owner)
+		b.mustServe(owner)
+	})
+}
