@@ -35,7 +35,7 @@ var cookiesSealed = []attack{
 	{"C-01", "critical", "the session cookie with each single bit flipped, cut off at each length, and with something behind it",
 		"nobody is let in, what cannot be read is deleted, and the cookie as it was goes on", func(t *testing.T, l *lab) {
 			cookie := l.signIn("alice")
-			value := strings.TrimPrefix(cookie, "Cookie: "+sessionCookie+"=")
+			value := sidIn(t, cookie)
 			x := l.line()
 			try := func(v string) *reply {
 				r := x.get("/", "Cookie: "+sessionCookie+"="+v)
@@ -106,7 +106,7 @@ var cookiesSealed = []attack{
 	{"C-06", "critical", "the session cookie of gw.test at other.test, and one sealed for another host at gw.test",
 		"turned away: the host is part of the seal, and each host has handles of its own", func(t *testing.T, l *lab) {
 			cookie := l.signIn("alice")
-			value := strings.TrimPrefix(cookie, "Cookie: "+sessionCookie+"=")
+			value := sidIn(t, cookie)
 			at := func(host string) *reply {
 				return l.one("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n" + cookie + "\r\n\r\n")
 			}
@@ -130,7 +130,7 @@ var cookiesSealed = []attack{
 		}},
 	{"C-08", "high", "the time in front of the seal set an hour ahead, years ahead, to nothing and to no number",
 		"turned away and deleted: the time is under the seal, and no lifetime goes by it", func(t *testing.T, l *lab) {
-			value := strings.TrimPrefix(l.signIn("alice"), "Cookie: "+sessionCookie+"=")
+			value := sidIn(t, l.signIn("alice"))
 			id, sealed, _ := strings.Cut(value, ".")
 			b, err := base64.URLEncoding.DecodeString(sealed)
 			if err != nil {
@@ -176,8 +176,8 @@ var cookiesSealed = []attack{
 			r.status(t, http.StatusSeeOther)
 			fresh := l.cookiesOf(r)
 			ring := l.ring()
-			was, err1 := ring.Open("handle", gatewayHost, strings.TrimPrefix(old, "Cookie: "+sessionCookie+"="))
-			is, err2 := ring.Open("handle", gatewayHost, strings.TrimPrefix(fresh, "Cookie: "+sessionCookie+"="))
+			was, err1 := ring.Open("handle", gatewayHost, sidIn(t, old))
+			is, err2 := ring.Open("handle", gatewayHost, sidIn(t, fresh))
 			if err1 != nil || err2 != nil || string(was[1:17]) == string(is[1:17]) || string(was[41:]) == string(is[41:]) {
 				t.Errorf("the second sign-in has the session or the key of the first (%v, %v)", err1, err2)
 			}

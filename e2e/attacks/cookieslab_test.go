@@ -102,6 +102,18 @@ func (l *lab) ring() *session.Ring {
 	return must(l.t, ring, err)
 }
 
+// sidIn is the session's own of the cookies that a browser sends.
+func sidIn(t *testing.T, cookies string) string {
+	t.Helper()
+	for pair := range strings.SplitSeq(strings.TrimPrefix(cookies, "Cookie: "), "; ") {
+		if value, ok := strings.CutPrefix(pair, sessionCookie+"="); ok {
+			return value
+		}
+	}
+	t.Fatalf("there is no %s among the cookies", sessionCookie)
+	return ""
+}
+
 // jar is a browser's cookies for gw.test.
 type jar struct {
 	l     *lab

@@ -289,7 +289,7 @@ var cookiesStored = []attack{
 // cookiesRecord is the name of a cookie's record in Redis.
 func cookiesRecord(l *lab, cookie string) string {
 	l.t.Helper()
-	plain, err := l.ring().Open("handle", gatewayHost, strings.TrimPrefix(cookie, "Cookie: "+sessionCookie+"="))
+	plain, err := l.ring().Open("handle", gatewayHost, sidIn(l.t, cookie))
 	if err != nil {
 		l.t.Fatal(err)
 	}

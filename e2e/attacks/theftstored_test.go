@@ -22,7 +22,7 @@ var theftDump = attack{"TD-2", "critical", "a copy of the session file of a gate
 		cookie := l.signIn("alice")
 		l.get("/", cookie).status(t, 200)
 		token, _ := renewalToken(t, l.saw(traces{app: 1})[0])
-		value := strings.TrimPrefix(cookie, "Cookie: "+sessionCookie+"=")
+		value := sidIn(t, cookie)
 		handle, err := l.ring().Open("handle", gatewayHost, value)
 		if err != nil {
 			t.Fatal(err)
@@ -62,11 +62,11 @@ var theftRing = attack{"TD-3", "critical", "the key ring: to make cookies with, 
 	func(t *testing.T, l *lab) {
 		cookie := l.signIn("alice")
 		ring, host := l.ring(), gatewayHost
-		mine, err := ring.Open("handle", host, strings.TrimPrefix(l.signIn("bob"), "Cookie: "+sessionCookie+"="))
+		mine, err := ring.Open("handle", host, sidIn(t, l.signIn("bob")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		theirs, err := ring.Open("handle", host, strings.TrimPrefix(cookie, "Cookie: "+sessionCookie+"="))
+		theirs, err := ring.Open("handle", host, sidIn(t, cookie))
 		if err != nil {
 			t.Fatal(err)
 		}
