@@ -47,8 +47,8 @@ type (
 		RouteConfig    struct{ VirtualHosts []envoyHost }
 		UpgradeConfigs []struct{ UpgradeType string }
 
-		mutations []envoyMutation
-		ask       envoyAsk
+		mutations, proofs []envoyMutation
+		ask               envoyAsk
 	}
 	envoyHost struct {
 		Domains []string
@@ -127,12 +127,16 @@ func (e *envoy) read(t *testing.T, asJSON []byte) *envoyChain {
 	for _, f := range e.manager.HTTPFilters {
 		var err error
 		switch f.Name {
-		case "envoy.filters.http.header_mutation":
+		case "envoy.filters.http.header_mutation", "evergate.proofs": // before the question, and after it
 			var c struct {
 				Mutations struct{ RequestMutations []envoyMutation }
 			}
 			err = json.Unmarshal(f.TypedConfig, &c)
-			e.manager.mutations = c.Mutations.RequestMutations
+			if f.Name == "evergate.proofs" {
+				e.manager.proofs = c.Mutations.RequestMutations
+			} else {
+				e.manager.mutations = c.Mutations.RequestMutations
+			}
 		case "envoy.filters.http.ext_authz":
 			err = json.Unmarshal(f.TypedConfig, &e.manager.ask)
 		case "envoy.filters.http.router":
@@ -187,9 +191,12 @@ func (e *envoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	route := e.route(strings.ToLower(r.Host), path)
 	client, _, _ := net.SplitHostPort(r.RemoteAddr)
-	e.mutate(r, client)
+	mutate(e.manager.mutations, r, client)
 	if !route.TypedPerFilterConfig["envoy.filters.http.ext_authz"].Disabled && !e.asked(w, r, path) {
 		return
+	}
+	if !route.TypedPerFilterConfig["evergate.proofs"].Disabled {
+		mutate(e.manager.proofs, r, client)
 	}
 	if d := route.DirectResponse; d != nil {
 		w.WriteHeader(d.Status)
@@ -248,9 +255,9 @@ func (e *envoy) route(authority, path string) *envoyRoute {
 	return &best.Routes[len(best.Routes)-1]
 }
 
-func (e *envoy) mutate(r *http.Request, client string) {
+func mutate(mutations []envoyMutation, r *http.Request, client string) {
 	value := strings.NewReplacer("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", client, "%REQ(:AUTHORITY)%", r.Host)
-	for _, m := range e.manager.mutations {
+	for _, m := range mutations {
 		if m.Append != nil {
 			r.Header.Set(m.Append.Header.Key, value.Replace(m.Append.Header.Value))
 			continue

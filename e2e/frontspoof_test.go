@@ -179,7 +179,8 @@ routes:
 	}
 	all := append([]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-User", "X-Forwarded-Email",
 		"X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Original-Url", "X-Original-Uri", "X-Original-Method", "X-Original-Host",
-		"Remote-User", "Remote-Groups", "X-Remote-User", "X-Auth-Request-User", "X-Auth-Request-Email", "X-WebAuth-User", "X-SSL-Client-Cert"}, names...)
+		"Remote-User", "Remote-Groups", "X-Remote-User", "X-Auth-Request-User", "X-Auth-Request-Email", "X-WebAuth-User", "X-SSL-Client-Cert",
+		"Sec-Secure-Session-Id", "Secure-Session-Response", "Secure-Session-Skipped"}, names...)
 	for i, name := range all {
 		if name == "authorization" || name == "http2-settings" {
 			continue
@@ -216,6 +217,10 @@ routes:
 		t.Fatalf("a plain request: got %d, and the app saw %+v", status, seen)
 	}
 	pass := []string{hostLine, "Cookie: " + session}
+	// A browser that has as many of the gateway's cookies as one may have keeps its others.
+	if _, seen := ask("eight of the gateway's cookies", "GET /public/x", hostLine, "Cookie: a=1; "+session+"; "+strings.Repeat("evergate-"+port+"-flow-x=1; ", 7)+"b=2"); len(seen) != 1 || seen[0].header.Get("Cookie") != "a=1; b=2" {
+		t.Errorf("eight of the gateway's cookies: the app saw %+v, want the two others", seen)
+	}
 	// The most specific host counts, whatever the order in the file.
 	for host, want := range map[string]int{"open.wild.localhost": 1, "x.deep.wild.localhost": 1, "x.wild.localhost": 0} {
 		c, err := net.Dial("tcp", s.listen)

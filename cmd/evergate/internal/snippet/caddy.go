@@ -13,7 +13,7 @@ func init() {
 		title: "Caddy",
 		funcs: template.FuncMap{
 			"quote": quoteCaddy, "address": caddyAddress, "bind": listenHost, "host": caddyHost, "name": caddyName,
-			"removed": removedGlobs, "own": func() string { return ownRegexp },
+			"removed": removedGlobs, "proofs": proofs, "own": func() string { return ownRegexp },
 			"cookie": caddyCookie, "target": caddyTarget, "weights": weights, "redirects": redirectsHTTP,
 		},
 		after: `Write it to /etc/caddy/Caddyfile, check it and have Caddy read it:
@@ -73,7 +73,7 @@ func caddyName(f *Front, s Site) (string, error) {
 // make variables of it, so that none of those goes up.
 func removedGlobs(f *Front) ([]string, error) {
 	var named []string
-	for _, family := range f.Families {
+	for _, family := range f.unasked() {
 		named = append(named, "-"+family+"*")
 	}
 	for _, name := range f.Names {

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -17,7 +16,7 @@ func init() {
 		funcs: template.FuncMap{
 			"quote": quoteJSON, "socket": envoySocket, "listenPort": listenPort, "bind": envoyBind,
 			"domain": envoyDomain, "name": func(f *Front, s Site) string { return f.Host(s) }, "regex": envoyRegexp, "own": func() string { return `(?i)/\.evergate(?:/.*)?` },
-			"unclear": func() string { return unclearRegexp }, "lower": strings.ToLower, "removed": envoyRemoved, "kilobytes": envoyKilobytes,
+			"unclear": func() string { return unclearRegexp }, "lower": strings.ToLower, "removed": envoyRemoved, "proofs": proofs, "kilobytes": envoyKilobytes,
 			"discovery": envoyDiscovery, "redirects": redirectsHTTP, "san": envoySAN,
 		},
 		after: `Write it to /etc/envoy/envoy.yaml, check it and start Envoy with it:
@@ -108,7 +107,7 @@ func envoyRemoved(f *Front) ([]string, error) {
 			return nil, err
 		}
 	}
-	for _, family := range append(slices.Clone(f.Families), "x-envoy-") {
+	for _, family := range append(f.unasked(), "x-envoy-") {
 		if err := add("prefix", family); err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 func init() {
 	dialects["haproxy"] = dialect{
 		title: "HAProxy",
-		funcs: template.FuncMap{"quote": quoteHAProxy, "regex": quoteHAProxy, "protected": haproxyProtected, "bind": haproxyBind, "crt": haproxyCrt,
+		funcs: template.FuncMap{"quote": quoteHAProxy, "regex": quoteHAProxy, "protected": haproxyProtected, "proofs": haproxyProofs, "bind": haproxyBind, "crt": haproxyCrt,
 			"luaquote": quoteLua, "fold": inject.Fold, "hostACL": haproxyHost, "address": haproxyAddress, "redirects": redirectsHTTP, "buffer": haproxyBuffer,
 			"connection": func() []string { return connection }},
 		parts: []Part{{"lua", "print the script that the configuration loads, in place of the configuration"}},
@@ -50,33 +50,37 @@ func quoteLua(s string) string {
 }
 
 // haproxyProtected are expressions for the names that no client may say, as HAProxy keeps
-// names: in lower case. What a name has between letters and digits is any one byte that is
-// neither. Authorization is not among them where the gateway has still to read it.
-func haproxyProtected(f *Front) (all []string) {
+// names: in lower case. Authorization is not among them where the gateway has still to read it.
+func haproxyProtected(f *Front) []string {
+	return append(haproxyNames(f.Names, `\z`), haproxyNames(f.unasked(), "")...)
+}
+
+// haproxyProofs are those for what the gateway reads, and no app.
+func haproxyProofs(f *Front) []string { return haproxyNames(proofs(f), "") }
+
+// haproxyNames are expressions for names that end in end. What a name has between letters
+// and digits is any one byte that is neither.
+func haproxyNames(names []string, end string) (all []string) {
 	const most = 600 // of a word in the file, so that lines stay readable
-	add := func(names []string, end string) {
-		var line []string
-		flush := func() {
-			if len(line) > 0 {
-				all = append(all, "^(?:"+strings.Join(line, "|")+")"+end)
-			}
-			line = nil
+	var line []string
+	flush := func() {
+		if len(line) > 0 {
+			all = append(all, "^(?:"+strings.Join(line, "|")+")"+end)
 		}
-		size := 0
-		for _, name := range names {
-			if name == "authorization" {
-				continue
-			}
-			if size += len(name); size > most {
-				flush()
-				size = len(name)
-			}
-			line = append(line, strings.ReplaceAll(regexp.QuoteMeta(name), "-", "[^a-z0-9]"))
-		}
-		flush()
+		line = nil
 	}
-	add(f.Names, `\z`)
-	add(f.Families, "")
+	size := 0
+	for _, name := range names {
+		if name == "authorization" {
+			continue
+		}
+		if size += len(name); size > most {
+			flush()
+			size = len(name)
+		}
+		line = append(line, strings.ReplaceAll(regexp.QuoteMeta(name), "-", "[^a-z0-9]"))
+	}
+	flush()
 	return all
 }
 

@@ -14,7 +14,7 @@ import (
 func init() {
 	dialects["nginx"] = dialect{
 		title: "nginx",
-		funcs: template.FuncMap{"quote": quoteNginx, "regex": quoteNginxRegex, "cookies": nginxCookies, "variable": nginxVariable,
+		funcs: template.FuncMap{"quote": quoteNginx, "regex": quoteNginxRegex, "cookies": nginxCookies, "last": func(steps []nginxStep) nginxStep { return steps[len(steps)-1] }, "variable": nginxVariable,
 			"told": nginxTold, "cleared": nginxCleared, "listen": nginxListen, "redirects": redirectsHTTP, "kilobytes": kilobytes},
 		after: `Put it at /etc/nginx/conf.d/evergate.conf, which nginx reads inside http { }. Then
   nginx -t && systemctl reload nginx
@@ -43,7 +43,7 @@ func quoteNginxRegex(s string) (string, error) {
 
 // nginxCookiesMost is how many cookies of the gateway are taken out of a request. With
 // more than that none is passed on.
-const nginxCookiesMost = 7
+const nginxCookiesMost = 8
 
 // nginxStep takes one cookie of the gateway out of From.
 type nginxStep struct {
@@ -115,7 +115,7 @@ var known = []string{
 	"X-Vouch-User", "X-Vouch-Idp-Claims-Groups", "X-Vouch-Idp-Claims-Email", "X-Pomerium-Jwt-Assertion", "X-Pomerium-Claim-Email", "X-Pomerium-Claim-User", "X-Pomerium-Claim-Groups",
 	"X-Wonderwall-Id-Token", "X-Wonderwall-Forward-Auth-Token", "OIDC-Claim-Sub", "OIDC-Claim-Email", "OIDC-Claim-Preferred-Username", "OIDC-Claim-Groups", "OIDC-Access-Token",
 	"Cf-Access-Jwt-Assertion", "Cf-Access-Authenticated-User-Email", "Tailscale-User-Login", "Tailscale-User-Name", "Tailscale-User-Profile-Pic",
-	"Secure-Session-Response", "Sec-Secure-Session-Id",
+	"Secure-Session-Response", "Secure-Session-Skipped", "Sec-Secure-Session-Id",
 }
 
 // nginxCleared are the names that no client may say and that nothing else sets.
