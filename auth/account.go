@@ -18,6 +18,8 @@ type Device struct {
 	// Agent is the User-Agent header of the sign-in, and Address where that came from; ""
 	// is not known.
 	Agent, Address string
+	// Bound says that a copy of its cookies opens nothing for long: see Bindings.
+	Bound bool
 	// Current is the session that asks.
 	Current bool
 }

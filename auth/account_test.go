@@ -33,6 +33,7 @@ type devices struct {
 	s     *sessions
 	old   int  // so many more there are
 	half  bool // the store goes away after the first
+	bound bool // to keys of their browsers
 	fault error
 }
 
@@ -48,7 +49,7 @@ func (d *devices) each(login *auth.Login, f func(id string, l *auth.Login)) {
 
 func (d *devices) OwnDevices(_ context.Context, login *auth.Login) (all []auth.Device, err error) {
 	d.each(login, func(_ string, l *auth.Login) {
-		all = append(all, auth.Device{Name: l.Session.ID(), Created: noon, Seen: noon, Ends: noon.Add(time.Hour), Current: l.Session.ID() == login.Session.ID()})
+		all = append(all, auth.Device{Name: l.Session.ID(), Created: noon, Seen: noon, Ends: noon.Add(time.Hour), Bound: d.bound, Current: l.Session.ID() == login.Session.ID()})
 	})
 	for i := range d.old {
 		all = append(all, auth.Device{Name: fmt.Sprintf("old-%d", i), Created: noon, Seen: noon, Ends: noon.Add(time.Hour), Agent: strings.Repeat("curl/8 ", 20)})
@@ -161,6 +162,18 @@ func TestAccountOfManyDevices(t *testing.T) {
 	if p := b.get(accountURL); strings.Contains(p.body, "not shown here") || !strings.Contains(p.body, "old-48") {
 		t.Error("with 50 devices one of them is left out")
 	}
+}
+
+func TestAccountSaysWhatIsBound(t *testing.T) {
+	h, d, _ := openAccount(t)
+	b := h.browser()
+	b.signIn("/", "alice")
+	const words = "Bound to its device"
+	if p := b.get(accountURL); strings.Contains(p.body, words) {
+		t.Errorf("it says that an unbound session is bound:\n%s", p.body)
+	}
+	d.bound = true
+	b.get(accountURL).want(t, 200, words)
 }
 
 func TestAccountWithoutAList(t *testing.T) {

@@ -60,6 +60,7 @@ type deviceView struct {
 	Address       string
 	Created, Seen moments
 	Ends          moments
+	Bound         bool
 	Current       bool
 }
 
@@ -167,7 +168,7 @@ func (h *Handler) listDevices(r *http.Request, login *Login, v *accountView) {
 			continue
 		}
 		v.Devices = append(v.Devices, deviceView{Session: d.Name, Label: device(d.Agent), Agent: printable(d.Agent), Address: d.Address,
-			Created: moments{ago(d.Created, now), d.Created}, Seen: moments{ago(seen, now), seen}, Ends: moments{At: d.Ends}, Current: d.Current})
+			Created: moments{ago(d.Created, now), d.Created}, Seen: moments{ago(seen, now), seen}, Ends: moments{At: d.Ends}, Bound: d.Bound, Current: d.Current})
 	}
 }
 

@@ -24,7 +24,7 @@ func accountSamples() map[string][]web.Sample {
 				Who: accountWho{User: "alice", Name: "Alice Example", Email: "alice@example.com", Groups: []string{"staff", "wiki"}, Provider: "Corp",
 					Since: at, Proof: web.Text{Message: proofs["pwd"]}, Ends: time.Unix(0, 0)},
 				Devices: []deviceView{
-					{Session: "SAMPLE-HERE", Label: web.T("Unknown browser"), Address: "192.0.2.1", Created: at, Seen: at, Current: true},
+					{Session: "SAMPLE-HERE", Label: web.T("Unknown browser"), Address: "192.0.2.1", Created: at, Seen: at, Bound: true, Current: true},
 					{Session: "SAMPLE-OTHER", Label: web.T("{browser} on {system}", "browser", "Firefox", "system", "Linux"), Agent: "Mozilla/5.0", Created: at, Seen: at},
 				},
 				Others: 8, Unlisted: 7, PasswordAt: "Corp", SignOutElsewhere: "Corp",

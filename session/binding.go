@@ -62,6 +62,16 @@ func decodeProven(plain []byte) (p proven, ok bool) {
 	return proven{Key(plain[:len(p.session)]), bindingID(plain[len(p.session):])}, true
 }
 
+// bound reports whether the session is bound on each host that it has a handle for.
+func (s *state) bound() bool {
+	for host := range s.Families {
+		if s.Bound[host].Key == "" {
+			return false
+		}
+	}
+	return len(s.Families) > 0
+}
+
 // missing is how often a bound session was asked for without the proof.
 type missing struct {
 	times int

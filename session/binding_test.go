@@ -144,6 +144,41 @@ func TestBoundSessionNeedsItsProof(t *testing.T) {
 	})
 }
 
+// TestBoundIsListed: a list and the page of their devices say of a session whether it is bound
+// wherever it has a cookie.
+func TestBoundIsListed(t *testing.T) {
+	run(t, func(b *bed) {
+		j, there := b.signIn(), jar{}
+		login := b.mustServe(j)
+		want := func(when string, want bool) {
+			t.Helper()
+			own, err := b.m.OwnDevices(t.Context(), login)
+			if err != nil || len(own) != 1 || own[0].Bound != want {
+				t.Errorf("%s: their devices are %+v, %v, want one with bound %v", when, own, err, want)
+			}
+			all, err := b.m.List(t.Context(), "")
+			if err != nil || len(all) != 1 || all[0].Bound != want {
+				t.Errorf("%s: the list is %+v, %v, want one with bound %v", when, all, err, want)
+			}
+		}
+		want("before", false)
+		b.bind(j, "key")
+		want("bound", true)
+		if err := b.receive(there, wiki, b.send(j, wiki, "v"), "v"); err != nil {
+			t.Fatal(err)
+		}
+		want("with another host, where it is not", false)
+		challenge, err := b.m.Challenge(there.at(wiki))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.m.Bind(http.Header{}, there.at(wiki), "another", challenge); err != nil {
+			t.Fatal(err)
+		}
+		want("on both", true)
+	})
+}
+
 func TestKeyOfASessionStays(t *testing.T) {
 	run(t, func(b *bed) {
 		j := b.boundBed()

@@ -57,7 +57,7 @@ func (m *Manager) OwnDevices(ctx context.Context, login *auth.Login) ([]auth.Dev
 			continue
 		}
 		devices = append(devices, auth.Device{Name: info.Name, Created: info.Created, Seen: info.Seen, Ends: info.Ends,
-			Agent: info.Device.Agent, Address: info.Device.Address, Current: info.Name == nameOf(login)})
+			Agent: info.Device.Agent, Address: info.Device.Address, Bound: info.Bound, Current: info.Name == nameOf(login)})
 	}
 	slices.SortFunc(devices, func(a, b auth.Device) int {
 		switch {

@@ -46,6 +46,9 @@ type Info struct {
 	Seen   time.Time `json:"seen"`
 	Ends   time.Time `json:"ends"`
 	Device Device    `json:"device"`
+	// Bound says that wherever the session has a cookie it is bound to a key of its browser,
+	// so that a copy of its cookies opens nothing for long.
+	Bound bool `json:"bound"`
 	// Retired says that a later sign-in of the same browser took its place, and that it
 	// lives on for a moment only, for what was under way.
 	Retired bool `json:"retired,omitempty"`
@@ -60,7 +63,7 @@ const purposeMeta = "meta"
 // meta seals what a list shows.
 func (s *state) meta(ring *Ring, key Key, ends time.Time) []byte {
 	id := &s.Login.Identity
-	plain, err := json.Marshal(Info{User: id.User, Provider: id.Provider, Subject: id.Subject, Created: s.Created, Seen: s.Seen, Ends: ends, Device: s.Device, Retired: s.Retired})
+	plain, err := json.Marshal(Info{User: id.User, Provider: id.Provider, Subject: id.Subject, Created: s.Created, Seen: s.Seen, Ends: ends, Device: s.Device, Bound: s.bound(), Retired: s.Retired})
 	if err != nil || len(plain) > 60<<10 {
 		return nil // it is not listed; nothing else depends on it
 	}

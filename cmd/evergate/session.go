@@ -67,10 +67,10 @@ func (p *program) sessionListCmd() *cobra.Command {
 				return nil
 			}
 			w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "SESSION\tUSER\tPROVIDER\tSIGNED IN\tLAST SEEN\tADDRESS\tBROWSER")
+			fmt.Fprintln(w, "SESSION\tUSER\tPROVIDER\tSIGNED IN\tLAST SEEN\tADDRESS\tBOUND\tBROWSER")
 			for _, s := range all {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, plain(s.User), plain(s.Provider),
-					s.Created.Local().Format(time.DateTime), s.Seen.Local().Format(time.DateTime), s.Device.Address, plain(s.Device.Agent))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, plain(s.User), plain(s.Provider),
+					s.Created.Local().Format(time.DateTime), s.Seen.Local().Format(time.DateTime), s.Device.Address, yesNo(s.Bound), plain(s.Device.Agent))
 			}
 			return w.Flush()
 		},
@@ -79,6 +79,13 @@ func (p *program) sessionListCmd() *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "only those of this user")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
 }
 
 // plain shows what a browser or a provider said on one line of a terminal.

@@ -150,8 +150,8 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 				t.Fatalf("alice's: got %+v, want two, with their browser and address", mine)
 			}
 			table, _, _ := f.run("session", "list", "--config", f.file)
-			if !strings.Contains(table, mine[0].Name) {
-				t.Errorf("the table: got %q, want the names", table)
+			if !strings.Contains(table, mine[0].Name) || !strings.Contains(table, "127.0.0.1  no     Browser of") {
+				t.Errorf("the table: got %q, want the names, and that none is bound", table)
 			}
 			if _, stderr, code := f.run("session", "revoke", "--config", f.file, "nothing"); code != 1 || !strings.Contains(stderr, "no such session") {
 				t.Errorf("an unknown one: got %d %q", code, stderr)

@@ -136,6 +136,16 @@ func TestStateInWords(t *testing.T) {
 	}
 }
 
+// TestSessionsSayWhatIsBound: the list says which sessions are bound to their device.
+func TestSessionsSayWhatIsBound(t *testing.T) {
+	for bound, want := range map[bool]int{true: 1, false: 0} {
+		h := newHouse(t, func(_ *house, s *dashboard.Source) { s.Sessions = listed{{Name: "x", User: "alice", Bound: bound}} })
+		if code, body := h.page("GET", "/sessions", nil); code != 200 || strings.Count(body, "bound to its device") != want {
+			t.Errorf("bound %v: got %d, want it said %d times:\n%s", bound, code, want, body)
+		}
+	}
+}
+
 // TestNothingBecomesMarkup: what people, providers and apps write is text wherever it shows.
 func TestNothingBecomesMarkup(t *testing.T) {
 	const evil = `<img src=x onerror=alert(1)>"'`
