@@ -78,7 +78,8 @@ func TestEvents(t *testing.T) {
 		{Name: event.SessionWithdrawn, Provider: "local", Reason: event.UserWithdrawn},
 		{Name: event.SessionEnded, Provider: "corp", Reason: event.SignedOut},
 		{Name: event.SessionRevoked, Provider: "corp", Reason: event.ByOperator},
-		{Name: event.SessionRotated}, {Name: event.ReuseSuspected}, {Name: event.ReuseDetected},
+		{Name: event.SessionRotated}, {Name: event.ReuseSuspected}, {Name: event.ReuseDetected}, {Name: event.SessionBound}, {Name: event.DeviceMismatch},
+		{Name: event.SessionRevoked, Reason: event.WithoutDevice},
 		{Name: event.StoreFailed}, {Name: event.RevocationFailed, Provider: "corp"},
 	} {
 		m.Hear(t.Context(), e)
@@ -91,6 +92,7 @@ func TestEvents(t *testing.T) {
 		`evergate_renewals_total{outcome="refused",provider="corp"} 1`, `evergate_renewal_duration_seconds_count{provider="corp"} 2`,
 		`evergate_sessions_ended_total{event="session.ended",reason="signed_out"} 1`, `evergate_sessions_ended_total{event="session.revoked",reason="by_operator"} 1`,
 		`evergate_sessions_ended_total{event="session.withdrawn",reason="user_withdrawn"} 1`, `evergate_sessions_ended_total{event="session.reuse_detected",reason=""} 1`,
+		`evergate_sessions_bound_total 1`, `evergate_device_mismatches_total 1`, `evergate_sessions_ended_total{event="session.revoked",reason="device"} 1`,
 		`evergate_handle_rotations_total 1`, `evergate_handle_reuse_total{verdict="suspected"} 1`, `evergate_handle_reuse_total{verdict="detected"} 1`,
 		`evergate_session_store_failures_total 1`, `evergate_provider_revocation_failures_total{provider="corp"} 1`,
 		`evergate_audit_events_total{event="session.started"} 1`, `evergate_audit_events_lost_total 3`)

@@ -16,10 +16,12 @@ type events struct {
 	renewal   *prometheus.HistogramVec
 	rotations prometheus.Counter
 	reuse     *prometheus.CounterVec
-	unstored  prometheus.Counter
-	unrevoked *prometheus.CounterVec
-	audited   *prometheus.CounterVec
-	auditLost prometheus.Counter
+	// bindings and mismatches are those of bound sessions.
+	bindings, mismatches prometheus.Counter
+	unstored             prometheus.Counter
+	unrevoked            *prometheus.CounterVec
+	audited              *prometheus.CounterVec
+	auditLost            prometheus.Counter
 }
 
 // Outcomes of renewals and of sign-ins that are no failure, and verdicts on spent handles.
@@ -43,6 +45,10 @@ func newEvents() events {
 			Help: "Handles that rotated."}),
 		reuse: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_handle_reuse_total",
 			Help: "Spent handles that came: suspected (a late request, or a theft), or detected (a theft; the session is revoked)."}, []string{"verdict"}),
+		bindings: prometheus.NewCounter(prometheus.CounterOpts{Name: "evergate_sessions_bound_total",
+			Help: "Sessions that were bound to a key of their browser, once for each host."}),
+		mismatches: prometheus.NewCounter(prometheus.CounterOpts{Name: "evergate_device_mismatches_total",
+			Help: "Bound sessions that were asked for without the proof of their device, and not served: at most one in 10 s for each session."}),
 		unstored: prometheus.NewCounter(prometheus.CounterOpts{Name: "evergate_session_store_failures_total",
 			Help: "Renewed sessions that could not be stored at once."}),
 		unrevoked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_provider_revocation_failures_total",
@@ -55,7 +61,7 @@ func newEvents() events {
 }
 
 func (e *events) register(in *prometheus.Registry) {
-	in.MustRegister(e.logins, e.ended, e.renewals, e.renewal, e.rotations, e.reuse, e.unstored, e.unrevoked, e.audited, e.auditLost)
+	in.MustRegister(e.logins, e.ended, e.renewals, e.renewal, e.rotations, e.reuse, e.bindings, e.mismatches, e.unstored, e.unrevoked, e.audited, e.auditLost)
 	// All series begin at zero, so that the first of anything shows as an increase: a theft,
 	// or five hundred sessions that end between two scrapes.
 	for _, verdict := range []string{suspected, detected} {
@@ -121,6 +127,10 @@ func (m *Metrics) Hear(_ context.Context, e event.Event) {
 	case event.ReuseDetected:
 		c.reuse.WithLabelValues(detected).Inc()
 		c.ended.WithLabelValues(string(e.Name), "").Inc()
+	case event.SessionBound:
+		c.bindings.Inc()
+	case event.DeviceMismatch:
+		c.mismatches.Inc()
 	case event.StoreFailed:
 		c.unstored.Inc()
 	case event.RevocationFailed:
