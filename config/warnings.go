@@ -36,6 +36,7 @@ func (c *Config) Warnings() []*Fault {
 	c.warnOwn(warn)
 	c.warnRoutes(warn)
 	c.warnWays(warn)
+	c.warnDevices(warn)
 	c.warnObserving(warn)
 	c.warnStars(warn)
 	c.warnFiles(warn)
