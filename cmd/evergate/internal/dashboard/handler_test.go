@@ -136,6 +136,23 @@ func TestStateInWords(t *testing.T) {
 	}
 }
 
+// TestTimelineOfBoundSessions: that a browser bound its session is no news, and that one came
+// without the proof is.
+func TestTimelineOfBoundSessions(t *testing.T) {
+	h := newHouse(t, nil)
+	for _, e := range []event.Event{
+		{Name: event.SessionBound, User: "alice"}, {Name: event.DeviceMismatch, User: "bob"}, {Name: event.SessionRevoked, User: "bob", Reason: event.WithoutDevice},
+	} {
+		h.history.Hear(t.Context(), e)
+	}
+	_, body := h.page("GET", "/timeline", nil)
+	for words, want := range map[string]bool{"A session was bound": false, "bound session of bob was asked for": true, "A session of bob was ended since it was asked for again and again": true} {
+		if strings.Contains(body, words) != want {
+			t.Errorf("%q is there: want %v\n%s", words, want, body)
+		}
+	}
+}
+
 // TestSessionsSayWhatIsBound: the list says which sessions are bound to their device.
 func TestSessionsSayWhatIsBound(t *testing.T) {
 	for bound, want := range map[bool]int{true: 1, false: 0} {

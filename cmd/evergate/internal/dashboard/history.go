@@ -123,7 +123,7 @@ func (h *History) Hear(_ context.Context, e event.Event) {
 			h.over(&e)
 		}
 		return
-	case event.SessionRotated:
+	case event.SessionRotated, event.SessionBound: // as often as people come, and nothing to see to
 		return
 	case event.SessionRenewalFailed:
 		h.count(renewFailed)

@@ -110,7 +110,7 @@ func (ms *moments) like(m *Moment) (newest *Moment, n int) {
 func aboutPeople(n event.Name) bool {
 	switch n {
 	case event.SessionStarted, event.SessionEnded, event.SessionHandedOver, event.SessionRenewalFailed, event.SessionWithdrawn, event.SessionRevoked,
-		event.LoginFailed, event.ReuseSuspected, event.RevocationFailed, event.StoreFailed, event.PasswordChanged, event.AdminRefused:
+		event.LoginFailed, event.DeviceMismatch, event.ReuseSuspected, event.RevocationFailed, event.StoreFailed, event.PasswordChanged, event.AdminRefused:
 		return true
 	}
 	return false

@@ -35,6 +35,8 @@ func (m *Moment) what() (words, tone string) {
 		return "Renewals by provider " + at + " work again.", "good"
 	case event.SessionRenewalFailed:
 		return "A renewal for " + who + " did not work, and the session is kept: " + reason(m.Reason) + ".", "warn"
+	case event.DeviceMismatch:
+		return "A bound session of " + who + " was asked for without the proof of its device, and not served: a copy of its cookies, or a browser that has lost the key.", "warn"
 	case event.ReuseSuspected:
 		return "A spent handle of " + who + " came: a late request, or the first sign of a theft.", "warn"
 	case event.ReuseDetected:
@@ -120,7 +122,8 @@ var reasons = map[string]string{
 	event.BadCallback: "the callback was malformed or too late", event.SubjectChanged: "the provider answered for somebody else",
 	event.SignedOut: "they signed out", event.ByProvider: "by the provider", event.ByOperator: "by the operator", event.ByPerson: "by the same person, elsewhere",
 	event.Replaced: "somebody else signed in in the same browser", event.IdleTooLong: "nobody had used it for too long", event.LifetimeOver: "its time was over",
-	event.NewPassword: "the password was changed", event.GrantRefused: "the provider said a clear no", event.UserWithdrawn: "the user is gone or disabled",
+	event.WithoutDevice: "since it was asked for again and again without the proof of its device",
+	event.NewPassword:   "the password was changed", event.GrantRefused: "the provider said a clear no", event.UserWithdrawn: "the user is gone or disabled",
 	event.ProviderGone: "its provider is not configured any more", event.RenewalUnclear: "the answer was neither a yes nor a clear no",
 }
 
