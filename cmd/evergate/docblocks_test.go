@@ -87,7 +87,7 @@ func TestExamplesAreOfAKind(t *testing.T) {
 }
 
 // tools are what commands begin with besides evergate itself. They are not here, or not ours to try.
-var tools = regexp.MustCompile(`^(?:docker|kubectl|helm|systemctl|dpkg|rpm|apt|dnf|sha256sum|tar|cosign|useradd|install|chown|chmod|cp|cd|mkdir|curl|yq|grep|tail|jq|sleep|mv|cat|sed|export|python3|openssl|pass|haproxy|nginx|caddy|EVERGATE_FULL=1|journalctl)$`)
+var tools = regexp.MustCompile(`^(?:docker|kubectl|helm|systemctl|dpkg|rpm|apt|dnf|sha256sum|tar|cosign|useradd|install|chown|chmod|cp|cd|mkdir|curl|yq|grep|tail|jq|sleep|mv|cat|sed|export|python3|openssl|certutil|chromium|pass|haproxy|nginx|caddy|EVERGATE_FULL=1|journalctl)$`)
 
 // TestCommandsInPages: what pages have people type is understood: the command is there, with these
 // flags and as many arguments; targets of make, packages and scripts of the repository are there too.
