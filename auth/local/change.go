@@ -94,5 +94,8 @@ func (d *Directory) exchange(ctx context.Context, name, was, hash string) (*know
 	all[name] = &u
 	d.users.Store(&all)
 	d.readAt.Store(time.Now().UnixNano())
+	// This was written and not read: the file may have other changes, or be put back before
+	// the next look, which reads it whatever it holds.
+	d.seen.Forget()
 	return &u, nil
 }

@@ -45,7 +45,8 @@ type Directory struct {
 	mu       sync.Mutex // guards onChange
 	onChange []func()
 
-	watch *follow.Files // nil where there is no file
+	seen  follow.Reading // what was read of the file last
+	watch *follow.Files  // nil where there is no file
 }
 
 // known is a user, with what sign-in and checks need of them.
@@ -82,13 +83,11 @@ func NewDirectory(o DirectoryOptions) (*Directory, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Directory{opts: o, seed: maphash.MakeSeed()}
-	files := []string{o.Path}
-	seen := follow.Look(files)
 	if err := d.read(); err != nil {
 		return nil, err
 	}
 	if o.Path != "" {
-		d.watch = follow.Start(follow.Options{Files: func() []string { return files }, Seen: seen, Every: o.Every, Changed: d.changed})
+		d.watch = follow.Start(follow.Options{Files: d.files, Seen: &d.seen, Every: o.Every, Changed: d.changed})
 	}
 	return d, nil
 }
@@ -129,10 +128,24 @@ func (d *Directory) decoy(name string) phc {
 	return p
 }
 
+// files are those that are watched.
+func (d *Directory) files() []string {
+	if d.opts.Path == "" {
+		return nil
+	}
+	return []string{d.opts.Path}
+}
+
 // read reads the users.
-func (d *Directory) read() error {
+func (d *Directory) read() (err error) {
 	d.reading.Lock()
 	defer d.reading.Unlock()
+	d.seen.Read(d.files(), func() { err = d.load() })
+	return err
+}
+
+// load is the part of read that a look at the file stands before and after.
+func (d *Directory) load() error {
 	at := time.Now()
 	users, err := d.opts.Load()
 	if err != nil {

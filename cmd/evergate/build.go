@@ -142,12 +142,13 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		return nil, err
 	}
 	traced := traceStore(g.store, cfg, inMemory)
-	if g.ring, err = buildRing(cfg, inMemory); err != nil {
+	ringSeen := new(follow.Reading)
+	if g.ring, err = buildRing(cfg, inMemory, ringSeen); err != nil {
 		return nil, err
 	}
 	g.listen()
 	if files, err := keyFiles(cfg.Keys.Files, cfg.DataDir); !inMemory && err == nil {
-		g.ringAt = watchRing(g.ring, files, log, g.events.Hear)
+		g.ringAt = watchRing(g.ring, files, ringSeen, log, g.events.Hear)
 		g.close = append(g.close, func() error { return g.ringAt.Close() })
 	}
 	if g.keys, err = buildKeys(cfg, traced, g.ring, log, inMemory); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
 	"github.com/evergate/evergate/cmd/evergate/internal/door"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/follow"
 )
 
 // One process hands over to the next in these words, over two pipes:
@@ -114,7 +115,7 @@ func rehearse(cfg *config.Config, log *slog.Logger) error {
 	if _, err := checkUsers(cfg); err != nil {
 		return err
 	}
-	if _, err := loadRing(cfg.Keys.Files, cfg.DataDir); err != nil {
+	if _, err := loadRing(cfg.Keys.Files, cfg.DataDir, new(follow.Reading)); err != nil {
 		return err
 	}
 	providers, err := buildProviders(cfg, log, nil, nil, nil)

@@ -56,12 +56,18 @@ func readKeys(files []string) (keys []secret.Text, err error) {
 	return keys, nil
 }
 
-func loadRing(files []string, dataDir string) (*session.Ring, error) {
+// readFollowed is readKeys for whoever follows the files by seen.
+func readFollowed(files []string, seen *follow.Reading) (keys []secret.Text, err error) {
+	seen.Read(files, func() { keys, err = readKeys(files) })
+	return keys, err
+}
+
+func loadRing(files []string, dataDir string, seen *follow.Reading) (*session.Ring, error) {
 	files, err := keyFiles(files, dataDir)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := readKeys(files)
+	keys, err := readFollowed(files, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +87,8 @@ func (g *gateway) prepareRing(e, before *edition) error {
 	if err != nil {
 		return err
 	}
-	keys, err := readKeys(files)
+	seen := new(follow.Reading)
+	keys, err := readFollowed(files, seen)
 	if err != nil {
 		return err
 	}
@@ -91,7 +98,7 @@ func (g *gateway) prepareRing(e, before *edition) error {
 	e.use = append(e.use, func() {
 		_ = g.ringAt.Close()
 		_ = g.ring.Replace(keys...) // as NewRing took them
-		g.ringAt = watchRing(g.ring, files, g.log, g.events.Hear)
+		g.ringAt = watchRing(g.ring, files, seen, g.log, g.events.Hear)
 	})
 	return nil
 }
@@ -99,13 +106,13 @@ func (g *gateway) prepareRing(e, before *edition) error {
 // ringEvery is how often the files are looked at.
 const ringEvery = 2 * time.Second
 
-// watchRing replaces the keys of ring when what its files hold has changed. A bad
-// file leaves the keys of before in force.
-func watchRing(ring *session.Ring, files []string, log *slog.Logger, heard event.Func) *follow.Files {
+// watchRing replaces the keys of ring when its files hold something else than was seen in
+// them. A bad file leaves the keys of before in force.
+func watchRing(ring *session.Ring, files []string, seen *follow.Reading, log *slog.Logger, heard event.Func) *follow.Files {
 	return follow.Start(follow.Options{
-		Files: func() []string { return files }, Seen: follow.Look(files), Every: ringEvery,
+		Files: func() []string { return files }, Seen: seen, Every: ringEvery,
 		Changed: func() {
-			keys, err := readKeys(files)
+			keys, err := readFollowed(files, seen)
 			if err == nil {
 				err = ring.Replace(keys...)
 			}

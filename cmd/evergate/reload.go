@@ -50,7 +50,9 @@ type reloader struct {
 	told *serviceManager
 
 	bad     atomic.Pointer[error]   // why the file as it was read last is not in force; nil is that it is
-	refused atomic.Pointer[refusal] // the last config that could be read and not be used, until one is in force
+	refused atomic.Pointer[refusal] // the config that was read last, where it could be read and not be used
+
+	seen follow.Reading // what was read last, whether it came into force or not, and whoever asked
 
 	mu    sync.Mutex // one reload at a time; guards what follows
 	files map[string]follow.Digest
@@ -118,24 +120,30 @@ func (r *reloader) check(context.Context) error {
 // follow reads the config again whenever its files hold something else, until Close. It
 // begins with a look at whether they do since the gateway read them.
 func (r *reloader) follow() *follow.Files {
-	files := func() []string {
-		all := append([]string{r.file}, followed(r.g.config())...)
-		if x := r.refused.Load(); x != nil {
-			all = append(all, followed(x.cfg)...)
-		}
-		return all
+	return follow.Start(follow.Options{Files: r.read, Seen: &r.seen, Settle: true, Changed: func() { r.reload(event.ByFile) }})
+}
+
+// read are the files that a reload reads. Where it has read a config that names others, the
+// next look at those finds nothing to do.
+func (r *reloader) read() []string {
+	all := append([]string{r.file}, followed(r.g.config())...)
+	if x := r.refused.Load(); x != nil {
+		all = append(all, followed(x.cfg)...)
 	}
-	return follow.Start(follow.Options{Files: files, Settle: true, Changed: func() { r.reload(event.ByFile) }})
+	return all
 }
 
 // reload reads the config, and puts it in force if it is good.
 func (r *reloader) reload(cause string) (out admin.Reloaded) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if cause == event.ByFile && (r.same() || r.refusedAlready()) {
-		return admin.Reloaded{OK: true}
-	}
-	r.told.reloading(func() { out = r.now(cause) })
+	r.seen.Read(r.read(), func() {
+		if cause == event.ByFile && (r.same() || r.refusedAlready()) {
+			out = admin.Reloaded{OK: true}
+			return
+		}
+		r.told.reloading(func() { out = r.now(cause) })
+	})
 	return out
 }
 
@@ -180,6 +188,7 @@ func (r *reloader) load() (changed []string, err error) {
 	itself := follow.Look([]string{r.file}) // before it is read, so that no change is missed
 	next, err := config.Load(r.file)
 	if err != nil {
+		r.refused.Store(nil) // what is said from now on is not of that
 		return nil, err
 	}
 	now := r.g.config()

@@ -24,6 +24,7 @@ import (
 
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/follow"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 )
@@ -156,7 +157,7 @@ func (p *program) sessions(ctx context.Context, path string) (admin.Sessions, fu
 		return client, func() {}, nil
 	}
 	log := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	ring, err := loadRing(cfg.Keys.Files, cfg.DataDir)
+	ring, err := loadRing(cfg.Keys.Files, cfg.DataDir, new(follow.Reading))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -29,20 +29,56 @@ func Look(files []string) Digest {
 	return Digest(h.Sum(nil))
 }
 
+// Reading is what the owner of some files read of them last, whoever asked for it. The zero
+// value has read nothing. It may be used by several goroutines at once.
+type Reading struct {
+	mu   sync.Mutex // guards what follows, never while files are read
+	last Digest     // zero is that of no content
+}
+
+// Read calls read, which reads the files, and keeps what they held. Where they changed
+// meanwhile nobody can tell what was read, so it counts as nothing, and they are read again.
+func (r *Reading) Read(files []string, read func()) {
+	before := Look(files)
+	read()
+	if Look(files) != before {
+		before = Digest{}
+	}
+	r.set(before)
+}
+
+// Forget is for an owner that has something else in force than what it read last.
+func (r *Reading) Forget() { r.set(Digest{}) }
+
+func (r *Reading) set(d Digest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = d
+}
+
+func (r *Reading) is(d Digest) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last == d
+}
+
 // Options say what is followed.
 type Options struct {
 	// Files names the files. It is asked at each look, for what is read may name others;
 	// that there are others is a change too, since they were read before they were
 	// followed.
 	Files func() []string
-	// Seen is what was there when its owner read it, or rather right before.
-	Seen Digest
+	// Seen is the owner's, who reads by it at the start, in Changed and at any other time.
+	// What the files hold is compared with that, and not with the look of before: between
+	// two looks they may be read by somebody's command and be put back.
+	Seen *Reading
 	// Every is how often to look; zero means each second.
 	Every time.Duration
 	// Settle waits until a change was there at two looks in a row, so that a file of
 	// which a half is written is left alone, though that half may be sound by itself.
 	Settle bool
-	// Changed is called after each change, by one goroutine.
+	// Changed is called where the files hold something else than what was read last, by one
+	// goroutine, until that was read.
 	Changed func()
 }
 
@@ -73,7 +109,7 @@ func (f *Files) Close() error {
 func (o *Options) run(ctx context.Context) {
 	tick := time.NewTicker(o.Every)
 	defer tick.Stop()
-	seen, last := o.Seen, o.Seen
+	var last Digest
 	for {
 		select {
 		case <-ctx.Done():
@@ -82,10 +118,8 @@ func (o *Options) run(ctx context.Context) {
 		}
 		now := Look(o.Files())
 		settled := !o.Settle || now == last
-		if last = now; now == seen || !settled {
-			continue
+		if last = now; settled && !o.Seen.is(now) {
+			o.Changed()
 		}
-		seen = now
-		o.Changed()
 	}
 }

@@ -34,8 +34,11 @@ func TestFiles(t *testing.T) {
 			write(t, path, "one")
 			synctest.Test(t, func(t *testing.T) {
 				var told atomic.Int32
-				f := follow.Start(follow.Options{Files: func() []string { return []string{path} }, Seen: follow.Look([]string{path}),
-					Settle: c.settle, Changed: func() { told.Add(1) }})
+				var seen follow.Reading
+				files := []string{path}
+				seen.Read(files, func() {})
+				f := follow.Start(follow.Options{Files: func() []string { return files }, Seen: &seen,
+					Settle: c.settle, Changed: func() { seen.Read(files, func() { told.Add(1) }) }})
 				time.Sleep(500 * time.Millisecond)
 				for _, s := range c.steps {
 					write(t, path, s)
@@ -45,6 +48,54 @@ func TestFiles(t *testing.T) {
 					t.Errorf("got %d changes, %v, want %d", told.Load(), err, c.want)
 				}
 			})
+		})
+	}
+}
+
+// TestReadBetweenLooks: what somebody had read between two looks and put back is a change, and
+// so is what was swapped while it was read.
+func TestReadBetweenLooks(t *testing.T) {
+	for _, settle := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "file")
+		files := []string{path}
+		write(t, path, "one")
+		synctest.Test(t, func(t *testing.T) {
+			var seen follow.Reading
+			var inForce atomic.Value
+			told := 0
+			read := func() {
+				b, err := os.ReadFile(path)
+				if err != nil {
+					t.Error(err)
+				}
+				inForce.Store(string(b))
+			}
+			seen.Read(files, read)
+			f := follow.Start(follow.Options{Files: func() []string { return files }, Seen: &seen, Settle: settle,
+				Changed: func() { told++; seen.Read(files, read) }})
+			defer f.Close()
+			holds := func(after string, want int) {
+				t.Helper()
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if b, err := os.ReadFile(path); err != nil || inForce.Load() != string(b) || told != want {
+					t.Errorf("%s, settle %v: got %v in force and %d changes, want %s and %d; %v", after, settle, inForce.Load(), told, b, want, err)
+				}
+			}
+			time.Sleep(1500 * time.Millisecond)
+
+			write(t, path, "two")
+			seen.Read(files, read)
+			holds("read by a command", 0)
+			write(t, path, "three")
+			seen.Read(files, read)
+			write(t, path, "two")
+			holds("read by a command, and put back", 1)
+			seen.Read(files, func() { read(); write(t, path, "four") })
+			holds("changed right after it was read", 2)
+			inForce.Store("five")
+			seen.Forget()
+			holds("something else put in force", 3)
 		})
 	}
 }
