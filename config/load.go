@@ -23,10 +23,8 @@ func Load(path string) (*Config, error) {
 		return nil, err
 	}
 	c.resolve(filepath.Dir(path))
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	if faults := c.servesSecrets(path); faults != nil {
+	c.doc.file = path
+	if faults := c.servesSecrets(); faults != nil {
 		return nil, faults.Sorted()
 	}
 	return c, nil

@@ -33,6 +33,7 @@ func readFile(path string) ([]byte, error) {
 // document is a parsed file: its root, its lines, and the faults so far.
 type document struct {
 	name   string
+	file   string // where it was read; "" is nowhere
 	lines  []string
 	root   *yaml.Node
 	faults Faults

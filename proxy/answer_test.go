@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -218,6 +219,61 @@ func TestStaticFollowsReleases(t *testing.T) {
 		if res := gw.send(t, request("GET", "/")); res.body != want {
 			t.Errorf("got %q, want %q", res.body, want)
 		}
+	}
+}
+
+// TestAnswersNeverServeOwnFiles: a link that came after the config was looked at leads nobody
+// to what is the gateway's own: not in the folder, as index or fallback, nor in the place of
+// the folder or of a body_file.
+func TestAnswersNeverServeOwnFiles(t *testing.T) {
+	secrets := site(t, map[string]string{"ring.key": "SECRET", "index.html": "SECRET"})
+	dir := site(t, map[string]string{"page.html": "page", "folder/page.html": "page"})
+	body := filepath.Join(dir, "page.html")
+	own := func(file fs.FileInfo) bool {
+		for _, name := range []string{"ring.key", "index.html"} {
+			if is, err := os.Stat(filepath.Join(secrets, name)); err == nil && os.SameFile(is, file) {
+				return true
+			}
+		}
+		return false
+	}
+	current := filepath.Join(t.TempDir(), "current")
+	if err := os.Symlink(dir, current); err != nil {
+		t.Skip("no symbolic links here: ", err)
+	}
+	gw := newGateway(t, &proxy.Gate{Router: newRouter(t,
+		&proxy.Route{Policy: public, Answer: &proxy.Static{Dir: current, Fallback: "back.html", Own: own}},
+		&proxy.Route{Path: "/body", Policy: public, Answer: &proxy.Respond{BodyFile: body, Own: own}})})
+	for _, path := range []string{"/page.html", "/body"} {
+		if res := gw.send(t, request("GET", path)); res.StatusCode != 200 || res.body != "page" {
+			t.Errorf("%s: got %d %s, want the page", path, res.StatusCode, res.body)
+		}
+	}
+	for _, name := range []string{"x", "folder/index.html", "back.html"} {
+		if err := os.Link(filepath.Join(secrets, "ring.key"), filepath.Join(dir, name)); err != nil {
+			t.Skip("no hard links here: ", err)
+		}
+	}
+	refused := func(path string, want int) {
+		t.Helper()
+		res := gw.send(t, request("GET", path, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"))
+		if res.StatusCode != want || strings.Contains(res.body, "SECRET") || gw.note(t).Err == nil || !strings.Contains(gw.note(t).Err.Error(), "the gateway's own") {
+			t.Errorf("%s: got %d %s, %v; want %d, and the reason in the log", path, res.StatusCode, res.body, gw.note(t).Err, want)
+		}
+	}
+	for _, path := range []string{"/x", "/folder/", "/nothing"} {
+		refused(path, 404)
+	}
+	for link, to := range map[string]string{current: secrets, body: filepath.Join(secrets, "ring.key")} {
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]int{"/ring.key": 404, "/": 404, "/body": 500} {
+		refused(path, want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"strconv"
@@ -22,6 +23,9 @@ type Respond struct {
 	BodyFile string
 	// ContentType of "" is what the name of BodyFile says, or text/plain.
 	ContentType string
+	// Own reports whether a file is the gateway's own, which is not read for an answer. Nil
+	// means that no file is.
+	Own func(fs.FileInfo) bool
 
 	body []byte // Body
 }
@@ -58,7 +62,7 @@ func (a *Respond) answer(w http.ResponseWriter, r *http.Request, d *Decision) er
 	body := a.body
 	if a.BodyFile != "" {
 		var err error
-		if body, err = readUpTo(a.BodyFile, MaxRespond); err != nil {
+		if body, err = a.read(); err != nil {
 			return unreadable(err)
 		}
 	} else if a.Body == "" && a.Status >= 400 {
@@ -79,15 +83,25 @@ func (a *Respond) answer(w http.ResponseWriter, r *http.Request, d *Decision) er
 	return nil
 }
 
-func readUpTo(name string, most int64) ([]byte, error) {
-	f, err := os.Open(name)
+// read reads BodyFile.
+func (a *Respond) read() ([]byte, error) {
+	f, err := os.Open(a.BodyFile)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	body, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(body)) > most {
-		err = fmt.Errorf("%s is longer than %d bytes", name, most)
+	if a.Own != nil {
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if a.Own(info) {
+			return nil, fmt.Errorf("read respond.body_file %s: it has become a link to a file of the gateway's own, which no route serves; put another file in its place", a.BodyFile)
+		}
+	}
+	body, err := io.ReadAll(io.LimitReader(f, MaxRespond+1))
+	if err == nil && len(body) > MaxRespond {
+		err = fmt.Errorf("%s is longer than %d bytes", a.BodyFile, MaxRespond)
 	}
 	return body, err
 }

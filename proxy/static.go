@@ -29,6 +29,9 @@ type Static struct {
 	// Fallback, relative to Dir, is served to a person who opens an address where
 	// nothing is, as single-page apps want. Scripts and images get 404. "" is none.
 	Fallback string
+	// Own reports whether a file is the gateway's own, which is not there for anybody, by
+	// whatever link it came into Dir. Nil means that no file is.
+	Own func(fs.FileInfo) bool
 }
 
 func (a *Static) prepare(r *Route, fault func(key, format string, args ...any)) {
@@ -57,7 +60,7 @@ func (a *Static) Ready() error {
 	}
 	defer root.Close()
 	if a.Fallback != "" {
-		f, _, err := openFile(root, a.Fallback)
+		f, _, err := a.open(root, a.Fallback)
 		if err != nil {
 			return fmt.Errorf("fallback: %w", err)
 		}
@@ -80,8 +83,8 @@ func (a *Static) answer(w http.ResponseWriter, r *http.Request, d *Decision) err
 		redirectHere(w, d.Target.Path+"/", &d.Target)
 		return nil
 	}
-	if err != nil && a.Fallback != "" && isMissing(err) && web.IsNavigation(r) {
-		f, info, err = openFile(root, a.Fallback)
+	if err != nil && err != errOwn && a.Fallback != "" && isMissing(err) && web.IsNavigation(r) {
+		f, info, err = a.open(root, a.Fallback)
 		// Who asks decides whether this is the answer or 404.
 		w.Header().Set("Vary", "Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With, Accept")
 	}
@@ -107,12 +110,12 @@ func (a *Static) find(root *os.Root, path string) (*os.File, fs.FileInfo, error)
 	}
 	folder := strings.HasSuffix(path, "/")
 	if !folder {
-		f, info, err := openFile(root, name)
+		f, info, err := a.open(root, name)
 		if err != errIsFolder {
 			return f, info, err
 		}
 	}
-	f, info, err := openFile(root, filepath.Join(name, a.Index))
+	f, info, err := a.open(root, filepath.Join(name, a.Index))
 	if err == nil && !folder {
 		f.Close()
 		return nil, nil, errNeedsSlash
@@ -147,8 +150,10 @@ func fileName(path string) (string, error) {
 
 var errIsFolder = fmt.Errorf("it is a folder: %w", fs.ErrNotExist)
 
-// openFile opens a regular file. What it is comes first: opening a pipe would wait.
-func openFile(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
+var errOwn = fmt.Errorf("it is a file of the gateway's own, which no route serves: %w", fs.ErrNotExist)
+
+// open opens a regular file. What it is comes first: opening a pipe would wait.
+func (a *Static) open(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	info, err := root.Stat(name)
 	switch {
 	case err != nil:
@@ -162,7 +167,10 @@ func openFile(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if info, err = f.Stat(); err != nil {
+	if info, err = f.Stat(); err == nil && a.Own != nil && a.Own(info) {
+		err = errOwn
+	}
+	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/event"
+	"github.com/evergate/evergate/internal/follow"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/proxy"
 	"github.com/evergate/evergate/session"
@@ -112,12 +113,12 @@ func readable(ctx context.Context, store session.Store) error {
 	return nil
 }
 
-// buildRing reads the keys that seal cookies.
-func buildRing(cfg *config.Config, inMemory bool) (*session.Ring, error) {
+// buildRing reads the keys that seal cookies, which are followed by seen.
+func buildRing(cfg *config.Config, inMemory bool, seen *follow.Reading) (*session.Ring, error) {
 	if inMemory {
 		return session.NewRing(session.NewKey(time.Now()))
 	}
-	return loadRing(cfg.Keys.Files, cfg.DataDir)
+	return loadRing(cfg.Keys.Files, cfg.DataDir, seen)
 }
 
 // cookieName is what the session cookie is called.
@@ -145,11 +146,11 @@ func buildRouter(cfg *config.Config, log *slog.Logger, before waysOut) (*proxy.R
 	var routes []*proxy.Route
 	var ways waysOut
 	var faults config.Faults
-	access := newPolicies(cfg)
+	access, own := newPolicies(cfg), cfg.OwnFiles()
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
 		if r.Upstream == nil {
-			route, fault := buildAnswer(r, access.of(i), log)
+			route, fault := buildAnswer(r, access.of(i), own, log)
 			if fault != nil {
 				faults = append(faults, cfg.Fault(fmt.Sprintf("routes[%d].%s", i, fault.key), fault.err.Error()))
 				continue

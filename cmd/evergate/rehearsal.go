@@ -74,7 +74,7 @@ func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 			from = &carried
 		}
 		if from.Upstream == nil {
-			route, fault := buildAnswer(from, access.of(i), nil)
+			route, fault := buildAnswer(from, access.of(i), nil, nil)
 			if fault != nil {
 				return nil, config.Faults{cfg.Fault(fmt.Sprintf("routes[%d].%s", i, fault.key), fault.err.Error())}
 			}
