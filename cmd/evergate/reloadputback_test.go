@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -45,20 +46,16 @@ func TestPutBackAfterReload(t *testing.T) {
 		defer res.Body.Close()
 		return res.StatusCode == http.StatusOK && res.Header.Get("Content-Type") == "text/plain; charset=utf-8"
 	}
-	reload := func(want int) {
-		t.Helper()
-		var out bytes.Buffer
-		if code := run([]string{"reload", "--config", p.file}, nil, &out, &out); code != want {
-			t.Fatalf("evergate reload: got exit code %d, want %d\n%s", code, want, out.String())
-		}
-	}
 	time.Sleep(1500 * time.Millisecond) // the first look, which finds all as it was
 	if isOpen() {
 		t.Fatal("/admin/ is open before anything was changed")
 	}
 
 	p.write(opened)
-	reload(exitOK)
+	var out bytes.Buffer
+	if code := run([]string{"reload", "--config", p.file}, nil, &out, &out); code != exitOK {
+		t.Fatalf("evergate reload: got exit code %d, want %d\n%s", code, exitOK, out.String())
+	}
 	wasOpen := isOpen()
 	p.write(guarded)
 	if !wasOpen {
@@ -66,11 +63,17 @@ func TestPutBackAfterReload(t *testing.T) {
 	}
 	p.within("the guarded config is in force again", func() bool { return !isOpen() })
 
-	p.write(guarded + "nonsense: true\n")
-	reload(exitFailed)
-	p.write(guarded)
-	p.within("/readyz says that the config is good", func() bool {
+	ready := func() string {
+		t.Helper()
 		_, body := p.admin("/readyz")
-		return strings.Contains(body, `"config":{"ok":true`)
-	})
+		return body
+	}
+	p.admin("/readyz") // which learns where that is while the file can be read
+	p.write("nonsense: true\n" + guarded)
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.within("/readyz says what is wrong", func() bool { return strings.Contains(ready(), "nonsense") })
+	p.write(guarded)
+	p.within("/readyz says that the config is good", func() bool { return strings.Contains(ready(), `"config":{"ok":true`) })
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -43,6 +44,26 @@ var mistakesOpen = []attack{
 			l.write("users.yaml", usersText)
 			evergate(t, l.dir, nil, "reload", "--config", "evergate.yaml")
 			l.get("/", cookie).status(t, 200)
+			// Read by a signal and put back before the next look, it is not told of for good.
+			ready := func(says string) {
+				t.Helper()
+				for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+					_, got := l.operator("/readyz")
+					if strings.Contains(got, says) {
+						return
+					}
+					if time.Now().After(end) {
+						t.Fatalf("/readyz says %q, want %q", got, says)
+					}
+				}
+			}
+			l.write("evergate.yaml", string(good)+"nonsense: true\n")
+			if err := l.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+			ready("nonsense")
+			l.write("evergate.yaml", string(good))
+			ready(`"config":{"ok":true`)
 			l.saw(traces{app: 3, any: true})
 		}},
 	{"G-16", "critical", "what is the operator's, on the public listener: `/debug/pprof/`, `/metrics`, `/config`, `/api/sessions`, `/readyz`, and below `/.evergate/`; also with the operator's token",

@@ -1,8 +1,13 @@
 package attacks
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/evergate/evergate/session"
 )
 
 // mistakesOf puts routes in the place of the one of mistakesBase. The line that has to be named
@@ -64,6 +69,30 @@ var mistakesRoutes = []attack{
 				mistakesOf("  - upstream: https://apps.example.com\n", "- upstream: https://apps", "is public_url", true))
 			for _, address := range []string{":9444", "0.0.0.0:9444", "[::]:9444", "192.0.2.7:9444"} {
 				l.found(nil, mistake{old: `admin: { listen: "127.0.0.1:9444" }`, with: `admin: { listen: "` + address + `" }`, at: "admin:", says: "without signing in", warned: true})
+			}
+			l.saw(traces{})
+		}},
+	{"G-29", "critical", "a public route that answers with the config, a key, the users file or the operator's token: named by an absolute path where the others are relative and the other way round, through a link to a folder, and by a hard link",
+		"refused with the line, at `check` and at start", func(t *testing.T, l *lab) {
+			dir := t.TempDir()
+			evergate(t, dir, map[string]string{"users.yaml": users(t), "ring.key": session.NewKey(time.Now()).Reveal()}, "version")
+			for _, err := range []error{os.MkdirAll(filepath.Join(dir, "data"), 0o700), os.Mkdir(filepath.Join(dir, "www"), 0o700), os.Symlink(".", filepath.Join(dir, "lnk")),
+				os.Symlink("..", filepath.Join(dir, "www", "up")), os.Link(filepath.Join(dir, "ring.key"), filepath.Join(dir, "www", "hard"))} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, answer := range []string{"respond: { body_file: DIR/ring.key }", "respond: { body_file: lnk/ring.key }", "respond: { body_file: www/up/users.yaml }", "respond: { body_file: DIR/users.yaml }",
+				"respond: { body_file: DIR/evergate.yaml }", "respond: { body_file: DIR/data/admin.token }", "respond: { body_file: www/hard }", "static: { dir: DIR }", "static: { dir: lnk/data }", "static: { dir: DIR/www/up }"} {
+				config := mistakesOf("  - { public: true, "+strings.ReplaceAll(answer, "DIR", dir)+" }\n", "public: true", "", false).config(t)
+				for _, keys := range []string{"ring.key", filepath.Join(dir, "lnk", "ring.key")} {
+					files := map[string]string{"evergate.yaml": config + "keys: { files: [" + keys + "] }\n"}
+					for _, args := range [][]string{{"check", "evergate.yaml"}, {"serve"}, {"serve", "--config", filepath.Join(dir, "evergate.yaml")}} {
+						if code, said := evergate(t, dir, files, args...); code != 1 || !strings.Contains(said, "evergate.yaml:9:") || !strings.Contains(said, "everybody who may use the route would get") {
+							t.Errorf("%v of %q: got exit code %d, want 1 at evergate.yaml:9:\n%.800s", args, answer, code, said)
+						}
+					}
+				}
 			}
 			l.saw(traces{})
 		}},
