@@ -46,7 +46,7 @@ func TestPutBackAfterReload(t *testing.T) {
 		defer res.Body.Close()
 		return res.StatusCode == http.StatusOK && res.Header.Get("Content-Type") == "text/plain; charset=utf-8"
 	}
-	time.Sleep(1500 * time.Millisecond) // the first look, which finds all as it was
+	time.Sleep(3500 * time.Millisecond) // the first two looks, which find all as it was
 	if isOpen() {
 		t.Fatal("/admin/ is open before anything was changed")
 	}
