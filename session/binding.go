@@ -1,10 +1,7 @@
 package session
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"maps"
@@ -13,54 +10,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/event"
-	"github.com/evergate/evergate/internal/web"
 )
-
-const (
-	purposeBound     = "bound"
-	purposeChallenge = "bind"
-	boundSuffix      = "-bound"
-	// defaultBoundFor is the BoundFor of Settings that have none. A browser proves its key
-	// anew before that, and has a quota for it.
-	defaultBoundFor = 10 * time.Minute
-	// bindWithin is for how long after the sign-in, or after the hand-over to a host, a session
-	// may be bound there. Browsers do it at once; some ask a chip that takes half a second.
-	bindWithin = time.Minute
-	// challengeTTL is the draft's advice.
-	challengeTTL = 5 * time.Minute
-	// maxMisses is how often a bound session may be asked for without its bound cookie, at
-	// moments that lie missEvery apart and with no proof in between, before it ends.
-	maxMisses = 5
-	missEvery = 10 * time.Second
-)
-
-// binding is the key that a session is bound to on one host. It is a value that is replaced.
-type binding struct {
-	ID  bindingID `json:"id"`
-	Key string    `json:"key"`
-	// At is when it was bound, by the store's clock.
-	At time.Time `json:"at"`
-}
-
-// bindingID tells the bindings of a session apart.
-type bindingID [8]byte
-
-func (id bindingID) String() string { return hex.EncodeToString(id[:]) }
-
-// proven is what a bound cookie says: that whoever holds the key of that binding had it.
-type proven struct {
-	session Key
-	id      bindingID
-}
-
-func (p proven) encode() []byte { return append(append([]byte{}, p.session[:]...), p.id[:]...) }
-
-func decodeProven(plain []byte) (p proven, ok bool) {
-	if len(plain) != len(p.session)+len(p.id) {
-		return p, false
-	}
-	return proven{Key(plain[:len(p.session)]), bindingID(plain[len(p.session):])}, true
-}
 
 // bound reports whether the session is bound on each host that it has a handle for.
 func (s *state) bound() bool {
@@ -72,30 +22,13 @@ func (s *state) bound() bool {
 	return len(s.Families) > 0
 }
 
-// missing is how often a bound session was asked for without the proof.
-type missing struct {
-	times int
-	last  time.Time
-}
-
 // Binding implements auth.Bindings.
 func (m *Manager) Binding(r *http.Request) (auth.Binding, error) {
 	l, host, err := m.behind(r)
 	if err != nil {
 		return auth.Binding{}, err
 	}
-	return m.shown(l.state.Bound[host]), nil
-}
-
-func (m *Manager) shown(b binding) auth.Binding {
-	if b.Key == "" {
-		return auth.Binding{}
-	}
-	attributes := "Path=/; HttpOnly; SameSite=Lax"
-	if !m.cfg.Insecure {
-		attributes = "Path=/; Secure; HttpOnly; SameSite=Lax"
-	}
-	return auth.Binding{ID: b.ID.String(), Key: b.Key, Cookie: m.bound, Attributes: attributes}
+	return m.proofs.shown(l.state.Bound[host]), nil
 }
 
 // behind is the session whose handle r brings, which need not have proven anything. Nothing
@@ -149,7 +82,7 @@ func (m *Manager) Offer(r *http.Request) (string, error) {
 	if err != nil || !l.mayBind(host) {
 		return "", err
 	}
-	return m.challenge(&l, host)
+	return m.proofs.challenge(l.entry.key, host)
 }
 
 // Challenge implements auth.Bindings.
@@ -158,30 +91,8 @@ func (m *Manager) Challenge(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return m.challenge(&l, host)
+	return m.proofs.challenge(l.entry.key, host)
 }
-
-// challenge is a sealed value, so that nothing has to be kept for browsers that never answer.
-func (m *Manager) challenge(l *loaded, host string) (string, error) {
-	var nonce [16]byte
-	_, _ = rand.Read(nonce[:]) // never fails (crypto/rand)
-	sealed, err := m.cfg.Ring.Seal(purposeChallenge, host, append(l.entry.key[:], nonce[:]...), challengeTTL)
-	if err != nil {
-		return "", &auth.Unavailable{What: "the proof of this device", Err: err}
-	}
-	return sealed, nil
-}
-
-// isChallenge reports whether a value is a challenge for the session on host.
-func (m *Manager) isChallenge(l *loaded, host, value string) bool {
-	plain, err := m.cfg.Ring.Open(purposeChallenge, host, value)
-	return err == nil && len(plain) == len(l.entry.key)+16 && bytes.Equal(plain[:len(l.entry.key)], l.entry.key[:])
-}
-
-var (
-	errChallenge = &auth.Refused{Reason: "the challenge is over, or of another session"}
-	errBound     = &auth.Refused{Reason: "the session is bound to a key already, or it is too long since it began to bind it"}
-)
 
 // Bind implements auth.Bindings. What a session is bound to stays: a second key would be that
 // of whoever copied the cookies before.
@@ -193,12 +104,11 @@ func (m *Manager) Bind(header http.Header, r *http.Request, key, challenge strin
 			return auth.Binding{}, err
 		case !l.mayBind(host):
 			return auth.Binding{}, errBound
-		case !m.isChallenge(&l, host, challenge):
+		case !m.proofs.isChallenge(l.entry.key, host, challenge):
 			return auth.Binding{}, errChallenge
 		}
-		b := binding{Key: key, At: l.now}
-		_, _ = rand.Read(b.ID[:]) // never fails (crypto/rand)
-		cookie, err := m.boundCookie(proven{l.entry.key, b.ID}, host)
+		b := newBinding(key, l.now)
+		cookie, err := m.proofs.cookie(proven{l.entry.key, b.ID}, host)
 		if err != nil {
 			return auth.Binding{}, err
 		}
@@ -216,7 +126,7 @@ func (m *Manager) Bind(header http.Header, r *http.Request, key, challenge strin
 		}
 		http.SetCookie(headerWriter{header}, cookie)
 		m.tell(r.Context(), slog.LevelInfo, "the session is bound to a key of its device", about(event.SessionBound, l.entry.key, &next.Login.Identity), slog.String("host", host))
-		return m.shown(b), nil
+		return m.proofs.shown(b), nil
 	}
 	return auth.Binding{}, &auth.Unavailable{What: "the session store", Err: ErrConflict}
 }
@@ -228,30 +138,16 @@ func (m *Manager) Prove(header http.Header, r *http.Request, challenge string) e
 		return err
 	}
 	b := l.state.Bound[host]
-	if b.Key == "" || !m.isChallenge(&l, host, challenge) {
+	if b.Key == "" || !m.proofs.isChallenge(l.entry.key, host, challenge) {
 		return errChallenge
 	}
-	cookie, err := m.boundCookie(proven{l.entry.key, b.ID}, host)
+	cookie, err := m.proofs.cookie(proven{l.entry.key, b.ID}, host)
 	if err != nil {
 		return err
 	}
 	l.entry.found()
 	http.SetCookie(headerWriter{header}, cookie)
 	return nil
-}
-
-// boundUntil is for how long a bound cookie is taken: a request may be on its way when its
-// browser drops it.
-func (m *Manager) boundUntil() time.Duration { return m.set().BoundFor + m.set().Grace }
-
-func (m *Manager) boundCookie(p proven, host string) (*http.Cookie, error) {
-	value, err := m.cfg.Ring.Seal(purposeBound, host, p.encode(), m.boundUntil())
-	if err != nil {
-		return nil, &auth.Unavailable{What: "the proof of this device", Err: err}
-	}
-	c := m.cookie(m.bound, value)
-	c.MaxAge = int(m.set().BoundFor / time.Second)
-	return c, nil
 }
 
 // held asks for the proof of what the session of l is bound to on host. The error is a
@@ -264,35 +160,23 @@ func (m *Manager) held(r *http.Request, l *loaded, host string, use Use) error {
 	if !auth.NeedsBinding(r.Context()) || m.mayHold(r, l, host) {
 		return nil
 	}
-	ctx, id := r.Context(), &l.state.Login.Identity
-	skipped := r.Header.Get("Secure-Session-Skipped")
-	misses, news := l.entry.miss(m.cfg.Now(), skipped == "" && !web.IsUpgrade(r) && !web.IsFromElsewhere(r) && !auth.IsGlance(ctx))
-	if news {
-		e := about(event.DeviceMismatch, l.entry.key, id)
-		e.Count = misses
-		m.tell(ctx, slog.LevelWarn, "a bound session was asked for without the proof of its device", e, slog.String("host", host))
-	}
-	if misses >= maxMisses {
-		if err := m.revoke(context.WithoutCancel(ctx), l.entry.key, auth.OtherDevice); err != nil {
-			return &auth.Unavailable{What: "the session store", Err: err}
-		}
-		if l.entry.endTold(true) {
-			m.tell(ctx, slog.LevelWarn, "a bound session is asked for again and again without the proof of its device: it is revoked",
-				because(about(event.SessionRevoked, l.entry.key, id), event.WithoutDevice, nil))
-		}
-		m.revokeThere(l.login(), l.entry.key)
-	}
-	if skipped != "" && !m.isSpent(l, host, use) {
-		return &auth.Unavailable{What: "the proof of this device", Err: errors.New("the browser says that it skipped it")}
-	}
-	return &auth.Absent{Reason: auth.OtherDevice}
+	return m.proofs.refuse(r, host, unproven{
+		key: l.entry.key, id: &l.state.Login.Identity, miss: l.entry.miss, tell: m.tell,
+		spent: func() bool { return m.isSpent(l, host, use) },
+		end: func(ctx context.Context) (first bool, err error) {
+			if err := m.revoke(ctx, l.entry.key, auth.OtherDevice); err != nil {
+				return false, &auth.Unavailable{What: "the session store", Err: err}
+			}
+			m.revokeThere(l.login(), l.entry.key)
+			return l.entry.endTold(true), nil
+		},
+	})
 }
 
 // mayHold reports whether the request proves what the session of l is bound to on host, if it is.
 // What was on its way when it was bound may not have the proof.
 func (m *Manager) mayHold(r *http.Request, l *loaded, host string) bool {
-	b := l.state.Bound[host]
-	return b.Key == "" || l.now.Before(b.At.Add(m.set().Grace)) || m.proves(r, host, proven{l.entry.key, b.ID})
+	return m.proofs.holds(r, l.entry.key, host, l.state.Bound[host], l.now)
 }
 
 // isSpent reports whether no browser gets a proof with the handle any more, so that to wait for
@@ -306,46 +190,10 @@ func (m *Manager) isSpent(l *loaded, host string, use Use) bool {
 	return verdict != Serve
 }
 
-// proves reports whether one of the bound cookies that r brings says so. Somebody may have
-// planted another beside it, which proves nothing and hides nothing.
-func (m *Manager) proves(r *http.Request, host string, want proven) bool {
-	if value, _ := cookiesOf(r, m.bound, ""); value != "" {
-		if known, ok := m.proofs.find(m.cfg.Ring, host, value); ok {
-			return known.proven == want && m.cfg.Now().Before(known.until)
-		}
-	}
-	for _, c := range r.CookiesNamed(m.bound) {
-		keys := m.cfg.Ring.keys.Load()
-		plain, err := m.cfg.Ring.Open(purposeBound, host, c.Value)
-		if err != nil {
-			continue
-		}
-		if p, ok := decodeProven(plain); ok && p == want {
-			if made, ok := sealedAt(c.Value); ok {
-				m.proofs.keep(keys, knownProof{p, made.Add(m.boundUntil())}, host, c.Value)
-			}
-			return true
-		}
-	}
-	return false
-}
-
-// knownProof is what a bound cookie says, and until when.
-type knownProof struct {
-	proven
-	until time.Time
-}
-
-// miss counts a request without the proof, if it counts. It returns how many there were, and
-// whether this one is to be told of.
 func (e *entry) miss(now time.Time, counts bool) (times int, news bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if counts && now.Sub(e.missing.last) >= missEvery {
-		e.missing = missing{e.missing.times + 1, now}
-		news = true
-	}
-	return e.missing.times, news
+	return e.missing.miss(now, counts)
 }
 
 // found notes that the key was proven.

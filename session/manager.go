@@ -19,7 +19,6 @@ type Manager struct {
 	settings atomic.Pointer[Settings]
 	left     atomic.Bool // another process has the sessions now
 	probe    string      // the name of the probe cookie
-	bound    string      // that of the bound cookie
 
 	ctx    context.Context // ends with Close: nothing begins any more, and streams end
 	cancel context.CancelFunc
@@ -31,7 +30,7 @@ type Manager struct {
 
 	entries entries
 	handles verdicts[opened]
-	proofs  verdicts[knownProof]
+	proofs  proofs
 	ended   atomic.Bool // a session has, and handles may remember its cookies
 
 	mu     sync.Mutex // guards all below
@@ -116,8 +115,8 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.confirmBy == 0 {
 		cfg.confirmAt, cfg.confirmBy = confirmAt, confirmBy
 	}
-	m := &Manager{cfg: cfg, probe: cfg.Cookie + probeSuffix, handles: newVerdicts[opened](maxVerdicts),
-		bound: BoundCookieName(cfg.Cookie), proofs: newVerdicts[knownProof](maxVerdicts)}
+	m := &Manager{cfg: cfg, probe: cfg.Cookie + probeSuffix, handles: newVerdicts[opened](maxVerdicts)}
+	m.proofs = newProofs(cfg.Ring, cfg.Cookie, cfg.Insecure, m.set, cfg.Now)
 	m.settings.Store(set)
 	if m.epoch = cfg.Store.Epoch(); m.epoch != 0 {
 		m.since = cfg.Now()
