@@ -48,6 +48,10 @@ func (m *Manager) behind(r *http.Request) (l loaded, host string, err error) {
 	if err := m.stands(ctx, &l); err != nil {
 		return l, host, err
 	}
+	if l.state.Retired {
+		// The jar holds that of a newer sign-in, and would hold the proof of this one beside it.
+		return l, host, &auth.Absent{Reason: auth.Ended}
+	}
 	if _, ok := l.state.family(host, o.generation); !ok {
 		return l, host, &auth.Absent{Reason: auth.Ended}
 	}

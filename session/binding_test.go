@@ -504,3 +504,36 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// TestLongerProofsDoNotLengthenOlderOnes: a cookie is good for as long as it was sealed for,
+// whatever has come into force since.
+func TestLongerProofsDoNotLengthenOlderOnes(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		b.prove(j)
+		b.reconfigure(func(set *session.Settings) { set.BoundFor = 12 * time.Hour })
+		b.mustServe(j) // it is remembered from here on
+		time.Sleep(boundFor + grace)
+		b.mustBeAbsent(j, auth.OtherDevice)
+	})
+}
+
+// TestReplacedSessionIsNeitherBoundNorProven: its bound cookie would take the place of that of
+// the sign-in that replaced it.
+func TestReplacedSessionIsNeitherBoundNorProven(t *testing.T) {
+	run(t, func(b *bed) {
+		j := b.boundBed()
+		fresh := b.signIn()
+		for _, old := range []jar{j, fresh} {
+			challenge := b.challenge(old)
+			b.signInWith(old.clone(), "alice")
+			h := http.Header{}
+			if err := b.m.Prove(h, old.request("POST"), challenge); !errors.Is(err, auth.ErrAnonymous) || len(h) > 0 {
+				t.Errorf("prove: got %v and %v, want nobody", err, h)
+			}
+			if _, err := b.m.Bind(h, old.request("POST"), "key", challenge); !errors.Is(err, auth.ErrAnonymous) || len(h) > 0 {
+				t.Errorf("bind: got %v and %v, want nobody", err, h)
+			}
+		}
+	})
+}

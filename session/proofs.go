@@ -129,18 +129,17 @@ func (p *proofs) isChallenge(session Key, host, value string) bool {
 	return err == nil && len(plain) == len(session)+16 && bytes.Equal(plain[:len(session)], session[:])
 }
 
-// until is for how long a bound cookie is taken: a request may be on its way when its
-// browser drops it.
-func (p *proofs) until() time.Duration { return p.set().BoundFor + p.set().Grace }
-
 // cookie is a bound cookie that says so.
 func (p *proofs) cookie(says proven, host string) (*http.Cookie, error) {
-	value, err := p.ring.Seal(purposeBound, host, says.encode(), p.until())
+	set := p.set()
+	// It is taken for longer than it is kept: a request may be on its way when its browser
+	// drops it.
+	value, err := p.ring.Seal(purposeBound, host, says.encode(), set.BoundFor+set.Grace)
 	if err != nil {
 		return nil, &auth.Unavailable{What: "the proof of this device", Err: err}
 	}
 	return &http.Cookie{
-		Name: p.name, Value: value, Path: "/", MaxAge: int(p.set().BoundFor / time.Second),
+		Name: p.name, Value: value, Path: "/", MaxAge: int(set.BoundFor / time.Second),
 		Secure: !p.insecure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}, nil
 }
@@ -161,14 +160,12 @@ func (p *proofs) proves(r *http.Request, host string, want proven) bool {
 	}
 	for _, c := range r.CookiesNamed(p.name) {
 		keys := p.ring.keys.Load()
-		plain, err := p.ring.Open(purposeBound, host, c.Value)
+		plain, until, err := p.ring.openUntil(purposeBound, host, c.Value)
 		if err != nil {
 			continue
 		}
 		if says, ok := decodeProven(plain); ok && says == want {
-			if made, ok := sealedAt(c.Value); ok {
-				p.known.keep(keys, knownProof{says, made.Add(p.until())}, host, c.Value)
-			}
+			p.known.keep(keys, knownProof{says, until}, host, c.Value)
 			return true
 		}
 	}

@@ -179,14 +179,20 @@ func (r *Ring) Seal(purpose, host string, plain []byte, ttl time.Duration) (stri
 
 // Open implements auth.Sealer. The error is ErrUnknownKey or ErrSeal.
 func (r *Ring) Open(purpose, host, sealed string) ([]byte, error) {
+	plain, _, err := r.openUntil(purpose, host, sealed)
+	return plain, err
+}
+
+// openUntil is Open, and says when it does not open any more; the zero time is never.
+func (r *Ring) openUntil(purpose, host, sealed string) (plain []byte, ends time.Time, err error) {
 	id, value, ok := strings.Cut(sealed, ".")
 	if !ok || len(sealed) > maxSealed || !isKeyID(id) {
-		return nil, ErrSeal
+		return nil, time.Time{}, ErrSeal
 	}
 	// securecookie overlooks stray bits at the end, and every base64 of Go the line breaks
 	// that an address may bring along; one value, one spelling.
 	if _, err := base64.URLEncoding.Strict().DecodeString(value); err != nil || strings.ContainsAny(value, "\r\n") {
-		return nil, ErrSeal
+		return nil, time.Time{}, ErrSeal
 	}
 	for _, k := range *r.keys.Load() {
 		if k.id != id {
@@ -194,14 +200,16 @@ func (r *Ring) Open(purpose, host, sealed string) ([]byte, error) {
 		}
 		var b []byte
 		if err := k.codec.Decode(sealName(purpose, host), value, &b); err != nil || len(b) < 8 {
-			return nil, ErrSeal
+			return nil, time.Time{}, ErrSeal
 		}
-		if until := int64(binary.BigEndian.Uint64(b)); until != 0 && r.now().UnixMilli() >= until {
-			return nil, ErrSeal
+		if until := int64(binary.BigEndian.Uint64(b)); until != 0 {
+			if ends = time.UnixMilli(until); r.now().UnixMilli() >= until {
+				return nil, time.Time{}, ErrSeal
+			}
 		}
-		return b[8:], nil
+		return b[8:], ends, nil
 	}
-	return nil, ErrUnknownKey
+	return nil, time.Time{}, ErrUnknownKey
 }
 
 // sealedAt is when a value that Open has opened was sealed, to the second: securecookie
