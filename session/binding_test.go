@@ -8,6 +8,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	happened "github.com/evergate/evergate/internal/event"
+	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 )
 
@@ -16,10 +17,146 @@ const (
 	boundFor  = 10 * time.Minute
 )
 
+// boundSessions are sessions that can be bound, wherever they lie.
+type boundSessions interface {
+	auth.Bindings
+	auth.Authenticator
+	Begin(header http.Header, r *http.Request, login *auth.Login, remember bool) error
+	Reconfigure(s session.Settings) error
+}
+
+// keyBed is a bed or a cookieBed.
+type keyBed struct {
+	*testing.T
+	*heardOf
+	m        boundSessions
+	ring     *session.Ring
+	key      secret.Text
+	login    func() *auth.Login
+	settings session.Settings
+	again    func() // another gateway, where this one was
+}
+
+func (b *bed) keys() *keyBed {
+	k := &keyBed{T: b.T, heardOf: &b.heardOf, m: b.m, ring: b.ring, key: b.key, settings: b.settings()}
+	k.again = func() { b.again(); k.m = b.m }
+	k.login = func() *auth.Login {
+		return &auth.Login{AccessToken: token("token-0"), AuthTime: time.Now(), Identity: auth.Identity{Provider: "local", Subject: "alice", User: "alice"}}
+	}
+	return k
+}
+
+func (b *cookieBed) keys() *keyBed {
+	k := &keyBed{T: b.T, heardOf: &b.heardOf, m: b.s, ring: b.ring, key: b.key, settings: b.settings()}
+	k.again = func() { b.restart(); k.m = b.s }
+	k.login = func() *auth.Login { return idpLogin("alice") }
+	return k
+}
+
+// bindable has f look at sessions in a store, and at those in their cookies.
+func bindable(t *testing.T, f func(b *keyBed)) {
+	t.Run("store", func(t *testing.T) { run(t, func(b *bed) { f(b.keys()) }) })
+	t.Run("cookie", func(t *testing.T) { runCookie(t, func(b *cookieBed) { f(b.keys()) }) })
+}
+
+func (b *keyBed) signInWith(j jar) {
+	b.Helper()
+	h := http.Header{}
+	if err := b.m.Begin(h, j.request("POST"), b.login(), false); err != nil {
+		b.Fatalf("begin: %v", err)
+	}
+	j.take(h)
+}
+
+func (b *keyBed) signIn() jar {
+	b.Helper()
+	j := jar{}
+	b.signInWith(j)
+	return j
+}
+
+func (b *keyBed) get(j jar) (*auth.Login, error) { return requestOf(b.m, j, "GET") }
+
+func (b *keyBed) mustServe(j jar) *auth.Login {
+	b.Helper()
+	login, err := b.get(j)
+	if err != nil {
+		b.Fatalf("got %v, want the request served", err)
+	}
+	return login
+}
+
+func (b *keyBed) mustBeAbsent(j jar, reason string) {
+	b.Helper()
+	_, err := b.get(j)
+	if absent, ok := errors.AsType[*auth.Absent](err); !ok || absent.Reason != reason {
+		b.Errorf("got %v, want nobody signed in: %s", err, reason)
+	}
+}
+
+// challenge is what the browser of j is to sign next.
+func (b *keyBed) challenge(j jar) string {
+	b.Helper()
+	c, err := b.m.Challenge(j.request("POST"))
+	if err != nil {
+		b.Fatalf("challenge: %v", err)
+	}
+	return c
+}
+
+// bind has the browser of j hold a key. What it signs is not looked at here.
+func (b *keyBed) bind(j jar, key string) auth.Binding {
+	b.Helper()
+	h := http.Header{}
+	binding, err := b.m.Bind(h, j.request("POST"), key, b.challenge(j))
+	if err != nil {
+		b.Fatalf("bind: %v", err)
+	}
+	j.take(h)
+	return binding
+}
+
+func (b *keyBed) prove(j jar) {
+	b.Helper()
+	h := http.Header{}
+	if err := b.m.Prove(h, j.request("POST"), b.challenge(j)); err != nil {
+		b.Fatalf("prove: %v", err)
+	}
+	j.take(h)
+}
+
+// without is j without its bound cookie, as it is once that is over.
+func without(j jar) jar {
+	j = j.clone()
+	delete(j, boundName)
+	return j
+}
+
+// boundBed is a browser whose session is bound, and what was under way is over.
+func (b *keyBed) boundBed() jar {
+	b.Helper()
+	j := b.signIn()
+	b.bind(j, "key")
+	time.Sleep(grace)
+	return j
+}
+
+func (b *keyBed) mustBeRefused(err error) { b.Helper(); mustBeRefused(b.T, err) }
+
+func (b *cookieBed) mustBeRefused(err error) { b.Helper(); mustBeRefused(b.T, err) }
+
+func mustBeRefused(t *testing.T, err error) {
+	t.Helper()
+	if _, ok := errors.AsType[*auth.Refused](err); !ok {
+		t.Errorf("got %v, want a refusal", err)
+	}
+}
+
 // TestBoundInTimeOrNotAtAll: whoever copies the cookie of a session that is bound to nothing
 // must not bind it to a key of theirs.
 func TestBoundInTimeOrNotAtAll(t *testing.T) {
 	run(t, func(b *bed) {
+		k := b.keys()
 		j, there := b.signIn(), jar{}
 		offered := func(r *http.Request) string {
 			t.Helper()
@@ -32,13 +169,13 @@ func TestBoundInTimeOrNotAtAll(t *testing.T) {
 		if offered(j.request("GET")) == "" {
 			t.Error("after the sign-in: got no challenge")
 		}
-		late := b.challenge(j)
+		late := k.challenge(j)
 		time.Sleep(time.Minute)
 		if offered(j.request("GET")) != "" {
 			t.Error("a minute later: got a challenge")
 		}
 		_, err := b.m.Bind(http.Header{}, j.request("POST"), "thief", late)
-		b.mustBeRefused(err)
+		k.mustBeRefused(err)
 		b.mustServe(j)
 		// A host that it is handed to begins by itself.
 		if err := b.receive(there, wiki, b.send(j, wiki, "v"), "v"); err != nil {
@@ -57,76 +194,21 @@ func TestBoundInTimeOrNotAtAll(t *testing.T) {
 	})
 }
 
-// challenge is what the browser of j is to sign next.
-func (b *bed) challenge(j jar) string {
-	b.Helper()
-	c, err := b.m.Challenge(j.request("POST"))
-	if err != nil {
-		b.Fatalf("challenge: %v", err)
-	}
-	return c
-}
-
-// bind has the browser of j hold a key. What it signs is not looked at here.
-func (b *bed) bind(j jar, key string) auth.Binding {
-	b.Helper()
-	h := http.Header{}
-	binding, err := b.m.Bind(h, j.request("POST"), key, b.challenge(j))
-	if err != nil {
-		b.Fatalf("bind: %v", err)
-	}
-	j.take(h)
-	return binding
-}
-
-func (b *bed) prove(j jar) {
-	b.Helper()
-	h := http.Header{}
-	if err := b.m.Prove(h, j.request("POST"), b.challenge(j)); err != nil {
-		b.Fatalf("prove: %v", err)
-	}
-	j.take(h)
-}
-
-// without is j without its bound cookie, as it is once that is over.
-func without(j jar) jar {
-	j = j.clone()
-	delete(j, boundName)
-	return j
-}
-
-// boundBed is a browser whose session is bound, and what was under way is over.
-func (b *bed) boundBed() jar {
-	b.Helper()
-	j := b.signIn()
-	b.bind(j, "key")
-	time.Sleep(grace)
-	return j
-}
-
-func (b *bed) mustBeRefused(err error) {
-	b.Helper()
-	var refused *auth.Refused
-	if !errors.As(err, &refused) {
-		b.Errorf("got %v, want a refusal", err)
-	}
-}
-
 func TestBoundSessionNeedsItsProof(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := b.signIn()
 		if got, err := b.m.Binding(j.request("POST")); err != nil || got.ID != "" {
-			t.Fatalf("before: got %+v, %v, want none", got, err)
+			b.Fatalf("before: got %+v, %v, want none", got, err)
 		}
 		if b.mustServe(j).Session.Bound() {
-			t.Error("it is bound before")
+			b.Error("it is bound before")
 		}
 		made := b.bind(j, "key")
 		if got, err := b.m.Binding(j.request("POST")); err != nil || got != made || got.Key != "key" || got.Cookie != boundName {
-			t.Errorf("got %+v, %v, want %+v", got, err, made)
+			b.Errorf("got %+v, %v, want %+v", got, err, made)
 		}
 		if !b.mustServe(j).Session.Bound() {
-			t.Error("it is not bound afterwards")
+			b.Error("it is not bound afterwards")
 		}
 		b.mustServe(without(j)) // it was on its way
 		time.Sleep(grace)
@@ -139,7 +221,7 @@ func TestBoundSessionNeedsItsProof(t *testing.T) {
 		b.prove(j)
 		b.mustServe(j)
 		if n := b.told(happened.SessionBound); n != 1 {
-			t.Errorf("got %d events of the binding, want 1", n)
+			b.Errorf("got %d events of the binding, want 1", n)
 		}
 	})
 }
@@ -180,26 +262,26 @@ func TestBoundIsListed(t *testing.T) {
 }
 
 func TestKeyOfASessionStays(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := b.boundBed()
 		_, err := b.m.Bind(http.Header{}, j.request("POST"), "another", b.challenge(j))
 		b.mustBeRefused(err)
 		if got, _ := b.m.Binding(j.request("POST")); got.Key != "key" {
-			t.Errorf("got the key %q, want that of the first", got.Key)
+			b.Errorf("got the key %q, want that of the first", got.Key)
 		}
 	})
 }
 
 // TestChallenges: each is for one session on one host, and for a while (DB-03, DB-05).
 func TestChallenges(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j, other := b.signIn(), b.signIn()
 		of := b.challenge(other)
 		_, err := b.m.Bind(http.Header{}, j.request("POST"), "key", of)
 		b.mustBeRefused(err)
 		_, err = b.m.Bind(http.Header{}, j.at("other.test"), "key", b.challenge(j))
 		if err == nil {
-			t.Error("a cookie of one host was bound on another")
+			b.Error("a cookie of one host was bound on another")
 		}
 		b.bind(j, "key")
 		old := b.challenge(j)
@@ -213,14 +295,14 @@ func TestChallenges(t *testing.T) {
 			b.mustBeRefused(b.m.Prove(http.Header{}, j.request("POST"), c))
 		}
 		if _, err := b.m.Challenge(jar{}.request("POST")); !errors.Is(err, auth.ErrAnonymous) {
-			t.Errorf("nobody's challenge: got %v", err)
+			b.Errorf("nobody's challenge: got %v", err)
 		}
 	})
 }
 
 // TestCopiedCookiesEndWithTheProof: DB-06 and DB-07.
 func TestCopiedCookiesEndWithTheProof(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := b.boundBed()
 		thief := j.clone()
 		b.mustServe(thief) // as long as the copy of the proof is good
@@ -229,7 +311,7 @@ func TestCopiedCookiesEndWithTheProof(t *testing.T) {
 		b.mustServe(j)
 		b.mustBeAbsent(thief, auth.OtherDevice)
 		if n := b.told(happened.DeviceMismatch); n != 1 {
-			t.Errorf("got %d events, want 1", n)
+			b.Errorf("got %d events, want 1", n)
 		}
 		// The cookie of another session proves nothing here.
 		thief[boundName] = b.boundBed()[boundName]
@@ -240,7 +322,7 @@ func TestCopiedCookiesEndWithTheProof(t *testing.T) {
 
 // TestWithoutProofAgainAndAgain ends the session, if its browser does not prove itself meanwhile.
 func TestWithoutProofAgainAndAgain(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := b.boundBed()
 		tries := func(n int) {
 			for range n {
@@ -255,7 +337,7 @@ func TestWithoutProofAgainAndAgain(t *testing.T) {
 		tries(4)
 		b.mustServe(j)
 		if n := b.told(happened.DeviceMismatch); n != 8 {
-			t.Errorf("got %d events, want one in ten seconds", n)
+			b.Errorf("got %d events, want one in ten seconds", n)
 		}
 		for i, e := range b.events(happened.DeviceMismatch) {
 			if e.Count != i%4+1 {
@@ -265,10 +347,10 @@ func TestWithoutProofAgainAndAgain(t *testing.T) {
 		tries(1)
 		_, err := b.get(j)
 		if !errors.Is(err, auth.ErrAnonymous) {
-			t.Errorf("got %v, want the session ended", err)
+			b.Errorf("got %v, want the session ended", err)
 		}
 		if n := b.told(happened.SessionRevoked); n != 1 {
-			t.Errorf("got %d events of the end, want 1", n)
+			b.Errorf("got %d events of the end, want 1", n)
 		}
 	})
 }
@@ -299,23 +381,23 @@ func TestAskedForFromElsewhere(t *testing.T) {
 // TestSkippedProof: a browser that says that it could not prove itself is not signed out, and
 // not served either (DB-10).
 func TestSkippedProof(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := without(b.boundBed())
 		for range 10 {
 			r := j.request("GET")
 			r.Header.Set("Secure-Session-Skipped", `unreachable;session_identifier="x"`)
 			var away *auth.Unavailable
 			if _, err := b.m.Authenticate(r); !errors.As(err, &away) {
-				t.Fatalf("got %v, want an outage", err)
+				b.Fatalf("got %v, want an outage", err)
 			}
 			time.Sleep(10 * time.Second)
 		}
 		if n := b.told(happened.DeviceMismatch); n != 0 {
-			t.Errorf("got %d events, want none", n)
+			b.Errorf("got %d events, want none", n)
 		}
 		r := j.request("GET")
 		if _, err := b.m.Authenticate(r.WithContext(auth.WithoutBinding(r.Context()))); err != nil {
-			t.Errorf("where nobody asks for the proof: got %v", err)
+			b.Errorf("where nobody asks for the proof: got %v", err)
 		}
 	})
 }
@@ -325,7 +407,8 @@ func TestSkippedProof(t *testing.T) {
 // the owner is asked to sign in, and not told for hours that something is out of order.
 func TestSpentHandleIsNotWaitedFor(t *testing.T) {
 	run(t, func(b *bed) {
-		owner := b.boundBed()
+		k := b.keys()
+		owner := k.boundBed()
 		thief := owner.clone()
 		for range 19 {
 			time.Sleep(30 * time.Second)
@@ -351,13 +434,13 @@ func TestSpentHandleIsNotWaitedFor(t *testing.T) {
 }
 
 func TestBoundSessionOutlivesRestartAndNewKeys(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := b.boundBed()
 		b.again()
 		b.mustServe(j)
 		b.mustBeAbsent(without(j), auth.OtherDevice)
 		if err := b.ring.Replace(session.NewKey(time.Now()), b.key); err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
 		time.Sleep(boundFor - grace)
 		b.mustServe(j)
@@ -373,7 +456,8 @@ func TestBoundSessionOutlivesRestartAndNewKeys(t *testing.T) {
 // has the proof.
 func TestBoundInAnOutage(t *testing.T) {
 	run(t, func(b *bed) {
-		j := b.boundBed()
+		k := b.keys()
+		j := k.boundBed()
 		b.mustServe(j)
 		b.store.read.Store(true)
 		b.mustServe(j)
@@ -391,7 +475,7 @@ func TestBoundInAnOutage(t *testing.T) {
 
 // TestPlantedBoundCookie hides nothing and proves nothing.
 func TestPlantedBoundCookie(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := b.boundBed()
 		for _, first := range []bool{true, false} {
 			r := without(j).request("GET")
@@ -403,7 +487,7 @@ func TestPlantedBoundCookie(t *testing.T) {
 				r.AddCookie(c)
 			}
 			if _, err := b.m.Authenticate(r); err != nil {
-				t.Errorf("got %v, want it served", err)
+				b.Errorf("got %v, want it served", err)
 			}
 		}
 	})
@@ -412,11 +496,12 @@ func TestPlantedBoundCookie(t *testing.T) {
 // TestBoundAndRotating: handles go on as they do for others.
 func TestBoundAndRotating(t *testing.T) {
 	run(t, func(b *bed) {
-		j := b.boundBed()
+		k := b.keys()
+		j := k.boundBed()
 		handles := map[string]bool{}
 		for range 60 {
 			time.Sleep(time.Minute)
-			b.prove(j)
+			k.prove(j)
 			b.mustServe(j)
 			handles[j["__Host-Http-evergate"]] = true
 		}
@@ -432,7 +517,8 @@ func TestBoundAndRotating(t *testing.T) {
 // TestBoundOnEachHost: a host's browser cookies are bound by themselves.
 func TestBoundOnEachHost(t *testing.T) {
 	run(t, func(b *bed) {
-		j, there := b.boundBed(), jar{}
+		k := b.keys()
+		j, there := k.boundBed(), jar{}
 		if err := b.receive(there, wiki, b.send(j, wiki, "v"), "v"); err != nil {
 			t.Fatal(err)
 		}
@@ -477,7 +563,7 @@ func TestBoundOnEachHost(t *testing.T) {
 			}
 			lost.take(h)
 			time.Sleep(grace)
-			b.prove(j)
+			k.prove(j)
 			if _, err := b.m.Authenticate(lost.at(wiki)); err != nil {
 				t.Errorf("bound again: got %v", err)
 			}
@@ -508,10 +594,14 @@ func must[T any](v T, err error) T {
 // TestLongerProofsDoNotLengthenOlderOnes: a cookie is good for as long as it was sealed for,
 // whatever has come into force since.
 func TestLongerProofsDoNotLengthenOlderOnes(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := b.boundBed()
 		b.prove(j)
-		b.reconfigure(func(set *session.Settings) { set.BoundFor = 12 * time.Hour })
+		longer := b.settings
+		longer.BoundFor = 12 * time.Hour
+		if err := b.m.Reconfigure(longer); err != nil {
+			b.Fatal(err)
+		}
 		b.mustServe(j) // it is remembered from here on
 		time.Sleep(boundFor + grace)
 		b.mustBeAbsent(j, auth.OtherDevice)
@@ -521,18 +611,18 @@ func TestLongerProofsDoNotLengthenOlderOnes(t *testing.T) {
 // TestReplacedSessionIsNeitherBoundNorProven: its bound cookie would take the place of that of
 // the sign-in that replaced it.
 func TestReplacedSessionIsNeitherBoundNorProven(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := b.boundBed()
 		fresh := b.signIn()
 		for _, old := range []jar{j, fresh} {
 			challenge := b.challenge(old)
-			b.signInWith(old.clone(), "alice")
+			b.signInWith(old.clone())
 			h := http.Header{}
 			if err := b.m.Prove(h, old.request("POST"), challenge); !errors.Is(err, auth.ErrAnonymous) || len(h) > 0 {
-				t.Errorf("prove: got %v and %v, want nobody", err, h)
+				b.Errorf("prove: got %v and %v, want nobody", err, h)
 			}
 			if _, err := b.m.Bind(h, old.request("POST"), "key", challenge); !errors.Is(err, auth.ErrAnonymous) || len(h) > 0 {
-				t.Errorf("bind: got %v and %v, want nobody", err, h)
+				b.Errorf("bind: got %v and %v, want nobody", err, h)
 			}
 		}
 	})

@@ -168,19 +168,29 @@ type bed struct {
 	key    secret.Text
 	ring   *session.Ring
 	minter *minter
+	heardOf
+}
 
+// heardOf are the events that were heard of.
+type heardOf struct {
 	mu    sync.Mutex // guards heard
 	heard []happened.Event
 }
 
+func (e *heardOf) hear(_ context.Context, event happened.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.heard = append(e.heard, event)
+}
+
 // told counts the events of a name.
-func (b *bed) told(name happened.Name) (n int) { return len(b.events(name)) }
+func (e *heardOf) told(name happened.Name) (n int) { return len(e.events(name)) }
 
 // events are those of a name.
-func (b *bed) events(name happened.Name) (events []happened.Event) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, h := range b.heard {
+func (e *heardOf) events(name happened.Name) (events []happened.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, h := range e.heard {
 		if h.Name == name {
 			events = append(events, h)
 		}
@@ -214,11 +224,7 @@ func (b *bed) start() {
 		Store: b.store, Ring: b.ring, Methods: map[string]auth.Refresher{"local": b.method},
 		Minter: b.minter, Cookie: "__Host-Http-evergate", IdleTimeout: 12 * time.Hour, MaxLifetime: 72 * time.Hour,
 		Grace: grace, MaxStale: 10 * time.Minute,
-		Heard: func(_ context.Context, e happened.Event) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.heard = append(b.heard, e)
-		},
+		Heard: b.hear,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -285,9 +291,11 @@ func (b *bed) signInWith(j jar, user string) {
 // get is one request of a browser, with the detours a browser makes.
 func (b *bed) get(j jar) (*auth.Login, error) { return b.do(j, "GET") }
 
-func (b *bed) do(j jar, method string) (*auth.Login, error) {
+func (b *bed) do(j jar, method string) (*auth.Login, error) { return requestOf(b.m, j, method) }
+
+func requestOf(by auth.Authenticator, j jar, method string) (*auth.Login, error) {
 	for range 5 {
-		login, err := b.m.Authenticate(j.request(method))
+		login, err := by.Authenticate(j.request(method))
 		var detour *auth.Detour
 		if errors.As(err, &detour) {
 			h := http.Header{}

@@ -61,9 +61,9 @@ func (c *Config) takeSettings() *Settings {
 
 func (c *StatelessConfig) takeSettings() *Settings {
 	s := &Settings{Methods: c.Methods, Minter: c.Minter, IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime,
-		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, NeedIDToken: c.NeedIDToken, Ended: c.Ended}
+		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, NeedIDToken: c.NeedIDToken, Ended: c.Ended, BoundFor: c.BoundFor}
 	c.Methods, c.Minter, c.RenewBefore, c.NeedIDToken, c.Ended = nil, nil, nil, false, nil
-	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale = 0, 0, 0, 0
+	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale, c.BoundFor = 0, 0, 0, 0, 0
 	return s
 }
 

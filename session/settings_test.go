@@ -16,6 +16,11 @@ func (b *bed) settings() session.Settings {
 		IdleTimeout: 12 * time.Hour, MaxLifetime: 72 * time.Hour, Grace: grace, MaxStale: 10 * time.Minute}
 }
 
+func (b *cookieBed) settings() session.Settings {
+	return session.Settings{Methods: b.cfg.Methods, Minter: b.cfg.Minter,
+		IdleTimeout: b.cfg.IdleTimeout, MaxLifetime: b.cfg.MaxLifetime, Grace: b.cfg.Grace, MaxStale: b.cfg.MaxStale}
+}
+
 func (b *bed) reconfigure(f func(*session.Settings)) {
 	b.Helper()
 	s := b.settings()

@@ -13,14 +13,17 @@ import (
 )
 
 // Stateless remembers sign-ins with no store: the refresh token itself, sealed,
-// lies in the cookie. It implements auth.Authenticator and auth.Sessions for
-// providers that give refresh tokens, in one process. Make one with
+// lies in the cookie. It implements auth.Authenticator, auth.Sessions and auth.Bindings
+// for providers that give refresh tokens, in one process. Make one with
 // NewStateless; Close it to end what it runs.
 //
 // The access token is kept in memory alone, so the first request after a restart
 // renews, and claims from a cookie are never served before they were read again.
 // What only memory knows is lost with the process: who signed out (the deny-list;
-// the provider's revocation stands), and what took the place of a spent token.
+// the provider's revocation stands), and what took the place of a spent token. That a
+// session is bound to a key of its device lies in its cookies from then on: those from
+// before that are held to it for as long as the process lives, and after that from the
+// moment when one of the others comes.
 type Stateless struct {
 	cfg      StatelessConfig // but for its Settings
 	settings atomic.Pointer[Settings]
@@ -28,6 +31,7 @@ type Stateless struct {
 	names    [maxChunks]string // of the chunks' cookies
 	room     int               // how much of a set one chunk carries, in bytes
 	sets     verdicts[*cookieSet]
+	proofs   proofs
 
 	ctx       context.Context // ends with Close: nothing begins any more, and streams end
 	cancel    context.CancelFunc
@@ -40,7 +44,10 @@ type Stateless struct {
 	once     map[string]time.Time // names that were used, until when
 }
 
-var _ auth.Sessions = (*Stateless)(nil)
+var (
+	_ auth.Sessions = (*Stateless)(nil)
+	_ auth.Bindings = (*Stateless)(nil)
+)
 
 // StatelessConfig is what a Stateless is made of.
 type StatelessConfig struct {
@@ -69,6 +76,8 @@ type StatelessConfig struct {
 	Grace time.Duration
 	// MaxStale is that of Config.
 	MaxStale time.Duration
+	// BoundFor is that of Config.
+	BoundFor time.Duration
 	// RenewBefore is how much of an access token's lifetime is left when its
 	// renewal is due.
 	RenewBefore func(lifetime time.Duration) time.Duration
@@ -103,6 +112,7 @@ func NewStateless(cfg StatelessConfig) (*Stateless, error) {
 	s := &Stateless{cfg: cfg, sets: newVerdicts[*cookieSet](maxSets), sessions: map[Key]*kept{}, once: map[string]time.Time{}}
 	s.settings.Store(set)
 	s.names = chunkNames(cfg.Cookie)
+	s.proofs = newProofs(cfg.Ring, cfg.Cookie, cfg.Insecure, s.set, cfg.Now)
 	var err error
 	if s.room, err = s.measure(); err != nil {
 		return nil, err

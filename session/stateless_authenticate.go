@@ -26,6 +26,9 @@ func (s *Stateless) Authenticate(r *http.Request) (*auth.Login, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.held(r, k, host, seen.login); err != nil {
+		return nil, err
+	}
 	if auth.IsGlance(ctx) {
 		return s.glance(k, &c, host)
 	}

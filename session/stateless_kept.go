@@ -24,6 +24,10 @@ type kept struct {
 	hot        *hot       // nil where the tokens are forgotten
 	heirs      []heir     // what took the place of spent tokens
 
+	bound   binding   // the key that it is bound to; it stays, whatever older cookies say
+	second  bindingID // another one that a cookie said
+	missing missing   // of the proof of the first
+
 	ended     string // why it ended, or ""
 	endedUpTo uint64 // for cookies up to this generation
 	silent    string // who may sign the person in again without a word
@@ -112,8 +116,8 @@ func (k *kept) cool(now time.Time) {
 }
 
 // adopt takes in what a cookie says and returns why the session is over for it, or
-// "". The cookie counts if its refresh token is the newest, or leads there. mu is
-// held.
+// "". The cookie counts if its refresh token is the newest, or leads there. That the
+// session is bound counts in any case. mu is held.
 func (s *Stateless) adopt(k *kept, c *cookieSet) (reason string) {
 	now := s.cfg.Now()
 	k.used = now
@@ -128,6 +132,8 @@ func (s *Stateless) adopt(k *kept, c *cookieSet) (reason string) {
 	if err != nil {
 		return auth.Damaged
 	}
+	s.learn(k, p.Bound)
+	defer s.carry(k) // once it is known which set is the newest
 	token := digestToken(p.Login.RefreshToken)
 	switch {
 	case c.generation > k.generation:

@@ -23,7 +23,11 @@ func (l *carriedLive) ID() string { return l.k.key.Name() }
 func (l *carriedLive) Unconfirmed() bool { return false }
 
 // Bound implements auth.Session.
-func (l *carriedLive) Bound() bool { return false }
+func (l *carriedLive) Bound() bool {
+	l.k.mu.Lock()
+	defer l.k.mu.Unlock()
+	return l.k.bound.Key != ""
+}
 
 // Due implements auth.Session: such a cookie can only go with the answer.
 func (l *carriedLive) Due() bool { return false }

@@ -19,9 +19,11 @@ import (
 type payload struct {
 	Created time.Time `json:"created"`
 	// Seen is the last use, coarsely.
-	Seen     time.Time   `json:"seen"`
-	Remember bool        `json:"remember,omitempty"`
-	Login    storedLogin `json:"login"`
+	Seen     time.Time `json:"seen"`
+	Remember bool      `json:"remember,omitempty"`
+	// Bound is the key that the session is bound to. There is one host.
+	Bound binding     `json:"bound,omitzero"`
+	Login storedLogin `json:"login"`
 }
 
 // maxPayload bounds what a few kilobytes of cookie may unpack to.

@@ -139,11 +139,16 @@ func (s *Stateless) commit(ctx context.Context, k *kept, sent, fresh storedLogin
 	s.tell(ctx, slog.LevelDebug, "access token renewed", done, slog.Uint64("generation", generation), slog.Time("expires", p.Login.of(resource).Expires))
 	switch {
 	case err != nil:
-		s.cfg.Log.ErrorContext(ctx, "a renewed session does not fit its cookie: it lives in this process alone and ends with it",
-			"event", "session.too_large", "session", k.key.Name(), "subject", fresh.Identity.User, "err", err)
+		s.overgrown(ctx, k.key, fresh.Identity.User, err)
 	case without:
 		s.leftOut(ctx, k.key, fresh.Identity.User)
 	}
+}
+
+// overgrown says that no cookie can carry a session any more.
+func (s *Stateless) overgrown(ctx context.Context, key Key, subject string, err error) {
+	s.cfg.Log.ErrorContext(ctx, "a session does not fit its cookie any more: it lives in this process alone and ends with it",
+		"event", "session.too_large", "session", key.Name(), "subject", subject, "err", err)
 }
 
 // leftOut says that the ID token does not travel.

@@ -60,8 +60,10 @@ type cookieBed struct {
 	*testing.T
 	s        *session.Stateless
 	provider *strict
+	key      secret.Text
 	ring     *session.Ring
 	cfg      session.StatelessConfig
+	heardOf
 }
 
 func (b *cookieBed) start() {
@@ -85,14 +87,16 @@ func (b *cookieBed) restart() {
 func runCookie(t *testing.T, f func(b *cookieBed)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		ring, err := session.NewRing(session.NewKey(time.Now()))
+		key := session.NewKey(time.Now())
+		ring, err := session.NewRing(key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &cookieBed{T: t, ring: ring, provider: &strict{method: &method{rotates: true}, t: t, spent: map[string]bool{}}}
+		b := &cookieBed{T: t, key: key, ring: ring, provider: &strict{method: &method{rotates: true}, t: t, spent: map[string]bool{}}}
 		b.cfg = session.StatelessConfig{
 			Ring: ring, Methods: map[string]auth.Refresher{"idp": b.provider}, Minter: &minter{}, Cookie: chunk,
 			IdleTimeout: 12 * time.Hour, MaxLifetime: 72 * time.Hour, Grace: grace, MaxStale: 10 * time.Minute,
+			Heard: b.hear,
 		}
 		b.start()
 		defer func() {

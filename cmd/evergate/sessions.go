@@ -38,7 +38,7 @@ func buildSessions(c session.Config, s session.Settings, store session.Store) (s
 	if store == nil {
 		return session.NewStateless(session.StatelessConfig{
 			Ring: c.Ring, Methods: s.Methods, Minter: s.Minter, Cookie: c.Cookie, Insecure: c.Insecure, NeedIDToken: s.NeedIDToken,
-			IdleTimeout: s.IdleTimeout, MaxLifetime: s.MaxLifetime, Grace: s.Grace, MaxStale: s.MaxStale, RenewBefore: s.RenewBefore, Ended: s.Ended, Log: c.Log, Heard: c.Heard, Now: c.Now,
+			IdleTimeout: s.IdleTimeout, MaxLifetime: s.MaxLifetime, Grace: s.Grace, MaxStale: s.MaxStale, RenewBefore: s.RenewBefore, Ended: s.Ended, BoundFor: s.BoundFor, Log: c.Log, Heard: c.Heard, Now: c.Now,
 		})
 	}
 	c.Store, c.Methods, c.Minter, c.IdleTimeout, c.MaxLifetime = store, s.Methods, s.Minter, s.IdleTimeout, s.MaxLifetime
