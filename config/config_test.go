@@ -37,6 +37,25 @@ routes:
   - upstream: http://127.0.0.1:9000
 `
 
+// TestBoundSessionsInCookies: a route may ask for them with every store.
+func TestBoundSessionsInCookies(t *testing.T) {
+	c, err := config.Parse("x", []byte(`
+public_url: https://apps.example.com
+identity:
+  - oidc: { issuer: https://id.example.com, client_id: evergate, client_secret: s }
+routes:
+  - upstream: http://127.0.0.1:9000
+    device_bound: require
+session: { store: cookie }
+`), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Routes[0].DeviceBound; got != "require" {
+		t.Errorf("got %q, want require", got)
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	c, err := config.Parse("x", []byte(small), noEnv)
 	if err != nil {

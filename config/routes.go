@@ -62,8 +62,6 @@ func (c *Config) checkDeviceBound(r *Route, path string) {
 	switch {
 	case c.PublicURL != nil && c.PublicURL.Scheme != "https":
 		c.wrong("", at, "browsers bind sessions at https alone, and public_url is at http: nobody would ever pass")
-	case c.Session.Store == "cookie":
-		c.wrong("use bolt or redis", at, "with session.store: cookie no session is bound: nobody would ever pass")
 	case r.Public:
 		c.wrong("", at, "the route is public: whoever passes needs no session")
 	case r.Bearer:
