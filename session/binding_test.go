@@ -244,7 +244,7 @@ func TestBoundIsListed(t *testing.T) {
 			}
 		}
 		want("before", false)
-		b.bind(j, "key")
+		b.keys().bind(j, "key")
 		want("bound", true)
 		if err := b.receive(there, wiki, b.send(j, wiki, "v"), "v"); err != nil {
 			t.Fatal(err)
@@ -358,7 +358,7 @@ func TestWithoutProofAgainAndAgain(t *testing.T) {
 // TestAskedForFromElsewhere: browsers do not prove their key for what a page of another origin
 // has them send. Nothing is served by that, and it ends nothing.
 func TestAskedForFromElsewhere(t *testing.T) {
-	run(t, func(b *bed) {
+	bindable(t, func(b *keyBed) {
 		j := b.boundBed()
 		for range 10 {
 			for _, from := range []string{"same-site", "cross-site"} {
@@ -366,14 +366,14 @@ func TestAskedForFromElsewhere(t *testing.T) {
 				r.Header.Set("Sec-Fetch-Site", from)
 				var absent *auth.Absent
 				if _, err := b.m.Authenticate(r); !errors.As(err, &absent) || absent.Reason != auth.OtherDevice {
-					t.Fatalf("%s: got %v, want nobody signed in", from, err)
+					b.Fatalf("%s: got %v, want nobody signed in", from, err)
 				}
 			}
 			time.Sleep(10 * time.Second)
 		}
 		b.mustServe(j)
 		if n := b.told(happened.DeviceMismatch); n != 0 {
-			t.Errorf("got %d events, want none", n)
+			b.Errorf("got %d events, want none", n)
 		}
 	})
 }

@@ -15,7 +15,8 @@ import (
 // is the thief's until the host has to be confirmed where the owner signed in, and no longer.
 func TestCopyOfABoundSessionTakenToAnotherHost(t *testing.T) {
 	run(t, func(b *bed) {
-		owner := b.boundBed()
+		k := b.keys()
+		owner := k.boundBed()
 		thief, there := owner.clone(), jar{}
 		if err := b.receive(there, wiki, b.send(thief, wiki, "v"), "v"); err != nil {
 			t.Fatal(err)
@@ -32,7 +33,7 @@ func TestCopyOfABoundSessionTakenToAnotherHost(t *testing.T) {
 		began, served := time.Now(), 0
 		for {
 			time.Sleep(5 * time.Minute)
-			b.prove(owner)
+			k.prove(owner)
 			b.mustServe(owner)
 			if challenge, err := b.m.Challenge(there.at(wiki)); err == nil {
 				h := http.Header{}
@@ -59,7 +60,7 @@ func TestCopyOfABoundSessionTakenToAnotherHost(t *testing.T) {
 		t.Logf("the thief was served %d times, for %v", served, time.Since(began))
 		// Where that is confirmed the thief has no proof.
 		b.mustBeAbsent(thief, auth.OtherDevice)
-		b.prove(owner)
+		k.prove(owner)
 		b.mustServe(owner)
 	})
 }

@@ -1,12 +1,14 @@
 package bound_test
 
 import (
+	"context"
 	"crypto/elliptic"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -52,7 +54,7 @@ func TestPagesThatHaveTheKeyProven(t *testing.T) {
 		"apps.example.com": all, "apps.example.com:8443": all, "Apps.Example.com.": all,
 		"a.example.org": {"example.org"}, "example.org": nil, "alice.github.io": nil, "10.0.0.1": nil, "10.0.0.2:443": nil, "[::1]:443": nil, "localhost": nil, "com": nil,
 	} {
-		h := &bound.Handler{Bindings: binds{}, Hosts: append(hosts, "bob.github.io")}
+		h := &bound.Handler{Bindings: binds{}, Hosts: append(hosts, "bob.github.io"), Once: func(context.Context, string, time.Time) (bool, error) { return true, nil }}
 		r := httptest.NewRequest(http.MethodPost, "https://"+host+bound.RegisterPath, nil)
 		r.Header.Set("Secure-Session-Response", proof)
 		w := httptest.NewRecorder()

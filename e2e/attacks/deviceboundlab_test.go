@@ -23,7 +23,7 @@ import (
 // What the cases about sessions that are bound to a device need of a lab besides.
 
 const (
-	boundCookie  = sessionCookie + "-bound"
+	boundCookie  = "__Host-evergate-bound"
 	registerPath = "/.evergate/dbsc/register"
 	refreshPath  = "/.evergate/dbsc/refresh"
 	// boundLife is the least that session.bound_for takes, and boundGrace how much longer a bound
