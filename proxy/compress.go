@@ -3,7 +3,6 @@ package proxy
 import (
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -14,13 +13,15 @@ import (
 const compressFrom = 1 << 10
 
 // withCompression has next answer, and compresses what it writes where the route
-// says so, the client takes it and it can be done.
-func withCompression(w http.ResponseWriter, r *http.Request, route *Route, next func(http.ResponseWriter) error) error {
+// says so, the client takes it and it can be done. An answer to somebody who is signed in
+// may hold secrets of theirs, also on a public route: the app was told who they are.
+func withCompression(w http.ResponseWriter, r *http.Request, d *Decision, next func(http.ResponseWriter) error) error {
+	route := d.Route
 	if len(route.Compress) == 0 || web.IsUpgrade(r) {
 		return next(w)
 	}
 	cw := &compressor{ResponseWriter: w, asked: r.Header, head: r.Method == http.MethodHead}
-	if route.Policy.Public || !causedElsewhere(r) {
+	if !isPersonal(route, d.Login) || !causedElsewhere(r) {
 		cw.coding, cw.insists = negotiate(r.Header["Accept-Encoding"], route.Compress)
 	}
 	defer cw.release() // an answer that is cut short must not end like a whole one
@@ -69,14 +70,14 @@ func (w *compressor) decide(status int, h http.Header) {
 		// the answer has a strong one.
 		if tag := h.Get("Etag"); strings.HasPrefix(tag, `"`) && hasToken(w.asked, "If-None-Match", "W/"+tag) {
 			weaken(h)
-			addVary(h)
+			addVary(h, "Accept-Encoding")
 		}
 		return
 	}
 	if !w.suits(status, h) {
 		return
 	}
-	addVary(h) // who accepts less gets another answer
+	addVary(h, "Accept-Encoding") // who accepts less gets another answer
 	if w.coding == nil {
 		return
 	}
@@ -180,11 +181,5 @@ func isText(contentType string) bool {
 func weaken(h http.Header) {
 	if tag := h.Get("Etag"); strings.HasPrefix(tag, `"`) {
 		h["Etag"] = []string{"W/" + tag}
-	}
-}
-
-func addVary(h http.Header) {
-	if !hasToken(h, "Vary", "accept-encoding") && !hasToken(h, "Vary", "*") {
-		h["Vary"] = append(slices.Clone(h["Vary"]), "Accept-Encoding")
 	}
 }

@@ -455,19 +455,25 @@ func TestAnswersOfRoutesAreCompressed(t *testing.T) {
 // TestPagesElsewhereLearnNoLength: what a page of another origin makes the browser ask
 // for, with somebody's cookie, is not compressed.
 func TestPagesElsewhereLearnNoLength(t *testing.T) {
+	up := newUpstream(t, says("HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 3000\n\n"+long[:3000]))
 	gw := newGateway(t, &proxy.Gate{Auth: alice(nil), Router: newRouter(t,
 		&proxy.Route{Compress: both, Answer: &proxy.Respond{Body: long}},
-		&proxy.Route{Path: "/open", Policy: public, Compress: both, Answer: &proxy.Respond{Body: long}})})
+		&proxy.Route{Path: "/open", Policy: public, Compress: both, Answer: &proxy.Respond{Body: long}},
+		&proxy.Route{Path: "/app", Policy: public, Compress: both, Upstream: newWay(t, proxy.UpstreamOptions{Target: up.addr})})})
 	for _, tt := range []struct {
 		path, site string
 		compressed bool
 	}{
 		{"/", "cross-site", false}, {"/", "same-site", false}, {"/", "same-origin", true}, {"/", "none", true}, {"/open", "cross-site", true},
+		{"/app", "cross-site", false}, {"/app", "same-site", false}, {"/app", "same-origin", true}, // a public route, whose app is told who it is
 	} {
 		res := gw.send(t, get(tt.path, "Accept-Encoding: gzip", "Sec-Fetch-Site: "+tt.site))
 		if got := res.Header.Get("Content-Encoding") == "gzip"; got != tt.compressed || res.StatusCode != 200 {
 			t.Errorf("%s from %s: got %d, compressed %v, want %v", tt.path, tt.site, res.StatusCode, got, tt.compressed)
 		}
+	}
+	if res := gw.send(t, request("GET", "/app", "Accept-Encoding: gzip", "Sec-Fetch-Site: cross-site")); res.Header.Get("Content-Encoding") != "gzip" {
+		t.Errorf("to nobody in particular: got %d, not compressed", res.StatusCode)
 	}
 }
 

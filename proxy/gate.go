@@ -96,7 +96,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 		if !d.Route.carries() {
 			return g.notCarried(w, r, d)
 		}
-		return withCompression(w, r, d.Route, func(w http.ResponseWriter) error { return g.pass(w, r, d, note) })
+		return withCompression(w, r, d, func(w http.ResponseWriter) error { return g.pass(w, r, d, note) })
 	case Own:
 		if g.Own == nil {
 			return routeError(ErrNoPath)

@@ -149,6 +149,15 @@ func (l *headerLines) apply(h http.Header, c *carriage) {
 	}
 }
 
+// namesSomebody reports whether a line says something of whoever is signed in.
+func (l *headerLines) namesSomebody() bool {
+	return slices.ContainsFunc(l.lines, func(line *headerLine) bool {
+		return slices.ContainsFunc(line.parts, func(p inject.Part) bool {
+			return p.Kind != inject.Text && p.Kind != inject.RequestID && p.Kind != inject.RouteName
+		})
+	})
+}
+
 // value fills in what a line says. It is "" where any part has no value, for half
 // a value means something else.
 func (l *headerLine) value(c *carriage) (value string, ok bool) {
