@@ -105,6 +105,7 @@ func newFrontApp(t *testing.T) *frontApp {
 			w.Header().Set("Clear-Site-Data", `"cookies"`)
 			_, port, _ := net.SplitHostPort(r.Host)
 			w.Header().Add("Set-Cookie", "evergate-"+port+"=FIXED; Path=/")
+			w.Header().Add("Set-Cookie", "evergate-admin-9180=FIXED; Path=/")
 			w.Header().Add("Set-Cookie", "mine=1; Path=/")
 			_, _ = io.WriteString(w, "said")
 		case "/cookie":

@@ -132,7 +132,7 @@ routes:
 					if strings.Contains(v, evil) && protected(name) {
 						t.Errorf("%s: the app gets %s: %s", what, name, v)
 					}
-					if strings.Contains(strings.ToLower(v), "evergate-"+port) {
+					if strings.Contains(strings.ToLower(v), "evergate-"+port) || strings.Contains(strings.ToLower(v), "evergate-admin") {
 						t.Errorf("%s: the app gets the gateway's cookie in %s: %.60s", what, name, v)
 					}
 				}
@@ -319,6 +319,7 @@ routes:
 		{"the session in two lines", "GET /page", []string{hostLine, "Cookie: a=1", "Cookie: " + session}},
 		{"the session between others", "GET /page", []string{hostLine, "Cookie: a=1; " + session + "; b=2"}},
 		{"many of the gateway's cookies", "GET /public/x", []string{hostLine, "Cookie: a=1; " + strings.Repeat("evergate-"+port+"-flow-x=1; ", 12) + "b=2"}},
+		{"visits to the dashboard", "GET /public/x", []string{hostLine, "Cookie: a=1; evergate-admin-9180=x; " + session + "; EVERGATE-ADMIN-80=x; __Host-evergate-admin=x"}},
 		{"names that read like the cookie's", "GET /public/x", []string{hostLine, fmt.Sprintf(`Cookie: a=1; =evergate-%[1]s=x; "evergate-%[1]s"=x; EVERGATE-%[1]s=x; evergate-%[1]s-form-1=x; evergate-%[1]s =x`, port)}},
 	} {
 		status, seen := ask(c.what, c.line, c.headers...)

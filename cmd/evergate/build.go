@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -243,17 +244,25 @@ func (g *gateway) buildAdmin() {
 	g.metrics.Watch(g.state)
 }
 
-// isOwnCookie reports whether a cookie is the session's or one of its helpers. An
-// app's cookie that merely begins alike is not. One of the helpers has the session's name
-// with __Host- in place of __Host-Http- (session.BoundCookieName).
-func isOwnCookie(name, session string) bool {
-	if rest, ok := strings.CutPrefix(session, "__Host-Http-"); ok && isInFamily(name, "__Host-"+rest) {
-		return true
+// ownCookies are the names of the gateway's cookies, where cookie is that of the session's. Each has
+// helpers, with a hyphen behind the name; one of the session's begins with __Host- in place of
+// __Host-Http- (session.BoundCookieName).
+func ownCookies(cookie string) []string {
+	names := []string{cookie, dashboard.CookieName, dashboard.SecureCookieName}
+	if rest, ok := strings.CutPrefix(cookie, "__Host-Http-"); ok {
+		names = append(names, "__Host-"+rest)
 	}
-	return isInFamily(name, session)
+	return names
 }
 
-func isInFamily(name, session string) bool {
+// isOwnCookie reports whether a cookie is one of own or of their helpers. An app's cookie that
+// merely begins alike is not.
+func isOwnCookie(name string, own []string) bool {
+	return slices.ContainsFunc(own, func(cookie string) bool { return isOrHelps(name, cookie) })
+}
+
+// isOrHelps reports whether a cookie is the one of a name or a helper of it, in any case of letters.
+func isOrHelps(name, session string) bool {
 	if len(name) >= len(session) && strings.EqualFold(name[:len(session)], session) {
 		return len(name) == len(session) || name[len(session)] == '-'
 	}

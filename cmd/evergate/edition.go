@@ -203,12 +203,13 @@ func (g *gateway) wire(e *edition) error {
 		keep = 0 // there is no API to ask them of
 	}
 	e.decisions = g.decisions.Edition(cfg, e.router, keep)
+	own := ownCookies(g.cookie)
 	e.gate = &proxy.Gate{
 		Decided: e.decisions.Decided, Now: g.in.Now, Dashboard: g.dashboard.Published(),
 		Router: e.router, Auth: g.sessions, Bearer: oidc.NewBearers(methodsOf(e.providers)...), Minter: e.issuer, Own: pages, Challenge: pages.Challenge,
 		Restore: pages.Restore, SignOut: pages.SignOut, Log: g.log, Streams: &g.streams, PublicHost: cfg.PublicURL.Hostname(), StallTimeout: cfg.Limits.StallTimeout,
 		RateLimited: func(route string) { g.metrics.RateLimited(route) },
-		OwnCookie:   func(name string) bool { return isOwnCookie(name, g.cookie) },
+		OwnCookie:   func(name string) bool { return isOwnCookie(name, own) },
 	}
 	if keys := pageConfig.DeviceKeys; keys != nil {
 		e.gate.OfferKey = keys.Offer

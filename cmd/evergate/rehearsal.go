@@ -112,9 +112,10 @@ func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 	if err != nil {
 		return nil, err
 	}
+	own := ownCookies(name)
 	gate := &proxy.Gate{Router: r.router, Auth: r.who, Bearer: client{r.who}, Minter: r.who, Own: pages, Challenge: pages.Challenge,
 		PublicHost: cfg.PublicURL.Hostname(), Now: r.clock, Dashboard: http.HandlerFunc(rehearsedDashboard),
-		OwnCookie: func(cookie string) bool { return isOwnCookie(cookie, name) },
+		OwnCookie: func(cookie string) bool { return isOwnCookie(cookie, own) },
 		Decided:   func(_ http.Header, _ *http.Request, d *proxy.Decision) { copied := *d; r.last = &copied },
 	}
 	r.handler = web.Serve(web.LimitHeaders(gate, cfg.Limits.Headers), web.Options{TrustedProxies: cfg.TrustedProxies,

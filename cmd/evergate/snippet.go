@@ -119,6 +119,6 @@ func frontOf(cfg *config.Config, f *snippetFlags) (*snippet.Front, error) {
 			return nil, err
 		}
 	}
-	return snippet.New(cfg, snippet.Options{Dialect: cfg.ForwardAuth.Dialect, Cookie: cookieName(cfg), Told: router.Told(), Gateway: f.gateway, Listen: f.listen,
+	return snippet.New(cfg, snippet.Options{Dialect: cfg.ForwardAuth.Dialect, Cookies: ownCookies(cookieName(cfg)), Told: router.Told(), Gateway: f.gateway, Listen: f.listen,
 		CertFile: f.cert, KeyFile: f.key, Apps: apps})
 }

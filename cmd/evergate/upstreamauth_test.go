@@ -181,7 +181,7 @@ func TestGatewaysOnOneStoreShareTheSignInAtTheApp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		gate := &proxy.Gate{Router: router, Auth: m, OwnCookie: func(name string) bool { return isOwnCookie(name, "evergate") }}
+		gate := &proxy.Gate{Router: router, Auth: m, OwnCookie: func(name string) bool { return isOwnCookie(name, ownCookies("evergate")) }}
 		server := httptest.NewServer(web.Serve(gate, web.Options{Log: log}))
 		defer server.Close()
 		u, _ := url.Parse(server.URL)

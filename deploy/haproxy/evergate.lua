@@ -3,8 +3,7 @@
 
 local ask = "http://127.0.0.1:9091/.evergate/auth"
 local address = "127.0.0.1:9091"
-local cookie = ("__Host-Http-evergate"):lower()
-local short = cookie:gsub("^__host%-http%-", "__host-", 1) -- one of its helpers begins so
+local cookies = { "__host-http-evergate", "evergate-admin", "__host-evergate-admin", "__host-evergate" }
 local scheme = "https"
 
 -- Headers that the gateway's answer always has. They go up in place of the client's.
@@ -35,10 +34,9 @@ local function is_own(piece)
     if from == nil then
         return false
     end
-    for _, begins in ipairs({ cookie, short }) do
-        local rest = from + #begins
-        if name:sub(from, rest - 1):lower() == begins and
-            (name:sub(rest, rest) == "-" or name:find("[^ \t\"]", rest) == nil) then
+    for _, cookie in ipairs(cookies) do
+        local to = from + #cookie
+        if name:sub(from, to - 1):lower() == cookie and (name:sub(to, to) == "-" or name:find("[^ \t\"]", to) == nil) then
             return true
         end
     end
@@ -163,10 +161,10 @@ core.register_action("evergate", { "http-req" }, function(txn)
             txn.http:req_set_header(name, values[1])
         end
     end
-    local cookies = lines(got["cookie"])
-    if #cookies > 0 then
+    local sent = lines(got["cookie"])
+    if #sent > 0 then
         txn.http:req_del_header("cookie")
-        local kept = keep(cookies)
+        local kept = keep(sent)
         if kept ~= "" then
             txn.http:req_set_header("cookie", kept)
         end

@@ -17,11 +17,12 @@ import (
 
 // headersBack are about what comes back, and about cookies.
 var headersBack = []attack{
-	{"H-24", "critical", "the app answers with `Set-Cookie` under the gateway's name, in several spellings, beside one of its own",
+	{"H-24", "critical", "the app answers with `Set-Cookie` under the gateway's names, that of the dashboard's visits at any port among them, in several spellings, beside one of its own",
 		"its own arrives, and none of the others; the log has it", func(t *testing.T, l *lab) {
 			l.app.answers(t, func(*got) string {
 				var lines string
-				for _, name := range []string{"__Host-Http-evergate", " __Host-Http-evergate ", "=__Host-Http-evergate", "__Host-Http-evergate-flow", "__HOST-HTTP-EVERGATE", "\"__Host-Http-evergate\"", "__Host-Http-evergate-turned"} {
+				for _, name := range []string{"__Host-Http-evergate", " __Host-Http-evergate ", "=__Host-Http-evergate", "__Host-Http-evergate-flow", "__HOST-HTTP-EVERGATE", "\"__Host-Http-evergate\"", "__Host-Http-evergate-turned",
+					"evergate-admin-9180", "Evergate-Admin-80", "__Host-evergate-admin"} {
 					lines += "Set-Cookie: " + name + "=FIXED; Path=/; Secure; HttpOnly\r\n"
 				}
 				return answer(200, lines+"Set-Cookie: mine=1; Path=/\r\nset-cookie: yours=2\r\n", "")
@@ -57,7 +58,7 @@ var headersBack = []attack{
 			}
 			l.saw(traces{app: 4})
 		}},
-	{"H-27", "high", "the session cookie between others, in one line, in two and as crumbs of HTTP/2; twice; and under names that read like it",
+	{"H-27", "high", "the session cookie between others, in one line, in two and as crumbs of HTTP/2; twice; and under names that read like it; and the cookies of visits to the dashboard on the same host",
 		"the app gets the others to the byte; with the cookie twice nobody is signed in", func(t *testing.T, l *lab) {
 			own := strings.TrimPrefix(l.signedIn("alice"), "Cookie: ")
 			name, value, _ := strings.Cut(own, "=")
@@ -66,12 +67,13 @@ var headersBack = []attack{
 			}
 			l.headersCrumbs("/x", "a=1", own, `b="x y"`).status(t, 200)
 			l.get("/public/x", "Cookie: a=1; "+own+`; b="x y"; `+own).status(t, 200)
+			l.get("/public/x", `Cookie: a=1; evergate-admin-9180=visit; __Host-evergate-admin=visit; EVERGATE-ADMIN-80=visit; b="x y"`).status(t, 200)
 			l.denied(l.get("/x", "Cookie: a=1; "+own+`; b="x y"; `+name+"=other"))
 			l.denied(l.get("/x", "Cookie: "+own, "Cookie: "+own))
 			l.denied(l.headersCrumbs("/x", own, own))
 			l.get("/public/x", "Cookie: a=1; "+strings.Join([]string{" " + name + " = " + value, "=" + own, `"` + name + `"=` + value, strings.ToUpper(name) + "=" + value,
 				name + "-flow=1", name + "-turned=1", name}, "; ")+`; b="x y"`).status(t, 200)
-			for i, g := range l.saw(traces{app: 6}) {
+			for i, g := range l.saw(traces{app: 7}) {
 				g.headersClean(t)
 				if got := g.Header["Cookie"]; !slices.Equal(got, []string{`a=1; b="x y"`}) {
 					t.Errorf("%d: the app got Cookie: %q", i, got)

@@ -50,17 +50,25 @@ func newDoor(token secret.Text, now func() time.Time) *door {
 	return &door{token: token, now: now, slots: make(chan struct{}, attempts), visits: map[[sha256.Size]byte]*visit{}}
 }
 
+// CookieName is what the names of the cookies of visits begin with, and SecureCookieName the name over
+// TLS. They are the gateway's like those of sessions: cookies ignore ports, so a browser sends them to
+// the apps of the same host too, and apps could set them.
+const (
+	CookieName       = "evergate-admin"
+	SecureCookieName = "__Host-" + CookieName
+)
+
 // cookieName is that of the visits. Cookies ignore ports, so it names the one that the
 // browser sees: two gateways of one host are two visits.
 func cookieName(r *http.Request) string {
 	if r.TLS != nil {
-		return "__Host-evergate-admin"
+		return SecureCookieName
 	}
 	_, port, err := net.SplitHostPort(r.Host)
 	if err != nil || strings.Trim(port, "0123456789") != "" {
 		port = "80"
 	}
-	return "evergate-admin-" + port
+	return CookieName + "-" + port
 }
 
 func (d *door) cookie(r *http.Request, value string, maxAge int) *http.Cookie {

@@ -124,5 +124,5 @@ func plainListen(f *Front) (string, error) {
 // caddyCookie is an expression for lines of Set-Cookie that any browser could take for one
 // of the gateway's.
 func caddyCookie(f *Front) (string, error) {
-	return quoteCaddy(`(?is)^[\s="]*` + ownCookies(f.Cookie) + `(?:-[^=;]*)?[\s"]*(?:[=;].*)?$`)
+	return quoteCaddy(`(?is)^[\s="]*` + anyOf(f.Cookies) + `(?:-[^=;]*)?[\s"]*(?:[=;].*)?$`)
 }

@@ -19,10 +19,9 @@ type Front struct {
 	// Gateway is where it reaches the gateway's public listener, and Auth where its
 	// forward_auth listener: host:port, plain http.
 	Gateway, Auth string
-	// Cookie is the name of the session cookie. Cookies whose names begin with it and a
-	// hyphen are the gateway's too, in any case of letters, and where it begins with
-	// __Host-Http- those that have __Host- in its place.
-	Cookie string
+	// Cookies are the names of the gateway's cookies: of sessions, and of the dashboard. Those whose
+	// names begin with one of them and a hyphen are the gateway's too, in any case of letters.
+	Cookies []string
 	// Told are the headers that a 200 of the forward_auth listener always has, empty where
 	// there is nothing to say. They go up to the app in place of the client's.
 	Told []string
@@ -39,14 +38,6 @@ type Front struct {
 	Apps []*App
 
 	made []*App // those of all routes, also where no path leads
-}
-
-// ownCookies is an expression for the beginnings of the names of the gateway's cookies.
-func ownCookies(cookie string) string {
-	if rest, ok := strings.CutPrefix(cookie, "__Host-Http-"); ok {
-		return "__Host-(?:Http-)?" + regexp.QuoteMeta(rest)
-	}
-	return regexp.QuoteMeta(cookie)
 }
 
 // Certificate is a chain and its key, PEM files on the front proxy's machine.

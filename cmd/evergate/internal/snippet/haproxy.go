@@ -14,7 +14,7 @@ func init() {
 	dialects["haproxy"] = dialect{
 		title: "HAProxy",
 		funcs: template.FuncMap{"quote": quoteHAProxy, "regex": quoteHAProxy, "protected": haproxyProtected, "proofs": haproxyProofs, "bind": haproxyBind, "crt": haproxyCrt,
-			"luaquote": quoteLua, "fold": inject.Fold, "hostACL": haproxyHost, "address": haproxyAddress, "redirects": redirectsHTTP, "buffer": haproxyBuffer,
+			"luaquote": quoteLua, "lower": strings.ToLower, "fold": inject.Fold, "hostACL": haproxyHost, "address": haproxyAddress, "redirects": redirectsHTTP, "buffer": haproxyBuffer,
 			"connection": func() []string { return connection }},
 		parts: []Part{{"lua", "print the script that the configuration loads, in place of the configuration"}},
 		after: `It takes the place of the haproxy.cfg that you have, with all that global says there. Put it at /etc/haproxy/haproxy.cfg, and the script that it loads beside it:

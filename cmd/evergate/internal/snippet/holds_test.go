@@ -16,7 +16,7 @@ func everything(dialect, pattern string) *Front {
 		TLS:     &AppTLS{ServerName: "inner.example.com", CAFile: "/etc/ca.pem", CertFile: "/etc/c.pem", KeyFile: "/etc/k.pem"}}
 	plain := &App{Name: "app2", ConnectTimeout: 5, Targets: []Target{{Address: "app.internal:80", Weight: 1}}}
 	return &Front{Dialect: dialect, Public: &url.URL{Scheme: "https", Host: "apps.example.com"}, Listen: ":443", TLS: &Certificate{"/etc/apps.pem", "/etc/apps.key"},
-		Gateway: "127.0.0.1:4180", Auth: "127.0.0.1:9091", Cookie: "__Host-Http-evergate", Told: []string{"Authorization", "X-Forwarded-User"},
+		Gateway: "127.0.0.1:4180", Auth: "127.0.0.1:9091", Cookies: []string{"__Host-Http-evergate"}, Told: []string{"Authorization", "X-Forwarded-User"},
 		Names: []string{"authorization", "remote-user"}, Families: []string{"x-forwarded"}, HeaderBytes: 65536, BodyBytes: 1 << 20,
 		Sites: []Site{{Host: "apps.example.com", Paths: []Path{{pattern, app}, {"/own/", nil}, {"/", plain}}}, {Host: "*.shop.example.com", Paths: []Path{{"/", plain}}}},
 		Apps:  []*App{app, plain}}

@@ -19,8 +19,8 @@ import (
 type Options struct {
 	// Dialect is the front proxy.
 	Dialect string
-	// Cookie is the name of the session cookie.
-	Cookie string
+	// Cookies are the names of the gateway's cookies; see Front.
+	Cookies []string
 	// Told are the headers that the forward_auth listener tells of.
 	Told []string
 	// Gateway is the host at which the front proxy reaches the gateway; "" is the one that
@@ -46,7 +46,7 @@ func (m *Missing) Error() string { return m.What }
 // New says what the front proxy of o.Dialect has to know of the gateway of cfg, which
 // has forward_auth. The error is a *Missing where a flag or a key would mend it.
 func New(cfg *config.Config, o Options) (*Front, error) {
-	f := &Front{Dialect: o.Dialect, Public: cfg.PublicURL, Cookie: o.Cookie, Told: o.Told,
+	f := &Front{Dialect: o.Dialect, Public: cfg.PublicURL, Cookies: o.Cookies, Told: o.Told,
 		HeaderBytes: int64(cfg.Limits.HeaderBytes), BodyBytes: int64(cfg.Limits.BodyBytes)}
 	f.Names, f.Families = proxy.ProtectedHeaders()
 	for _, name := range f.Told {

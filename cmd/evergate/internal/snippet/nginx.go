@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -52,11 +53,20 @@ type nginxStep struct {
 	Any               string // where there is still one
 }
 
-// nginxCookies are the steps that take the cookies of a name and its helpers out. A
+// anyOf is an expression for one of some names.
+func anyOf(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = regexp.QuoteMeta(name)
+	}
+	return "(?:" + strings.Join(quoted, "|") + ")"
+}
+
+// nginxCookies are the steps that take the cookies of some names and their helpers out. A
 // piece is the gateway's by what any reader could take for its name: see stripCookies in
 // package proxy. The possessive parts keep the work in proportion to the header.
-func nginxCookies(name string) (steps []nginxStep, err error) {
-	own := `[=\x22 \t]*+` + ownCookies(name) + `(?:-[^;]*|[ \t\x22]*+(?:=[^;]*)?)`
+func nginxCookies(names []string) (steps []nginxStep, err error) {
+	own := `[=\x22 \t]*+` + anyOf(names) + `(?:-[^;]*|[ \t\x22]*+(?:=[^;]*)?)`
 	for i := range nginxCookiesMost {
 		steps = append(steps, nginxStep{From: fmt.Sprintf("$evergate_cookie%d", i), To: fmt.Sprintf("$evergate_cookie%d", i+1),
 			Last: `~*^(?<evergate_a>.*);` + own + `$`, Middle: `~*^(?<evergate_a>(?:.*;[ \t]*+)?)` + own + `;[ \t]*+(?<evergate_b>.*)$`,
