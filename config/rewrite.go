@@ -165,7 +165,7 @@ func (c *Config) checkPassed(r *Route, path string) {
 	}
 }
 
-// warnPassed tells of headers of clients by which they say who they are.
+// warnPassed tells of headers that apps are known to believe, and that clients could say.
 func (c *Config) warnPassed(r *Route, path string, warn warner) {
 	for i, passed := range r.PassHeaders {
 		at := fmt.Sprintf("%s.pass_headers[%d]", path, i)
@@ -175,6 +175,8 @@ func (c *Config) warnPassed(r *Route, path string, warn warner) {
 		case inject.IsIdentity(passed):
 			warn(at, "an app that believes %s believes anybody who sends it, signed in or not; remove it, or have the gateway say who is signed in: request_headers: { set: { %s: \"{user}\" } }",
 				passed, passed)
+		case inject.Danger(passed) != "":
+			warn(at, "an app that believes %s %s; remove it", passed, inject.Danger(passed))
 		}
 	}
 }

@@ -3,10 +3,12 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/inject"
 )
 
 func warned(t *testing.T, dir, text string) string {
@@ -197,11 +199,29 @@ func TestPassedIdentities(t *testing.T) {
 		"Remote-User": "an app that believes Remote-User believes anybody", "REMOTE_USER": "believes REMOTE_USER", "x.auth.request.email": "believes x.auth.request.email",
 		"X-WEBAUTH-USER": "believes X-WEBAUTH-USER", "X-Remote-Groups": "believes", "X-SSL-Client-S-DN": "believes",
 		"X-Forwarded-User": "the gateway sets X-Forwarded-User itself", "x-request-id": "the gateway sets x-request-id itself",
-		"Authorization": "", "X-Auth-Token": "", "X-Original-URL": "", "Cf-Access-Jwt-Assertion": "", "X-Team": "",
+		"X-Authentik-Username": "believes anybody", "Tailscale-User-Login": "believes anybody", "X-Consumer-Username": "believes anybody",
+		"X-Ms-Client-Principal": "believes anybody", "X-Ms-Client-Principal-Name": "believes anybody", "X-Goog-Authenticated-User-Email": "believes anybody",
+		"Cf-Access-Authenticated-User-Email": "believes anybody", "X-Amzn-Oidc-Identity": "believes anybody", "X-Amzn-Oidc-Data": "believes anybody",
+		"Oidc-Claim-Sub": "believes anybody", "Shib-Session-Id": "believes anybody", "X-Shib-User": "believes anybody", "Eppn": "believes anybody",
+		"X-Vouch-User": "believes anybody", "X-Pomerium-Claim-Email": "believes anybody", "X-Wonderwall-Id": "believes anybody", "X-Proxy-User": "believes anybody",
+		"Client-Cert": "believes anybody", "X-Access-Token": "hands it as a token", "X-Credential-Identifier": "hands it as a token", "X_Ms_Token_Aad_Id_Token": "hands it as a token",
+		"X-Evergate-X": "a part of itself", "X-Middleware-Subrequest": "a part of itself", "Proxy": "a part of itself", "X-Original-URL": "serves another address",
+		"X-Rewrite-URL": "serves another address", "X-HTTP-Method-Override": "serves another address", "Impersonate-User": "act as anybody", "Impersonate-Extra-Scopes": "act as anybody",
+		"X-Real-IP": "wherever", "X-Forwarded-Port": "wherever", "Front-End-Https": "wherever",
+		"Authorization": "", "X-Auth-Token": "", "Cf-Access-Jwt-Assertion": "", "X-Team": "",
 	} {
 		got := onlyOf(warned(t, t.TempDir(), head0+"routes: [ { upstream: 'http://127.0.0.1:9000', pass_headers: ["+name+"] } ]\n"), "pass_headers")
 		if !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	names, families := inject.ProtectedNames()
+	silent := []string{"authorization"} // it is the client's own, and the app's to judge
+	for _, name := range append(names, families...) {
+		name += strings.Repeat("x", strings.Count(name[len(name)-1:], "-"))
+		got := onlyOf(warned(t, t.TempDir(), head0+"routes: [ { upstream: 'http://127.0.0.1:9000', pass_headers: ["+name+"] } ]\n"), "pass_headers")
+		if (got == "") != slices.Contains(silent, name) {
+			t.Errorf("%s, which is taken from clients: got %q", name, got)
 		}
 	}
 }

@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,79 +16,17 @@ import (
 // CVE-2026-52845), so that comparing names exactly lets the client speak for
 // the gateway.
 
-// protectedNames are folded names that belong to the gateway: who somebody is,
-// where they come from, what they asked for. Among them is what only a proxy, a gateway or another
-// part of an app says to it, for the gateway's token or key in the same request would vouch for it: with that,
-// Impersonate-User makes a client anybody's in Kubernetes. What an app made for its clients to say (Sudo
-// of GitLab, which wants a token of the client's own there) is the app's, and stays.
-var protectedNames = map[string]bool{
-	"authorization": true, "x-request-id": true, "forwarded": true,
-	"x-real-ip": true, "x-client-ip": true, "x-cluster-client-ip": true, "true-client-ip": true,
-	"cf-connecting-ip": true, "cf-connecting-ipv6": true, "cf-pseudo-ipv4": true, "fastly-client-ip": true,
-	"fly-client-ip": true, "x-appengine-user-ip": true, "x-envoy-external-address": true, "x-envoy-internal": true, "x-azure-clientip": true,
-	"x-rewrite-url": true, "x-http-method": true, "x-http-method-override": true, "x-method-override": true,
-	"x-user": true, "x-username": true, "x-user-name": true, "x-user-id": true, "x-user-email": true,
-	"x-email": true, "x-groups": true, "x-roles": true, "client-cert": true, "client-cert-chain": true, "x-client-verify": true, "x-client-dn": true,
-	"x-ms-client-principal": true, "iv-user": true, "iv-groups": true, "sm-user": true,
-	"x-preferred-username": true, "x-userinfo": true, "x-access-token": true, "x-id-token": true, "x-role": true,
-	"x-authenticated": true, "auth-user": true, "x-jwt-assertion": true, "x-credential-identifier": true,
-	"x-scheme": true, "x-url-scheme": true, "front-end-https": true, "x-host": true, "x-http-host-override": true, "client-ip": true,
-	"proxy-client-ip": true, "http-client-ip": true, "eppn": true, "x-rh-identity": true,
-	"x-sendfile-type": true, "x-accel-mapping": true, // they make an app say which file a proxy is to send
-	"proxy": true, "http2-settings": true, // httpoxy; an upgrade that is not carried
-}
-
-// protectedFamilies are prefixes of folded names, all of which belong to the
-// gateway, members that nobody has thought of yet included.
-var protectedFamilies = []string{
-	"x-forwarded", "x-original-", "remote-", "x-remote-", "x-proxy-user", "x-proxy-remote-",
-	"x-auth-", "x-authenticated-", "x-webauth-", "x-ssl-", "ssl-client-", "x-client-cert", "impersonate-", "shib-", "x-shib-", "wl-proxy-", "x-middleware-subrequest",
-	"secure-session-", "sec-secure-session-", "x-evergate-",
-	"x-goog-iap-", "x-goog-authenticated-user-", "x-amzn-oidc-", "x-consumer-", "x-ms-client-principal-", "x-ms-token-",
-	"x-authentik-", "x-vouch-", "x-pomerium-", "x-wonderwall-", "oidc-", "cf-access-", "tailscale-user-",
-}
-
 // ProtectedHeaders are the names that belong to the gateway and the beginnings of such
-// names, all folded: lower case, every byte that is not a letter or a digit read as "-".
+// names, all folded: lower case, every byte that is not a letter or digit read as "-".
 // A front proxy that carries requests itself has to take them from clients too.
-func ProtectedHeaders() (names, families []string) {
-	return slices.Sorted(maps.Keys(protectedNames)), slices.Clone(protectedFamilies)
-}
-
-// isProtected reports whether a header name belongs to the gateway, or is one of
-// also, which holds folded names. It is asked for every header of every request
-// and allocates nothing.
-func isProtected(name string, also map[string]bool) bool {
-	var buf [inject.MaxName]byte // longer than every name above; a family shows in its first bytes
-	n := min(len(name), len(buf))
-	for i := range n {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		default:
-			c = '-'
-		}
-		buf[i] = c
-	}
-	if n == len(name) && (protectedNames[string(buf[:n])] || also[string(buf[:n])]) {
-		return true
-	}
-	for _, family := range protectedFamilies {
-		if n >= len(family) && string(buf[:len(family)]) == family {
-			return true
-		}
-	}
-	return false
-}
+func ProtectedHeaders() (names, families []string) { return inject.ProtectedNames() }
 
 // stripHeaders removes from the request upstream what the client must not say, and
 // the folded names in dropped. Names in pass stay, in exactly that spelling, and so do those
 // that are known to be free.
 func stripHeaders(h http.Header, pass, dropped, free map[string]bool) {
 	for name := range h {
-		if !free[name] && (isProtected(name, dropped) && !pass[name] || isLengthMisspelled(name)) {
+		if !free[name] && (inject.IsProtected(name, dropped) && !pass[name] || isLengthMisspelled(name)) {
 			delete(h, name)
 		}
 	}
@@ -109,7 +45,7 @@ func isLengthMisspelled(name string) bool {
 }
 
 // usual are names that browsers send with most requests, and that are not protected: to look
-// one up costs a tenth of what isProtected does. See Route.free.
+// one up costs a tenth of what inject.IsProtected does. See Route.free.
 var usual = map[string]bool{
 	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Content-Length": true, "Content-Type": true,
 	"Cookie": true, "Dnt": true, "If-Modified-Since": true, "If-None-Match": true, "Origin": true, "Pragma": true, "Priority": true,
@@ -121,7 +57,7 @@ var usual = map[string]bool{
 // stripTrailers is stripHeaders for the fields behind a body.
 func stripTrailers(h http.Header, pass, dropped map[string]bool) {
 	for name := range h {
-		if isProtected(name, dropped) && !pass[name] || isCookieName(name) || isLengthMisspelled(name) {
+		if inject.IsProtected(name, dropped) && !pass[name] || isCookieName(name) || isLengthMisspelled(name) {
 			delete(h, name)
 		}
 	}

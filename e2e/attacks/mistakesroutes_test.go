@@ -96,13 +96,16 @@ var mistakesRoutes = []attack{
 			}
 			l.saw(traces{})
 		}},
-	{"G-28", "critical", "`pass_headers` with the gateway's own names in a spelling that apps fold (`X_Forwarded_User`, `x-forwarded.groups`), and with names that apps take for who somebody is (`Remote-User`, `X_Remote_User`, `X-WEBAUTH-USER`, `X-Auth-Request-Email`)",
+	{"G-28", "critical", "`pass_headers` with the gateway's own names in a spelling that apps fold (`X_Forwarded_User`, `x-forwarded.groups`), and with names that apps take for who somebody is (`Remote-User`, `X_Remote_User`, `X-WEBAUTH-USER`, `X-Auth-Request-Email`, `Tailscale-User-Login`), and the others that clients may not say (`Impersonate-User`, `X-Original-URL`, `X-Access-Token`)",
 		"the first are refused with the line, the others warned of", func(t *testing.T, l *lab) {
 			for _, name := range []string{"X_Forwarded_User", "x-forwarded.groups", "X-Forwarded_Email", "X_Request_Id"} {
 				l.found(nil, mistakesRoute("pass_headers: ["+name+"]").named(name, "clients could say it", false))
 			}
-			for _, name := range []string{"Remote-User", "X_Remote_User", "X-WEBAUTH-USER", "X-Auth-Request-Email"} {
+			for _, name := range []string{"Remote-User", "X_Remote_User", "X-WEBAUTH-USER", "X-Auth-Request-Email", "Tailscale-User-Login", "X-Consumer-Username"} {
 				l.found(nil, mistakesRoute("pass_headers: ["+name+"]").named(name, "believes anybody who sends it", true))
+			}
+			for name, does := range map[string]string{"Impersonate-User": "act as anybody", "X-Original-URL": "serves another address", "X-Access-Token": "hands it as a token", "X-Real-IP": "wherever"} {
+				l.found(nil, mistakesRoute("pass_headers: ["+name+"]").named(name, does, true))
 			}
 			l.found(nil, mistakesRoute("pass_headers: [X-Forwarded-User]").named("pass_headers", "nothing that a client sends gets through", true))
 			l.saw(traces{})

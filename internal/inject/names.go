@@ -87,21 +87,6 @@ var gateways = map[string]bool{
 // gateway sets on every request.
 func IsGateways(name string) bool { return gateways[Fold(name)] }
 
-// identities are names by which apps are known to be told who somebody is, as they fold; one
-// that ends in "-" is all that begin so. What is signed by whoever sends it is not among them:
-// an app can tell that from what a client made up.
-var identities = map[string]bool{
-	"remote-user": true, "remote-email": true, "remote-name": true, "remote-groups": true, "x-remote-": true,
-	"x-auth-request-": true, "x-webauth-": true, "x-authenticated-": true,
-	"x-auth-user": true, "x-auth-username": true, "x-auth-email": true, "x-auth-groups": true, "x-auth-roles": true, "auth-user": true,
-	"x-user": true, "x-username": true, "x-user-name": true, "x-user-id": true, "x-user-email": true, "x-email": true, "x-groups": true,
-	"x-roles": true, "x-role": true, "x-authenticated": true, "x-preferred-username": true, "iv-user": true, "iv-groups": true, "sm-user": true,
-	"ssl-client-": true, "x-ssl-client-": true, "x-client-dn": true, "x-client-verify": true,
-}
-
-// IsIdentity reports whether apps are known to take such a header for who somebody is.
-func IsIdentity(name string) bool { return in(identities, name) }
-
 // in reports whether a name is one of a table, or begins as an entry that ends in "-".
 func in(table map[string]bool, name string) bool {
 	folded := Fold(name)
