@@ -166,16 +166,29 @@ func TestStaticConditionsAndRanges(t *testing.T) {
 	for line, want := range map[string]string{
 		"If-None-Match: " + tag: "304", "If-None-Match: W/" + tag: "304", `If-None-Match: "x"`: "200 0123456789",
 		"If-Modified-Since: " + first.Header.Get("Last-Modified"): "304",
-		"Range: bytes=2-3":                     "206 23",
-		"Range: bytes=-2":                      "206 89",
-		"Range: bytes=2-3\nIf-Range: " + tag:   "206 23",
-		"Range: bytes=2-3\nIf-Range: W/" + tag: "200 0123456789",
-		`If-Match: "x"`:                        "412",
+		"Range: bytes=2-3":                                 "206 23",
+		"Range: bytes=-2":                                  "206 89",
+		"Range: bytes=2-3\nIf-Range: " + tag:               "206 23",
+		"Range: bytes=2-3\nIf-Range: W/" + tag:             "200 0123456789",
+		`If-Match: "x"`:                                    "412",
+		"Range: bytes=0-0" + strings.Repeat(",-1", 16):     "200 0123456789", // each part is one more header to write
+		"Range: bytes=0-0" + strings.Repeat(",-1", 20_000): "200 0123456789",
+		"Range: bytes=" + strings.Repeat(",", 20_000):      "200 0123456789",
 	} {
 		res := gw.send(t, request("GET", "/file.txt", line))
 		if got := strings.TrimSpace(res.Status[:3] + " " + res.body); got != want {
 			t.Errorf("%s: got %q, want %q", line, got, want)
 		}
+	}
+	// A few parts are had, and many of a file that is large enough for them are not.
+	if err := os.WriteFile(filepath.Join(dir, "large.txt"), []byte(strings.Repeat("x", 1<<20)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if few := gw.send(t, request("GET", "/large.txt", "Range: bytes=0-1"+strings.Repeat(",-1", 15))); few.StatusCode != 206 || !strings.HasPrefix(few.Header.Get("Content-Type"), "multipart/byteranges") {
+		t.Errorf("16 parts: got %d %v, want them", few.StatusCode, few.Header)
+	}
+	if many := gw.send(t, request("GET", "/large.txt", "Range: bytes=-1"+strings.Repeat(",-1", 16))); many.StatusCode != 200 || len(many.body) != 1<<20 {
+		t.Errorf("17 parts: got %d and %d bytes, want the file", many.StatusCode, len(many.body))
 	}
 	res := gw.send(t, request("GET", "/file.txt", "Range: bytes=20-"))
 	if res.StatusCode != 416 || res.Header.Get("Content-Range") != "bytes */10" || !strings.Contains(res.body, `"request_id"`) || res.Header.Get("Etag") != "" {
