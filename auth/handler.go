@@ -237,6 +237,9 @@ func (h *Handler) fromHere(r *http.Request) error {
 	if web.IsFromPlainPage(r, h.cfg.PublicURL.Scheme == "https") {
 		return errors.New("it comes from a page at http, and the gateway is at https")
 	}
+	if web.IsReferredElsewhere(r, h.cfg.PublicURL.Scheme == "https") {
+		return errors.New("it has no Origin, and its Referer is a page of another origin")
+	}
 	return nil
 }
 

@@ -81,6 +81,8 @@ func TestCrossSite(t *testing.T) {
 		{"X-01 a sibling host", []string{"Sec-Fetch-Site", "same-site", "Origin", "https://sub.gw.test"}, 403},
 		{"X-03 Origin: null", []string{"Sec-Fetch-Site", "", "Origin", "null"}, 403},
 		{"X-03 Origin: null and cross-site", []string{"Sec-Fetch-Site", "cross-site", "Origin", "null"}, 403},
+		{"another site, of which Referer alone tells", []string{"Sec-Fetch-Site", "", "Sec-Fetch-Mode", "", "Sec-Fetch-Dest", "", "Referer", "http://evil.example/"}, 403},
+		{"our own page, of which Referer alone tells", []string{"Sec-Fetch-Site", "", "Sec-Fetch-Mode", "", "Sec-Fetch-Dest", "", "Referer", h.URL + "/.evergate/login"}, 0},
 		{"another port is another origin", []string{"Sec-Fetch-Site", "", "Origin", "http://127.0.0.1:1"}, 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {

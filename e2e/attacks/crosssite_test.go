@@ -62,6 +62,9 @@ var crossSite = &section{name: "Cross-site requests and framing", test: "TestCro
 				if status := l.crossSitePost(path, "application/x-www-form-urlencoded", "user=alice", "Origin: https://evil.test", "Sec-Fetch-Site: cross-site"); status < 400 || status >= 500 {
 					t.Errorf("the dashboard's %s answers %d to another site", path, status)
 				}
+				if status := l.crossSitePost(path, "application/x-www-form-urlencoded", "user=alice", "Referer: http://evil.test/"); status < 400 || status >= 500 {
+					t.Errorf("the dashboard's %s answers %d to a page that only Referer names", path, status)
+				}
 			}
 			l.saw(traces{app: 1, events: refused})
 		}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -172,4 +173,16 @@ func IsUpgrade(r *http.Request) bool {
 // our own name is anybody's who is on the way.
 func IsFromPlainPage(r *http.Request, https bool) bool {
 	return https && r.Header.Get("Sec-Fetch-Site") == "" && strings.HasPrefix(strings.ToLower(r.Header.Get("Origin")), "http://")
+}
+
+// IsReferredElsewhere reports whether all that a request says of where it comes from is a Referer, and
+// that names no page of this host. http.CrossOriginProtection takes one without Sec-Fetch-Site and
+// Origin for a program's, but no program sends a Referer of somebody else's page.
+func IsReferredElsewhere(r *http.Request, https bool) bool {
+	referers := r.Header["Referer"]
+	if referers == nil || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "" {
+		return false
+	}
+	from, err := url.Parse(referers[0])
+	return len(referers) != 1 || err != nil || !strings.EqualFold(from.Host, r.Host) || https && from.Scheme != "https"
 }

@@ -118,7 +118,8 @@ func guarded(f http.HandlerFunc) http.Handler {
 	guard.SetDenyHandler(http.HandlerFunc(foreign))
 	return guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		note := web.NoteIn(r.Context())
-		if r.Method == http.MethodPost && web.IsFromPlainPage(r, note != nil && note.Scheme == "https") {
+		https := r.TLS != nil || note != nil && note.Scheme == "https"
+		if r.Method == http.MethodPost && (web.IsFromPlainPage(r, https) || web.IsReferredElsewhere(r, https)) {
 			foreign(w, r)
 			return
 		}

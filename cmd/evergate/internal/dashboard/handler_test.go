@@ -335,6 +335,36 @@ func TestUPlotIsWhatItsREADMESays(t *testing.T) {
 	}
 }
 
+// TestRefererOfAnotherSiteMayNotPost: a browser that says neither Sec-Fetch-Site nor Origin may still
+// say which page it was.
+func TestRefererOfAnotherSiteMayNotPost(t *testing.T) {
+	h := newHouse(t, func(*house, *dashboard.Source) {})
+	for _, tt := range []struct {
+		scheme, origin, referer string
+		refused                 bool
+	}{
+		{"http", "", "http://evil.test/", true}, {"http", "", "http://gw.test.evil.test/", true}, {"http", "", "http://gw.test:81/", true}, {"http", "", "http://gw.test@evil.test/", true},
+		{"http", "", "about:blank", true}, {"http", "", "", true}, {"http", "", "%", true}, {"https", "", "http://gw.test/sessions", true},
+		{"http", "", "http://gw.test/sessions", false}, {"https", "", "https://GW.test/", false}, {"http", "http://gw.test", "http://evil.test/", false}, {"http", "", "-", false},
+	} {
+		for _, path := range []string{"/revoke", "/reload"} {
+			r := httptest.NewRequest(http.MethodPost, tt.scheme+"://gw.test"+path, nil)
+			if tt.origin != "" {
+				r.Header.Set("Origin", tt.origin)
+			}
+			if tt.referer != "-" {
+				r.Header.Set("Referer", tt.referer)
+			}
+			ctx := web.WithNote(r.Context(), &web.Note{ID: "r", Scheme: tt.scheme})
+			w := httptest.NewRecorder()
+			h.h.Published().ServeHTTP(w, r.WithContext(auth.NewContext(ctx, &auth.Login{Identity: auth.Identity{User: "root"}})))
+			if got := w.Code == http.StatusForbidden; got != tt.refused {
+				t.Errorf("%s, %+v: got %d", path, tt, w.Code)
+			}
+		}
+	}
+}
+
 // TestPlainPagesMayNotPost: of a browser that says no more than Origin, a page at http under the
 // gateway's own name is anybody's who is on the way.
 func TestPlainPagesMayNotPost(t *testing.T) {
