@@ -137,6 +137,8 @@ func (c *Config) checkOrigins(origins []string, path string) {
 		u, err := url.Parse(o)
 		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || o != u.Scheme+"://"+u.Host {
 			c.wrong("write it as https://app.example.com", fmt.Sprintf("%s[%d]", path, i), "%q is no origin", o)
+		} else if strings.Contains(u.Host, "*") {
+			c.wrong("list each origin", fmt.Sprintf("%s[%d]", path, i), "%q matches nothing: origins are compared as they are, and the * stands for itself", o)
 		}
 	}
 }

@@ -39,6 +39,7 @@ func (c *Config) Warnings() []*Fault {
 	c.warnDevices(warn)
 	c.warnObserving(warn)
 	c.warnStars(warn)
+	c.warnOpen(warn)
 	c.warnFiles(warn)
 	c.warnInline(warn)
 	return all.Sorted()

@@ -50,14 +50,19 @@ var mistakesRoutes = []attack{
 		l.found(nil, m, mistake{with: observed + "default: { rules: [next] }\n", at: "default:", says: "anyone passes who is signed in", warned: true})
 		l.saw(traces{})
 	}},
-	{"G-26", "high", "rules that refuse nobody: `deny: [ users: [\"*\"] ]`, `groups: [\"*\"]`, `csrf: { except: [/] }` and a folder around the route; names with a `*` in them",
+	{"G-26", "high", "rules that refuse nobody: `deny: [ users: [\"*\"] ]`, `groups: [\"*\"]`, `csrf: { except: [/] }` and a folder around the route; names with a `*` in them; `host: \"*.github.io\"`, an origin with a star, and a dashboard whose rules name nobody",
 		"refused with the line; a name with a `*` in it is warned of", func(t *testing.T, l *lab) {
 			for _, rule := range []string{`deny: [ users: ["*"] ]`, `deny: [ groups: ["*"] ]`, `allow: [ users: [alice, "*"] ]`} {
 				l.found(nil, mistakesRoute(rule).named(rule, "it does not stand for everybody", false))
 			}
 			l.found(nil, mistakesRoute("csrf: { except: [/] }").named("csrf", "takes in every path of the route", false),
 				mistakesRoute("match: { path: /a/b/ }\n    csrf: { except: [/x, /a/] }").named("csrf", "takes in every path of the route", false),
-				mistakesRoute(`deny: [ users: ["bob*"] ]`).named("deny", "stands for itself", true))
+				mistakesRoute(`deny: [ users: ["bob*"] ]`).named("deny", "stands for itself", true),
+				mistakesRoute(`match: { host: "*.github.io" }`).named("host", "anybody can have a name below", true),
+				mistakesRoute(`csrf: { origins: ["https://*.example.org"] }`).named("csrf", "matches nothing", false))
+			for _, rules := range []string{"allow: [ methods: [GET, POST] ]", `allow: [ networks: ["0.0.0.0/0"] ]`, `allow: [ when: "true" ]`, "deny: [ users: [bob] ]"} {
+				l.found(nil, mistakesOf("  - { admin: true, match: { path: /operator/ }, "+rules+" }\n", "admin: true", "can see the dashboard", true))
+			}
 			l.saw(traces{})
 		}},
 	{"G-27", "high", "an upstream that is the gateway: its `admin.listen` by `127.0.0.1`, `localhost`, `0.0.0.0`, `[::]` and `[::ffff:127.0.0.1]`, also with `host: upstream`, its `listen`, and `public_url`; and `admin.listen` on every address or another one than loopback's",
