@@ -44,16 +44,10 @@ type boundGateway struct {
 	port        string // of public_url
 	listens     string // the port that it has
 	certs       *certificates
-	app         *boundApp
+	app         *httptest.Server
 }
 
-// boundApp is an app with a page that has a stream and a socket open and asks every second.
-type boundApp struct {
-	*httptest.Server
-	mu   sync.Mutex // guards seen
-	seen map[string]int
-}
-
+// boundPage can have a stream and a socket open, and ask the app.
 const boundPage = `<!doctype html><title>app</title><link rel="icon" href="data:,"><p id="user">%s</p>
 <script>
 window.statuses = {}; window.last = ""; window.streams = 0; window.sockets = 0; window.broken = [];
@@ -65,11 +59,10 @@ window.socket = () => { const ws = new WebSocket("wss://" + location.host + "/so
   ws.onmessage = () => { got = true; sockets++; ws.close() }; ws.onclose = () => { if (!got) broken.push("socket"); setTimeout(socket, 1700) } };
 </script>`
 
-func newBoundApp(t *testing.T) *boundApp {
+func newBoundApp(t *testing.T) *httptest.Server {
 	t.Helper()
-	a := &boundApp{seen: map[string]int{}}
 	socket := websocket.Server{Handler: func(c *websocket.Conn) { _, _ = io.Copy(c, c) }}
-	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	a := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/stream":
 			w.Header().Set("Content-Type", "text/event-stream")
