@@ -44,9 +44,8 @@ func (w *answerWriter) WriteHeader(status int) {
 		w.wrote = true
 		h, c := w.Header(), w.c
 		c.route.SecureHeaders.apply(h, status, schemeOf(c.in))
-		c.route.tellApart(h)
 		c.route.down.apply(h, c)
-		if isPersonal(c.route, c.login) || c.shown != nil {
+		if isForOneAlone(c.route, c.login, h) || c.shown != nil {
 			keepPrivate(h, nil)
 		}
 		c.deliver(h)

@@ -8,36 +8,31 @@ import (
 	"github.com/evergate/evergate/auth"
 )
 
-// isPersonal reports whether what a route answers to login, who may be nil, is theirs alone.
+// isPersonal reports whether what a route answers to login, who may be nil, may be theirs alone. An
+// app is told who somebody is, also on a public route; what a route answers by itself says the
+// same to all there, but for headers that name them.
 func isPersonal(route *Route, login *auth.Login) bool {
-	return !route.Policy.Public || login != nil && route.knowsPeople()
+	return !route.Policy.Public || login != nil && (route.Answer == nil || route.down.namesSomebody())
 }
 
-// knowsPeople reports whether somebody who is signed in may get another answer than nobody in
-// particular. An app is told who they are, also on a public route; what a route answers by itself says the
-// same to all, but for headers that name them.
-func (r *Route) knowsPeople() bool {
-	return r.Answer == nil || r.down.namesSomebody()
+// isForOneAlone reports whether shared caches must not keep an answer to login. On a public route
+// what the app says of caches is its own word, for it knows which of its pages are for everybody;
+// where it says nothing they might keep what it has for whoever is signed in (RFC 9111 section 4.2.2).
+func isForOneAlone(route *Route, login *auth.Login, h http.Header) bool {
+	return !route.Policy.Public || isPersonal(route, login) && !speaksOfCaches(h)
 }
 
-// tellApart has caches keep what nobody in particular got at a public address from whoever
-// brings a cookie, or a token where the route takes one: those get an answer of their own there
-// (RFC 9110 section 12.5.5). It comes before what the route says of headers, which may take it away.
-func (r *Route) tellApart(h http.Header) {
-	if !r.Policy.Public || !r.knowsPeople() {
-		return
+// speaksOfCaches reports whether an answer says how long it may be kept, to any cache.
+func speaksOfCaches(h http.Header) bool {
+	if len(h["Cache-Control"]) > 0 || len(h["Expires"]) > 0 || len(h["Pragma"]) > 0 {
+		return true
 	}
-	addVary(h, "Cookie")
-	if r.Bearer {
-		addVary(h, "Authorization")
+	for name := range h {
+		if isForSharedCaches(name) {
+			return true
+		}
 	}
-}
-
-// addVary says that an answer also depends on a header of the request.
-func addVary(h http.Header, name string) {
-	if !hasToken(h, "Vary", strings.ToLower(name)) && !hasToken(h, "Vary", "*") {
-		h["Vary"] = append(slices.Clone(h["Vary"]), name)
-	}
+	return false
 }
 
 // keepPrivate makes the answer to one person one that no shared cache keeps.
@@ -81,9 +76,19 @@ func keepNowhere(h http.Header) {
 // forgetSharedCaches removes what CDNs (RFC 9213) and nginx obey before Cache-Control.
 func forgetSharedCaches(h http.Header) {
 	for name := range h {
-		switch {
-		case name == "Surrogate-Control", name == "Edge-Control", name == "X-Accel-Expires", strings.HasSuffix(name, "Cdn-Cache-Control"):
+		if isForSharedCaches(name) {
 			delete(h, name)
 		}
+	}
+}
+
+func isForSharedCaches(name string) bool {
+	return name == "Surrogate-Control" || name == "Edge-Control" || name == "X-Accel-Expires" || strings.HasSuffix(name, "Cdn-Cache-Control")
+}
+
+// addVary says that an answer also depends on a header of the request.
+func addVary(h http.Header, name string) {
+	if !hasToken(h, "Vary", strings.ToLower(name)) && !hasToken(h, "Vary", "*") {
+		h["Vary"] = append(slices.Clone(h["Vary"]), name)
 	}
 }

@@ -262,10 +262,9 @@ func (c *carriage) modify(res *http.Response) error {
 	c.mapBack(h)
 	c.route.SecureHeaders.apply(h, res.StatusCode, c.scheme) // before what the route says of single headers
 	if !switching {
-		c.route.tellApart(h)
 		c.route.down.apply(h, c) // before what the gateway itself says about caches and cookies
 	}
-	if (isPersonal(c.route, c.login) || c.shown != nil) && !switching {
+	if (isForOneAlone(c.route, c.login, h) || c.shown != nil) && !switching {
 		keepPrivate(h, &c.values)
 	}
 	c.show(h)
