@@ -139,6 +139,10 @@ func TestWhatABrowserSendsToProveItsKey(t *testing.T) {
 			t.Errorf("a page, %s: got %d for Sec-Fetch-Site %q and the binding %q, want 403", from, s.status, s.header.Get("Sec-Fetch-Site"), s.header.Get("Sec-Secure-Session-Id"))
 		}
 	}
+	untilOver()
+	p.open(home)
+	p.atApp(home)
+	said.none(t, "ended")
 	refused := 0
 	for _, l := range linesOf(t, g.log(), "path", "/.evergate/dbsc/refresh") {
 		if why, _ := l["err"].(string); strings.Contains(why, "This did not come from our own page") {
@@ -148,10 +152,6 @@ func TestWhatABrowserSendsToProveItsKey(t *testing.T) {
 	if refused != 2 {
 		t.Errorf("%d posts were refused as those of another origin, want 2", refused)
 	}
-	untilOver()
-	p.open(home)
-	p.atApp(home)
-	said.none(t, "ended")
 }
 
 // TestBoundSessionBehindNginx: nginx asks the gateway about each request, and gets no cookie of

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 	"golang.org/x/net/websocket"
 )
@@ -272,32 +271,5 @@ func (b *bindings) none(t *testing.T, word string) {
 	t.Helper()
 	if b.count(word) > 0 {
 		t.Errorf("the browser says %q of its bound sessions", word)
-	}
-}
-
-// cookie is one in the jar of a browser.
-type cookie = network.Cookie
-
-// jar is all that a browser keeps of cookies.
-func (p *tab) jar() []*cookie {
-	p.t.Helper()
-	got, err := chromedp.Call(p.ctx, storage.GetCookies, storage.GetCookiesParams{})
-	if err != nil {
-		p.t.Fatalf("read all cookies: %v", err)
-	}
-	return got.Cookies
-}
-
-// takeJar puts the cookies of another browser into this one.
-func (p *tab) takeJar(jar []*cookie) {
-	p.t.Helper()
-	var params network.SetCookiesParams
-	for _, c := range jar {
-		param := &network.CookieParam{Name: c.Name, Value: c.Value, Path: c.Path, Secure: c.Secure, HTTPOnly: c.HTTPOnly, SameSite: c.SameSite,
-			URL: "https://" + c.Domain + c.Path} // and no Domain: they are of one host
-		params.Cookies = append(params.Cookies, param)
-	}
-	if _, err := chromedp.Call(p.ctx, network.SetCookies, params); err != nil {
-		p.t.Fatalf("copy the cookies: %v", err)
 	}
 }
