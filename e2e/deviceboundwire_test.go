@@ -154,14 +154,21 @@ func TestWhatABrowserSendsToProveItsKey(t *testing.T) {
 	}
 }
 
-// TestBoundSessionBehindNginx: nginx asks the gateway about each request, and gets no cookie of
-// it to the app.
-func TestBoundSessionBehindNginx(t *testing.T) {
+// TestBoundSessionBehindAProxy: one in front asks the gateway about each request, and lets no
+// cookie of it through to the app.
+func TestBoundSessionBehindAProxy(t *testing.T) {
 	t.Parallel()
+	for _, front := range []frontProxy{nginxFront{}, haproxyFront{}} {
+		t.Run(front.dialect(), func(t *testing.T) { t.Parallel(); boundBehind(t, front) })
+	}
+}
+
+func boundBehind(t *testing.T, front frontProxy) {
+	t.Helper()
 	app, port := newFrontApp(t), freePort(t)
 	certs := newCertificates(t, "apps.evergate.test", "wiki.evergate.test")
 	g := &boundGateway{t: t, port: port, certs: certs}
-	s := newFrontSetup(t, nginxFront{}, g.url("apps"), port, fmt.Sprintf(`audit: { file: audit.jsonl }
+	s := newFrontSetup(t, front, g.url("apps"), port, fmt.Sprintf(`audit: { file: audit.jsonl }
 identity: [ local: { users_file: users.yaml } ]
 session: { bound_for: %s, rotation_grace: 1s }
 routes:
