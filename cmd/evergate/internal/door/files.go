@@ -197,7 +197,20 @@ func (f *Files) Trouble() error {
 	return endsSoon(f.current.Load().Leaf, f.o.Now())
 }
 
+// read reads both as they are at one moment: a volume that is swapped in between would give one
+// of before and one of now, which is told as a key of another.
 func read(certFile, keyFile string) (chain, key []byte, err error) {
+	chain, key, err = readOnce(certFile, keyFile)
+	for range 3 {
+		before := digest(chain, key, err)
+		if chain, key, err = readOnce(certFile, keyFile); digest(chain, key, err) == before {
+			break
+		}
+	}
+	return chain, key, err
+}
+
+func readOnce(certFile, keyFile string) (chain, key []byte, err error) {
 	if chain, err = os.ReadFile(certFile); err != nil {
 		return nil, nil, fmt.Errorf("read tls.cert_file: %w", err)
 	}
