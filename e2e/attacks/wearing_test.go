@@ -266,7 +266,7 @@ func wearCookies(t *testing.T, l *lab) {
 }
 
 func wearForged(t *testing.T, l *lab) {
-	alice := strings.TrimPrefix(l.signIn("alice"), "Cookie: ")
+	alice := sessionCookie + "=" + sidIn(t, l.signIn("alice"))
 	name, value, _ := strings.Cut(alice, "=")
 	n := wearCount(t, "forged cookies", 1000, 20_000)
 	before := l.wearStore()
