@@ -164,9 +164,15 @@ func (m *Manager) held(r *http.Request, l *loaded, host string, use Use) error {
 	if !auth.NeedsBinding(r.Context()) || m.mayHold(r, l, host) {
 		return nil
 	}
+	return m.withoutProof(r, *l, host, use)
+}
+
+// withoutProof is the answer where the proof is missing. It is apart from held, which every request
+// passes, and has a copy of l, for what it needs is on the heap.
+func (m *Manager) withoutProof(r *http.Request, l loaded, host string, use Use) error {
 	return m.proofs.refuse(r, host, unproven{
 		key: l.entry.key, id: &l.state.Login.Identity, miss: l.entry.miss, tell: m.tell,
-		spent: func() bool { return m.isSpent(l, host, use) },
+		spent: func() bool { return m.isSpent(&l, host, use) },
 		end: func(ctx context.Context) (first bool, err error) {
 			if err := m.revoke(ctx, l.entry.key, auth.OtherDevice); err != nil {
 				return false, &auth.Unavailable{What: "the session store", Err: err}
