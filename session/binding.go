@@ -69,14 +69,10 @@ func (l *loaded) mayBind(host string) bool {
 	return known && l.state.Bound[host].Key == "" && fam.Generation == l.state.Bases[host]+1 && l.now.Before(fam.Rotated.Add(bindWithin))
 }
 
-// unbound is s with nothing bound on host, where the handles up to that generation are nobody's.
-func (s state) unbound(host string, upTo uint64) state {
-	s.Bound, s.Bases = maps.Clone(s.Bound), maps.Clone(s.Bases)
-	if s.Bases == nil {
-		s.Bases = map[string]uint64{}
-	}
+// unbound is s with nothing bound on host.
+func (s state) unbound(host string) state {
+	s.Bound = maps.Clone(s.Bound)
 	delete(s.Bound, host)
-	s.Bases[host] = upTo
 	return s
 }
 

@@ -197,19 +197,18 @@ func (m *Manager) join(r *http.Request, h, old handle, host string) (loaded, han
 		}
 		next := l.state.withRoom(host).withHanded(host, l.now)
 		fam, known := next.Families[host]
+		anew, base := !known, next.Floor
+		if known && !m.mayHold(r, &l, host) {
+			anew, base = true, fam.Generation
+			next = next.unbound(host)
+		}
 		switch {
-		case !known:
+		case anew:
 			h.child = newChild()
 			fam = NewFamily(h.child, l.now)
-			fam.Generation += next.Floor
+			fam.Generation += base
 			h.generation = fam.Generation
-			next = next.withBase(host)
-		case !m.mayHold(r, &l, host):
-			next = next.unbound(host, fam.Generation)
-			h.child = newChild()
-			fam = NewFamily(h.child, l.now)
-			fam.Generation += next.Bases[host]
-			h.generation = fam.Generation
+			next = next.withBase(host, base)
 		case m.holds(old, h, fam, &l):
 			h = old
 		default:

@@ -200,16 +200,16 @@ func (s *state) family(host string, generation uint64) (Family, bool) {
 	return f, generation > s.Floor
 }
 
-// withBase notes that the family of host begins above the floor.
-func (s state) withBase(host string) state {
-	if s.Floor == 0 {
+// withBase notes that the family of host begins above that generation.
+func (s state) withBase(host string, base uint64) state {
+	if base == 0 {
 		return s
 	}
 	s.Bases = maps.Clone(s.Bases)
 	if s.Bases == nil {
 		s.Bases = map[string]uint64{}
 	}
-	s.Bases[host] = s.Floor
+	s.Bases[host] = base
 	return s
 }
 

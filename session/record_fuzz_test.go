@@ -235,7 +235,7 @@ func FuzzOpenState(f *testing.F) {
 			t.Fatalf("with itself it merges to %s, want %s", asJSON(t, merged), asJSON(t, s))
 		}
 		before := asJSON(t, s)
-		with := s.withRoom("new.test").withFamily("new.test", family).withBase("new.test").withHanded("new.test", now)
+		with := s.withRoom("new.test").withFamily("new.test", family).withBase("new.test", s.Floor).withHanded("new.test", now)
 		if f, _ := with.family("new.test", 1<<63); !with.Handed["new.test"].Equal(now) || f.Settled != family.Settled || len(with.Families) > max(maxFamilies, len(s.Families)+1) {
 			t.Fatalf("one host more makes of it %s", asJSON(t, with))
 		}
