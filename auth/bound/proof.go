@@ -1,7 +1,6 @@
 package bound
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -48,23 +47,12 @@ func (k Key) String() string { return k.jwk }
 // it brings along. It returns that key, and the challenge that was signed: whether it is one,
 // and whose, is for the caller.
 func Registers(proof string) (key Key, challenge string, err error) {
-	var own json.RawMessage
-	challenge, err = check(proof, func(t *jwt.Token) (any, error) {
-		brought, there := t.Header["jwk"]
+	key, challenge, err = check(proof, func(header map[string]any) ([]byte, error) {
+		brought, there := header["jwk"]
 		if !there {
 			return nil, errors.New("it brings no key")
 		}
-		if own, err = json.Marshal(brought); err != nil {
-			return nil, err
-		}
-		var public any
-		if key, public, err = parseJWK(own); err != nil {
-			return nil, err
-		}
-		if key.alg != t.Method.Alg() {
-			return nil, fmt.Errorf("it is signed by %s, and its key is for %s", t.Method.Alg(), key.alg)
-		}
-		return public, nil
+		return json.Marshal(brought)
 	})
 	if err != nil {
 		return Key{}, "", fmt.Errorf("the registration of a device key: %w", err)
@@ -75,51 +63,50 @@ func Registers(proof string) (key Key, challenge string, err error) {
 // Signed checks a later proof of whoever holds k, and returns the challenge that was signed. A
 // key that the proof brings along is not looked at.
 func (k Key) Signed(proof string) (challenge string, err error) {
-	challenge, err = check(proof, func(t *jwt.Token) (any, error) {
-		_, public, err := parseJWK([]byte(k.jwk))
-		if err != nil {
-			return nil, err
-		}
-		if k.alg != t.Method.Alg() {
-			return nil, fmt.Errorf("it is signed by %s, and the session's key is for %s", t.Method.Alg(), k.alg)
-		}
-		return public, nil
-	})
+	_, challenge, err = check(proof, func(map[string]any) ([]byte, error) { return []byte(k.jwk), nil })
 	if err != nil {
 		return "", fmt.Errorf("the proof of a device key: %w", err)
 	}
 	return challenge, nil
 }
 
-// claims are those of a proof. The draft has no others that count.
-type claims struct {
-	jwt.RegisteredClaims
-}
-
-func check(proof string, keyOf jwt.Keyfunc) (challenge string, err error) {
+// check looks at a proof that has to be signed by the key whose JWK jwkOf gives for its header.
+// Of its claims only the challenge counts: the draft has no others.
+func check(proof string, jwkOf func(header map[string]any) ([]byte, error)) (key Key, challenge string, err error) {
 	if proof = unquote(proof); len(proof) > maxProof {
-		return "", fmt.Errorf("it has %d bytes, more than %d", len(proof), maxProof)
+		return Key{}, "", fmt.Errorf("it has %d bytes, more than %d", len(proof), maxProof)
 	}
 	if strings.Trim(proof, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-		return "", errors.New("it is no JWT in its compact form")
+		return Key{}, "", errors.New("it is no JWT in its compact form")
 	}
-	var c claims
-	_, err = jwt.NewParser(jwt.WithValidMethods(Algorithms), jwt.WithStrictDecoding()).ParseWithClaims(proof, &c, func(t *jwt.Token) (any, error) {
+	var claims jwt.RegisteredClaims
+	_, err = jwt.NewParser(jwt.WithValidMethods(Algorithms), jwt.WithStrictDecoding()).ParseWithClaims(proof, &claims, func(t *jwt.Token) (any, error) {
 		if typ, _ := t.Header["typ"].(string); !strings.EqualFold(typ, proofType) {
 			return nil, fmt.Errorf("its typ is not %s", proofType)
 		}
 		if _, crit := t.Header["crit"]; crit {
 			return nil, errors.New("its header has crit, which nothing here understands")
 		}
-		return keyOf(t)
+		text, err := jwkOf(t.Header)
+		if err != nil {
+			return nil, err
+		}
+		var public any
+		if key, public, err = parseJWK(text); err != nil {
+			return nil, err
+		}
+		if key.alg != t.Method.Alg() {
+			return nil, fmt.Errorf("it is signed by %s, and the key is for %s", t.Method.Alg(), key.alg)
+		}
+		return public, nil
 	})
 	if err != nil {
-		return "", err
+		return Key{}, "", err
 	}
-	if c.ID == "" {
-		return "", errors.New("it signs no challenge")
+	if claims.ID == "" {
+		return Key{}, "", errors.New("it signs no challenge")
 	}
-	return c.ID, nil
+	return key, claims.ID, nil
 }
 
 // unquote takes a value of a header as a string (RFC 9651 section 3.3.3), as the draft has it,
@@ -135,8 +122,7 @@ func unquote(value string) string {
 // parseJWK reads a public key that may be bound to.
 func parseJWK(text []byte) (Key, any, error) {
 	var m jwkset.JWKMarshal
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if err := dec.Decode(&m); err != nil {
+	if err := json.Unmarshal(text, &m); err != nil {
 		return Key{}, nil, errors.New("its key is no JWK")
 	}
 	bare := jwkset.JWKMarshal{KTY: m.KTY, CRV: m.CRV, X: m.X, Y: m.Y, E: m.E, N: m.N} // and no private half
