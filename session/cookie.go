@@ -39,17 +39,19 @@ func BoundCookieName(cookie string) string {
 	return cookie + boundSuffix
 }
 
-// cookie returns a cookie with the attributes that all of the Manager's share;
-// deleting one repeats them, or browsers would keep it.
-func (m *Manager) cookie(name, value string) *http.Cookie {
+// baker makes cookies with the attributes that all of ours share; deleting one repeats them, or
+// browsers would keep it.
+type baker struct{ insecure bool }
+
+func (b baker) cookie(name, value string) *http.Cookie {
 	return &http.Cookie{
 		Name: name, Value: value, Path: "/",
-		Secure: !m.cfg.Insecure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Secure: !b.insecure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 }
 
-func (m *Manager) clear(name string) *http.Cookie {
-	c := m.cookie(name, "")
+func (b baker) clear(name string) *http.Cookie {
+	c := b.cookie(name, "")
 	c.MaxAge = -1
 	return c
 }

@@ -15,6 +15,8 @@ import (
 // Manager remembers sign-ins. It implements auth.Authenticator and
 // auth.Sessions. Make one with New; Close it to end what it runs.
 type Manager struct {
+	baker
+
 	cfg      Config // but for its Settings
 	settings atomic.Pointer[Settings]
 	left     atomic.Bool // another process has the sessions now
@@ -115,7 +117,7 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.confirmBy == 0 {
 		cfg.confirmAt, cfg.confirmBy = confirmAt, confirmBy
 	}
-	m := &Manager{cfg: cfg, probe: cfg.Cookie + probeSuffix, handles: newVerdicts[opened](maxVerdicts)}
+	m := &Manager{baker: baker{cfg.Insecure}, cfg: cfg, probe: cfg.Cookie + probeSuffix, handles: newVerdicts[opened](maxVerdicts)}
 	m.proofs = newProofs(cfg.Ring, cfg.Cookie, cfg.Insecure, m.set, cfg.Now)
 	m.settings.Store(set)
 	if m.epoch = cfg.Store.Epoch(); m.epoch != 0 {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -82,16 +83,16 @@ var (
 // proofs are the challenges and the bound cookies by which browsers prove the keys that their
 // sessions are bound to, wherever those sessions lie.
 type proofs struct {
-	ring     *Ring
-	name     string // of the bound cookie
-	insecure bool
-	set      func() *Settings
-	now      func() time.Time
-	known    verdicts[knownProof]
+	ring  *Ring
+	name  string // of the bound cookie
+	baker baker
+	set   func() *Settings
+	now   func() time.Time
+	known verdicts[knownProof]
 }
 
 func newProofs(ring *Ring, cookie string, insecure bool, set func() *Settings, now func() time.Time) proofs {
-	return proofs{ring: ring, name: BoundCookieName(cookie), insecure: insecure, set: set, now: now, known: newVerdicts[knownProof](maxVerdicts)}
+	return proofs{ring: ring, name: BoundCookieName(cookie), baker: baker{insecure}, set: set, now: now, known: newVerdicts[knownProof](maxVerdicts)}
 }
 
 // knownProof is what a bound cookie says, and until when.
@@ -105,10 +106,7 @@ func (p *proofs) shown(b binding) auth.Binding {
 	if b.Key == "" {
 		return auth.Binding{}
 	}
-	attributes := "Path=/; HttpOnly; SameSite=Lax"
-	if !p.insecure {
-		attributes = "Path=/; Secure; HttpOnly; SameSite=Lax"
-	}
+	_, attributes, _ := strings.Cut(p.baker.cookie(p.name, "x").String(), "; ")
 	return auth.Binding{ID: b.ID.String(), Key: b.Key, Cookie: p.name, Attributes: attributes}
 }
 
@@ -138,10 +136,9 @@ func (p *proofs) cookie(says proven, host string) (*http.Cookie, error) {
 	if err != nil {
 		return nil, &auth.Unavailable{What: "the proof of this device", Err: err}
 	}
-	return &http.Cookie{
-		Name: p.name, Value: value, Path: "/", MaxAge: int(set.BoundFor / time.Second),
-		Secure: !p.insecure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	}, nil
+	c := p.baker.cookie(p.name, value)
+	c.MaxAge = int(set.BoundFor / time.Second)
+	return c, nil
 }
 
 // holds reports whether r proves b, if that is a key. What was on its way when the session was

@@ -25,6 +25,8 @@ import (
 // before that are held to it for as long as the process lives, and after that from the
 // moment when one of the others comes.
 type Stateless struct {
+	baker
+
 	cfg      StatelessConfig // but for its Settings
 	settings atomic.Pointer[Settings]
 	left     atomic.Bool       // another process has the sessions now
@@ -109,7 +111,7 @@ func NewStateless(cfg StatelessConfig) (*Stateless, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Stateless{cfg: cfg, sets: newVerdicts[*cookieSet](maxSets), sessions: map[Key]*kept{}, once: map[string]time.Time{}}
+	s := &Stateless{baker: baker{cfg.Insecure}, cfg: cfg, sets: newVerdicts[*cookieSet](maxSets), sessions: map[Key]*kept{}, once: map[string]time.Time{}}
 	s.settings.Store(set)
 	s.names = chunkNames(cfg.Cookie)
 	s.proofs = newProofs(cfg.Ring, cfg.Cookie, cfg.Insecure, s.set, cfg.Now)

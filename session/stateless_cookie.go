@@ -217,21 +217,6 @@ func (s *Stateless) clearAll(header http.Header) {
 	}
 }
 
-// cookie returns a cookie with the attributes that all chunks share; deleting one
-// repeats them, or browsers would keep it.
-func (s *Stateless) cookie(name, value string) *http.Cookie {
-	return &http.Cookie{
-		Name: name, Value: value, Path: "/",
-		Secure: !s.cfg.Insecure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	}
-}
-
-func (s *Stateless) clear(name string) *http.Cookie {
-	c := s.cookie(name, "")
-	c.MaxAge = -1
-	return c
-}
-
 // measure finds out how much of a set fits one Set-Cookie line, by sealing.
 func (s *Stateless) measure() (room int, err error) {
 	room = sort.Search(maxCookieLine, func(n int) bool {
