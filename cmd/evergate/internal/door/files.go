@@ -145,6 +145,13 @@ func (f *Files) Refresh() error {
 	defer f.mu.Unlock()
 	chain, key, err := read(f.o.CertFile, f.o.KeyFile)
 	now := digest(chain, key, err)
+	// A volume that is swapped between the two gives one of before and one of now, which would be
+	// told as a key of another: what is new is read until it is the same twice.
+	for tries, before := 0, f.seen; now != f.seen && now != before && tries < 3; tries++ {
+		before = now
+		chain, key, err = read(f.o.CertFile, f.o.KeyFile)
+		now = digest(chain, key, err)
+	}
 	if now == f.seen {
 		f.tellEnd()
 		return f.bad
@@ -197,20 +204,7 @@ func (f *Files) Trouble() error {
 	return endsSoon(f.current.Load().Leaf, f.o.Now())
 }
 
-// read reads both as they are at one moment: a volume that is swapped in between would give one
-// of before and one of now, which is told as a key of another.
 func read(certFile, keyFile string) (chain, key []byte, err error) {
-	chain, key, err = readOnce(certFile, keyFile)
-	for range 3 {
-		before := digest(chain, key, err)
-		if chain, key, err = readOnce(certFile, keyFile); digest(chain, key, err) == before {
-			break
-		}
-	}
-	return chain, key, err
-}
-
-func readOnce(certFile, keyFile string) (chain, key []byte, err error) {
 	if chain, err = os.ReadFile(certFile); err != nil {
 		return nil, nil, fmt.Errorf("read tls.cert_file: %w", err)
 	}
