@@ -24,6 +24,16 @@ func (g *boundGateway) signInBound(p *tab, said *bindings, address string) {
 	said.until(g.t, "created Success", 1)
 }
 
+// signedInBound is a browser whose session is bound where it signed in, at home.
+func signedInBound(t *testing.T) (g *boundGateway, p *tab, said *bindings, home string) {
+	t.Helper()
+	g = newBoundGateway(t, boundRoutes)
+	p = g.newBoundBrowser().tab()
+	said, home = p.bindings(), g.url("apps")+"/"
+	g.signInBound(p, said, home)
+	return g, p, said, home
+}
+
 // atApp waits for the app at an address.
 func (p *tab) atApp(address string) {
 	p.t.Helper()
@@ -159,11 +169,7 @@ func TestBoundSessionFromElsewhere(t *testing.T) {
 // the browsers were given to sign before is good still.
 func TestBoundSessionsOutliveTheGateway(t *testing.T) {
 	t.Parallel()
-	g := newBoundGateway(t, boundRoutes)
-	p := g.newBoundBrowser().tab()
-	said := p.bindings()
-	home := g.url("apps") + "/"
-	g.signInBound(p, said, home)
+	g, p, said, home := signedInBound(t)
 	g.stop(t)
 	untilOver()
 	g.serve()
@@ -208,11 +214,7 @@ func TestBoundSessionsOutliveTheGateway(t *testing.T) {
 // TestSignOutOfABoundSession: the browser forgets the key with its next proof.
 func TestSignOutOfABoundSession(t *testing.T) {
 	t.Parallel()
-	g := newBoundGateway(t, boundRoutes)
-	p := g.newBoundBrowser().tab()
-	said := p.bindings()
-	home := g.url("apps") + "/"
-	g.signInBound(p, said, home)
+	g, p, said, home := signedInBound(t)
 	p.signOut(g.url("apps"))
 	said.none(t, "ended ServerRequested")
 	untilOver()

@@ -15,11 +15,7 @@ import (
 // TestCopiedJarOfABoundSession: all cookies of a browser, in another one.
 func TestCopiedJarOfABoundSession(t *testing.T) {
 	t.Parallel()
-	g := newBoundGateway(t, boundRoutes)
-	p := g.newBoundBrowser().tab()
-	said := p.bindings()
-	home := g.url("apps") + "/"
-	g.signInBound(p, said, home)
+	g, p, said, home := signedInBound(t)
 	jar := p.jar()
 	if !slices.ContainsFunc(jar, func(c *cookie) bool { return c.Name == "__Host-evergate-bound" && c.HTTPOnly && c.Secure }) {
 		t.Errorf("there is no bound cookie in the jar: %v", jar)

@@ -80,7 +80,7 @@ func TestStatelessHonestBrowserWithAKeyIsNeverSignedOut(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			runCookie(t, func(b *cookieBed) {
 				random := rand.New(rand.NewPCG(seed, 2))
-				up := func(most time.Duration) time.Duration { return time.Duration(random.Int64N(int64(most))) }
+				up := func(most time.Duration) time.Duration { return upTo(random, most) }
 				w := newBoundBrowser(b)
 				b.begin(w.jar, large("alice", int(up(5000))))
 				begun := time.Now()
@@ -91,21 +91,7 @@ func TestStatelessHonestBrowserWithAKeyIsNeverSignedOut(t *testing.T) {
 					w.bind(arrives, returns)
 				})
 				for time.Since(begun) < 3*time.Hour {
-					for range 1 + random.IntN(6) {
-						arrives, upstream := up(2*time.Second), up(5*time.Second)
-						if random.IntN(10) == 0 {
-							arrives = up(50 * time.Second)
-						}
-						if random.IntN(10) == 0 {
-							upstream = up(30 * time.Minute)
-						}
-						returns, lost := up(30*time.Second), random.IntN(4) == 0
-						wg.Go(func() { w.request(arrives, upstream, returns, lost) })
-					}
-					if random.IntN(3) == 0 {
-						b.provider.answerWith(noise(100 + int(up(6000))))
-					}
-					b.provider.set(func(m *method) { m.slow = up(5 * time.Second) })
+					b.burst(&wg, random, 50*time.Second, 5*time.Second, w.request)
 					if time.Since(begun) < time.Minute {
 						time.Sleep(up(10 * time.Second))
 					} else {
@@ -129,7 +115,7 @@ func TestStatelessThiefFromBeforeTheBinding(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			runCookie(t, func(b *cookieBed) {
 				random := rand.New(rand.NewPCG(seed, 3))
-				up := func(most time.Duration) time.Duration { return time.Duration(random.Int64N(int64(most))) }
+				up := func(most time.Duration) time.Duration { return upTo(random, most) }
 				b.provider.set(func(m *method) { m.rotates = false })
 				w := newBoundBrowser(b)
 				b.begin(w.jar, idpLogin("alice"))

@@ -44,6 +44,32 @@ func (w *browser) request(arrives, upstream, returns time.Duration, lost bool) {
 	w.jar.take(h)
 }
 
+// upTo is a time below most.
+func upTo(random *rand.Rand, most time.Duration) time.Duration {
+	return time.Duration(random.Int64N(int64(most)))
+}
+
+// burst is a few requests of a browser at once, of which some are under way for up to late before
+// they arrive, and then another mood of the provider, who takes less than slow for an answer.
+func (b *cookieBed) burst(wg *sync.WaitGroup, random *rand.Rand, late, slow time.Duration, request func(arrives, upstream, returns time.Duration, lost bool)) {
+	up := func(most time.Duration) time.Duration { return upTo(random, most) }
+	for range 1 + random.IntN(6) {
+		arrives, upstream := up(2*time.Second), up(5*time.Second)
+		if random.IntN(10) == 0 {
+			arrives = up(late)
+		}
+		if random.IntN(10) == 0 {
+			upstream = up(30 * time.Minute)
+		}
+		returns, lost := up(30*time.Second), random.IntN(4) == 0
+		wg.Go(func() { request(arrives, upstream, returns, lost) })
+	}
+	if random.IntN(3) == 0 {
+		b.provider.answerWith(noise(100 + int(up(6000))))
+	}
+	b.provider.set(func(m *method) { m.slow = up(slow) })
+}
+
 // TestStatelessHonestBrowserIsNeverSignedOut plays six hours of a browser at random:
 // every request is served, and no spent token is sent (strict looks at that).
 func TestStatelessHonestBrowserIsNeverSignedOut(t *testing.T) {
@@ -51,26 +77,12 @@ func TestStatelessHonestBrowserIsNeverSignedOut(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			runCookie(t, func(b *cookieBed) {
 				random := rand.New(rand.NewPCG(seed, 1))
-				up := func(most time.Duration) time.Duration { return time.Duration(random.Int64N(int64(most))) }
+				up := func(most time.Duration) time.Duration { return upTo(random, most) }
 				w := &browser{cookieBed: b, jar: jar{}}
 				b.begin(w.jar, large("alice", int(up(5000))))
 				var wg sync.WaitGroup
 				for start := time.Now(); time.Since(start) < 6*time.Hour; {
-					for range 1 + random.IntN(6) {
-						arrives, upstream := up(2*time.Second), up(5*time.Second)
-						if random.IntN(10) == 0 {
-							arrives = up(9 * time.Minute)
-						}
-						if random.IntN(10) == 0 {
-							upstream = up(30 * time.Minute)
-						}
-						returns, lost := up(30*time.Second), random.IntN(4) == 0
-						wg.Go(func() { w.request(arrives, upstream, returns, lost) })
-					}
-					if random.IntN(3) == 0 {
-						b.provider.answerWith(noise(100 + int(up(6000))))
-					}
-					b.provider.set(func(m *method) { m.slow = up(10 * time.Second) })
+					b.burst(&wg, random, 9*time.Minute, 10*time.Second, w.request)
 					pause := up(4 * time.Minute)
 					if random.IntN(15) == 0 {
 						pause = up(90 * time.Minute)
