@@ -59,6 +59,7 @@ var ownEvents = map[event.Name]map[string]web.Message{
 	event.LoginFailed: {
 		"":                    "A sign-in failed",
 		event.BadCredentials:  "A sign-in failed: the password was wrong",
+		event.BadSecondFactor: "A sign-in failed: the password was right, and the second proof was not",
 		event.TooMany:         "A sign-in was put off: too many had failed",
 		event.ProviderRefused: "A sign-in failed: the provider said no",
 		event.NotAllowed:      "A sign-in failed: the account is not allowed here",

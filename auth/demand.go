@@ -50,7 +50,7 @@ func (d *Demand) MetBy(login *Login, now time.Time) bool {
 
 // strongIn is MetBy but for the age.
 func (d *Demand) strongIn(login *Login) bool {
-	return (len(d.ACR) == 0 || slices.Contains(d.ACR, login.ACR)) && (len(d.AMR) == 0 || overlap(d.AMR, login.AMR))
+	return (len(d.ACR) == 0 || isOfClass(login.Identity.Provider, login.ACR, d.ACR)) && (len(d.AMR) == 0 || overlap(d.AMR, login.AMR))
 }
 
 func isFresh(at time.Time, most time.Duration, now time.Time) bool {

@@ -64,6 +64,9 @@ type HandlerConfig struct {
 	Journal Journal
 	// Passwords changes passwords. Nil means that it is not done here.
 	Passwords PasswordChanger
+	// Factors are what those who sign in by password prove who they are with besides it. Nil is
+	// nothing: a password is enough.
+	Factors *Factors
 	// DeviceKeys binds sessions to keys of their browsers. Nil binds none.
 	DeviceKeys DeviceKeys
 	// Extra are further handlers, by path below /.evergate/: "jwks.json". They
@@ -136,6 +139,12 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 	if keys := cfg.DeviceKeys; keys != nil {
 		h.endpoints["dbsc/register"] = endpoint{post: keys.Register, everywhere: true}
 		h.endpoints["dbsc/refresh"] = endpoint{post: keys.Refresh, everywhere: true}
+	}
+	if f := cfg.Factors; f != nil {
+		if f.Credentials == nil || f.Users == nil {
+			return nil, errors.New("auth: second factors need Credentials and Users")
+		}
+		h.endpoints[halfwayPath] = endpoint{get: h.secondPage, post: h.proveSecond}
 	}
 	h.endpoints["account/signout"] = endpoint{post: h.signOutDevices}
 	if err := h.providerEndpoints(); err != nil {

@@ -110,7 +110,7 @@ var conditions = [...]condition{
 	{byTimes, "times", func(r *Rule) bool { return r.Times != nil }, (*Rule).inTime,
 		func(*Rule) web.Text { return web.T("another time of day") }},
 	{byACR, "acr", func(r *Rule) bool { return r.ACR != nil },
-		func(r *Rule, q *Question) bool { return q.ACR != "" && slices.Contains(r.ACR, q.ACR) },
+		func(r *Rule, q *Question) bool { return isOfClass(q.Identity.Provider, q.ACR, r.ACR) },
 		func(r *Rule) web.Text {
 			return wants("sign-in of class {names}", "a sign-in of a class of an empty list", r.ACR)
 		}},

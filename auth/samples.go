@@ -54,5 +54,6 @@ func PageSamples() map[string][]web.Sample {
 			Must: []string{formField, "SAMPLE-FORM", `action="/sample?of=form"`}}},
 	}
 	maps.Copy(all, accountSamples())
+	maps.Copy(all, factorSamples())
 	return all
 }

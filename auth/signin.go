@@ -73,6 +73,12 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 	v.User, v.Remember = shown(one(values, "username")), values.Get("remember") != ""
 	from := h.asker(r)
 	login, err := h.cfg.Password.Login(r.Context(), from, one(values, "username"), one(values, "password"))
+	if err == nil && h.cfg.Factors != nil {
+		var e Enrolled
+		if e, err = h.cfg.Factors.Credentials.Enrolled(r.Context(), login.Identity.Subject); err == nil && h.needsMore(&e, &v.Demand) {
+			return h.goHalfway(w, r, login, v.goal, v.Remember)
+		}
+	}
 	if err == nil {
 		err = h.cfg.Sessions.Begin(w.Header(), r, login, v.Remember)
 	}
@@ -145,7 +151,7 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 	if !v.Alert.IsZero() {
 		title = "Error: Sign in"
 	}
-	v.Password = h.cfg.Password != nil && (len(h.cfg.Providers) == 0 || passwordMeets(&v.Demand))
+	v.Password = h.cfg.Password != nil && (len(h.cfg.Providers) == 0 || h.cfg.Factors.localCanMeet(&v.Demand))
 	for i := range h.cfg.Providers {
 		v.Providers = append(v.Providers, h.cfg.Providers[i].way(&v))
 	}

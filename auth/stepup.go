@@ -15,7 +15,7 @@ func (h *Handler) signInFurther(w http.ResponseWriter, r *http.Request, v loginV
 	if p := h.provider(v.Further.Identity.Provider); p != nil {
 		return h.straightOn(w, r, p, v)
 	}
-	if len(h.cfg.Providers) == 0 && (h.cfg.Password == nil || !passwordMeets(&v.Demand)) {
+	if len(h.cfg.Providers) == 0 && (h.cfg.Password == nil || !h.cfg.Factors.localCanMeet(&v.Demand)) {
 		return h.insufficient(r, nil, v.Further, &v.goal)
 	}
 	v.User = shown(v.Further.Identity.Subject)

@@ -135,6 +135,9 @@ type Identity struct {
 type Local struct {
 	// UsersFile lists them; it is read again when it changes.
 	UsersFile string `yaml:"users_file"`
+	// SecondFactor is optional (whoever sets one up is asked for it), required (everybody sets
+	// one up at their next sign-in) or off (nobody can).
+	SecondFactor string `yaml:"second_factor"`
 }
 
 // AccessToken is what upstreams receive.

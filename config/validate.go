@@ -164,6 +164,10 @@ func (c *Config) checkIdentity() {
 			if locals++; locals > 1 {
 				c.wrong("put the users in one file", path, "there are local users already")
 			}
+			if id.Local.SecondFactor == "" {
+				id.Local.SecondFactor = "optional"
+			}
+			oneOf(c, path+".local.second_factor", id.Local.SecondFactor, "optional", "required", "off")
 		}
 	}
 }

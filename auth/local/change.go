@@ -49,7 +49,8 @@ func (m *Method) Change(ctx context.Context, from auth.Asker, login *auth.Login,
 		return nil, &auth.Unavailable{What: "what keeps the passwords", Err: fmt.Errorf("change the password of user %q: %w", name, err)}
 	}
 	m.Users.tell()
-	return m.login(ctx, now, m.now())
+	// What else was proven in this session is proven still.
+	return m.login(ctx, now, m.now(), auth.Proof{AMR: login.AMR, ACR: login.ACR})
 }
 
 // wrongWith says why next is not taken as the password of a user, or "". There are no rules

@@ -41,6 +41,7 @@ type Method struct {
 var (
 	_ auth.Refresher = (*Method)(nil)
 	_ auth.Checker   = (*Method)(nil)
+	_ auth.Prover    = (*Method)(nil)
 )
 
 // Login signs a user in. The error is a *auth.Refused, whose reason is for the
@@ -83,7 +84,7 @@ func (m *Method) Login(ctx context.Context, from auth.Asker, user, password stri
 	}
 	switch {
 	case ok:
-		return m.login(ctx, u, m.now())
+		return m.login(ctx, u, m.now(), byPassword)
 	case u == nil:
 		err = &auth.Refused{Reason: "no such user"}
 	case u.Disabled:
@@ -109,13 +110,16 @@ func (m *Method) tell(ctx context.Context, level slog.Level, u *known, reason st
 	event.Tell(ctx, m.Log, m.Heard, level, "sign-in refused", e, slog.String("client", client))
 }
 
-func (m *Method) login(ctx context.Context, u *known, at time.Time) (*auth.Login, error) {
+// byPassword is the proof that a password is.
+var byPassword = auth.Proof{AMR: []string{"pwd"}}
+
+func (m *Method) login(ctx context.Context, u *known, at time.Time, p auth.Proof) (*auth.Login, error) {
 	login := &auth.Login{
 		Identity: auth.Identity{
 			Provider: m.Name, Subject: u.Name, User: m.Prefix + u.Name, PreferredUsername: u.Name,
 			Name: u.DisplayName, Email: u.Email, EmailVerified: u.Email != "", Groups: u.Groups,
 		},
-		AuthTime: at, AMR: []string{"pwd"}, Stamp: u.stamp,
+		AuthTime: at, AMR: p.AMR, ACR: p.ACR, Stamp: u.stamp,
 	}
 	var err error
 	login.AccessToken, err = m.Minter.Mint(ctx, login, "")
@@ -123,6 +127,20 @@ func (m *Method) login(ctx context.Context, u *known, at time.Time) (*auth.Login
 		return nil, &auth.Unavailable{What: "sign-in", Err: err}
 	}
 	return login, nil
+}
+
+// Proven implements auth.Prover.
+func (m *Method) Proven(ctx context.Context, user, stamp string, at time.Time, p auth.Proof) (*auth.Login, error) {
+	u := m.Users.find(user)
+	switch {
+	case u == nil:
+		return nil, errGone
+	case u.Disabled:
+		return nil, errDisabled
+	case stamp != "" && u.stamp != stamp:
+		return nil, errPassword
+	}
+	return m.login(ctx, u, at, p)
 }
 
 // Refresh implements auth.Refresher: groups and addresses are those of now. A
@@ -135,11 +153,11 @@ func (m *Method) Refresh(ctx context.Context, login *auth.Login, _ string) (*aut
 	if u == nil {
 		return nil, errGone
 	}
-	fresh, err := m.login(ctx, u, login.AuthTime)
+	fresh, err := m.login(ctx, u, login.AuthTime, auth.Proof{AMR: login.AMR, ACR: login.ACR})
 	if err != nil {
 		return nil, err
 	}
-	fresh.AMR, fresh.ACR, fresh.Stamp = login.AMR, login.ACR, login.Stamp
+	fresh.Stamp = login.Stamp
 	return fresh, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/auth/credential"
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/cmd/evergate/internal/admin"
 	"github.com/evergate/evergate/cmd/evergate/internal/dashboard"
@@ -54,6 +55,7 @@ type gateway struct {
 	ring     *session.Ring
 	keys     *token.Keys
 	throttle local.Guard
+	book     *credential.Book // nil where there is no store
 	hasher   *local.Hasher
 	forms    *auth.Forms
 	sessions sessions
@@ -156,7 +158,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		return nil, err
 	}
 	g.close = append(g.close, g.keys.Close)
-	g.throttle = buildThrottle(in, traced, g.ring)
+	g.throttle, g.book = buildThrottle(in, traced, g.ring), buildBook(traced, g.ring)
 	g.close = append(g.close, g.closeEditions)
 	first, err := g.prepare(cfg)
 	if err != nil {

@@ -188,6 +188,7 @@ func (g *gateway) wire(e *edition) error {
 	if e.people != nil {
 		pageConfig.Password, pageConfig.Passwords = e.people, e.people
 	}
+	pageConfig.Factors = g.buildFactors(e)
 	if all, ok := g.sessions.(auth.Devices); ok {
 		pageConfig.Devices = all
 	}

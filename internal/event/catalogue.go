@@ -73,6 +73,7 @@ func with(fields ...string) []string { return append(append([]string{}, who...),
 // Why somebody was not signed in: reasons of LoginFailed.
 const (
 	BadCredentials  = "credentials"   // no such user, a wrong password, or disabled
+	BadSecondFactor = "second_factor" // the password was right, and what was to prove more was not
 	TooMany         = "throttled"     // too many attempts failed lately
 	ProviderRefused = "refused"       // the provider said no
 	NotAllowed      = "not_allowed"   // the provider's `allow` does not let them in
@@ -117,7 +118,7 @@ var Kinds = []Kind{
 	{Name: SessionStarted, Audit: true, Own: true, Says: "Somebody signed in.", Fields: with()},
 	{Name: LoginFailed, Audit: true, Own: true, Says: "Somebody was not signed in. The user is named where there is such a user.",
 		Fields:  []string{fUser, fProvider, fSubject, fReason, fDetail},
-		Reasons: []string{BadCredentials, TooMany, ProviderRefused, NotAllowed, Insufficient, Unavailable, CookieLost, BadCallback}},
+		Reasons: []string{BadCredentials, BadSecondFactor, TooMany, ProviderRefused, NotAllowed, Insufficient, Unavailable, CookieLost, BadCallback}},
 	{Name: SessionHandedOver, Audit: true, Says: "A sign-in was handed to the host of an app.", Fields: with()},
 	{Name: SessionEnded, Audit: true, Own: true, Says: "A session ended: its person signed out, or its time was over when it was used next.",
 		Fields: with(fReason), Reasons: []string{SignedOut, Replaced, IdleTooLong, LifetimeOver}},

@@ -1,0 +1,177 @@
+package credential
+
+import (
+	"context"
+	"crypto/hmac"
+	crand "crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// Cabinet is where a Book lies. It is for the Cabinet to keep the values secret; names are as good
+// as random. Every error is an outage. Methods are safe for concurrent use.
+type Cabinet interface {
+	// Load returns what lies under name and its version, or nil and the version that Save takes
+	// where that is nothing. It is no older than version atLeast.
+	Load(ctx context.Context, name string, atLeast uint64) (value []byte, version uint64, err error)
+	// Save puts value under name, if version prev is what lies there. Otherwise it reports false,
+	// and changes nothing. A ttl of zero keeps it for good; a nil value takes away what was there.
+	Save(ctx context.Context, name string, prev uint64, value []byte, ttl time.Duration) (bool, error)
+	// Reseal seals what lies under name by the key that seals now, if it is not.
+	Reseal(ctx context.Context, name string) error
+}
+
+// Book is the records of all users. Every error that is not the caller's own is an outage: it
+// says nothing about anybody. It is safe for concurrent use.
+type Book struct {
+	cabinet Cabinet
+	salt    atomic.Pointer[[]byte]
+}
+
+// NewBook returns the Book in a Cabinet.
+func NewBook(c Cabinet) *Book { return &Book{cabinet: c} }
+
+// tries bounds how often a change is tried anew: somebody else's got in each time.
+const tries = 20
+
+// errContended reports that others change the same again and again.
+var errContended = errors.New("others change the same again and again")
+
+// Load returns what is kept of a user.
+func (b *Book) Load(ctx context.Context, user string) (*Record, error) {
+	name, err := b.name(ctx, "user", user)
+	if err != nil {
+		return nil, err
+	}
+	r, _, err := b.read(ctx, name, 0)
+	return r, err
+}
+
+// Edit has change edit what is kept of a user. It may be called several times, each time with the
+// record as it is then. Its error is returned, and changes nothing.
+func (b *Book) Edit(ctx context.Context, user string, change func(*Record) error) error {
+	name, err := b.name(ctx, "user", user)
+	if err != nil {
+		return err
+	}
+	atLeast := uint64(0)
+	for n := range tries {
+		r, version, err := b.read(ctx, name, atLeast)
+		if err != nil {
+			return err
+		}
+		if err := change(r); err != nil {
+			return err
+		}
+		value, err := json.Marshal(r)
+		if err != nil {
+			return fmt.Errorf("write down credentials: %w", err)
+		}
+		ok, err := b.cabinet.Save(ctx, name, version, value, 0)
+		if err != nil {
+			return fmt.Errorf("write down credentials: %w", err)
+		}
+		if ok {
+			return nil
+		}
+		atLeast = version + 1
+		if err := pause(ctx, n); err != nil {
+			return fmt.Errorf("write down credentials: %w", err)
+		}
+	}
+	return fmt.Errorf("write down credentials: %w", errContended)
+}
+
+func (b *Book) read(ctx context.Context, name string, atLeast uint64) (*Record, uint64, error) {
+	value, version, err := b.cabinet.Load(ctx, name, atLeast)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read credentials: %w", err)
+	}
+	r := new(Record)
+	if value == nil {
+		return r, version, nil
+	}
+	if err := json.Unmarshal(value, r); err != nil {
+		return nil, 0, fmt.Errorf("read credentials: what lies there is none: %w", err)
+	}
+	return r, version, nil
+}
+
+// Reseal seals what is kept of a user by the key that seals now. Keys leave the ring after some
+// time, and what is kept here outlives them.
+func (b *Book) Reseal(ctx context.Context, user string) error {
+	if err := b.cabinet.Reseal(ctx, saltName); err != nil {
+		return fmt.Errorf("seal credentials anew: %w", err)
+	}
+	name, err := b.name(ctx, "user", user)
+	if err == nil {
+		err = b.cabinet.Reseal(ctx, name)
+	}
+	if err != nil {
+		return fmt.Errorf("seal credentials anew: %w", err)
+	}
+	return nil
+}
+
+// saltName is where the salt of all names lies.
+const saltName = "credentials"
+
+// name is what something is called in the cabinet. It depends on a salt that lies there sealed, so
+// that a copy of the store does not tell who is in it.
+func (b *Book) name(ctx context.Context, kind, of string) (string, error) {
+	salt := b.salt.Load()
+	if salt == nil {
+		drawn, err := b.drawSalt(ctx)
+		if err != nil {
+			return "", fmt.Errorf("read credentials: %w", err)
+		}
+		b.salt.Store(&drawn)
+		salt = &drawn
+	}
+	mac := hmac.New(sha256.New, *salt)
+	_, _ = mac.Write([]byte(kind + "\x00" + of)) // never fails (hash.Hash)
+	return saltName + "/" + hex.EncodeToString(mac.Sum(nil)), nil
+}
+
+// drawSalt returns the salt of this cabinet. Whoever comes first draws it.
+func (b *Book) drawSalt(ctx context.Context) ([]byte, error) {
+	atLeast := uint64(0)
+	for n := range tries {
+		value, version, err := b.cabinet.Load(ctx, saltName, atLeast)
+		if err != nil || value != nil {
+			return value, err
+		}
+		salt := make([]byte, sha256.Size)
+		_, _ = crand.Read(salt) // never fails (crypto/rand)
+		ok, err := b.cabinet.Save(ctx, saltName, version, salt, 0)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			return salt, nil
+		}
+		atLeast = version + 1
+		if err := pause(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errContended
+}
+
+// pause waits a moment that is longer each time.
+func pause(ctx context.Context, n int) error {
+	t := time.NewTimer(rand.N(min(time.Millisecond<<min(n, 10), 32*time.Millisecond)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errContended, ctx.Err())
+	}
+}

@@ -1,0 +1,85 @@
+package auth
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+// enrolFresh is how long ago somebody may have signed in who changes what they prove who they are
+// with: whoever finds a browser open makes no key to it.
+const enrolFresh = 10 * time.Minute
+
+// enrollee is who sets up or takes away what they prove who they are with.
+type enrollee struct {
+	// User is the subject.
+	User string
+	// Half is the sign-in under way that cannot be completed without, or nil for somebody who is
+	// signed in and does it on their account page.
+	Half *halfway
+	// Login is the latter's.
+	Login *Login
+}
+
+// step is the id of the sign-in under way, for the forms of pages; "" is none.
+func (e *enrollee) step() string {
+	if e.Half == nil {
+		return ""
+	}
+	return e.Half.ID
+}
+
+// enrolling says who may set something up. With a step it is somebody halfway who has nothing yet:
+// whoever has something proves it first. Without one it is somebody who signed in lately; page is
+// where they come back to after signing in once more. Where answered is true the answer is given.
+func (h *Handler) enrolling(w http.ResponseWriter, r *http.Request, step, page string) (who *enrollee, answered bool, err error) {
+	if step != "" {
+		half, err := h.halfwayOf(r, step)
+		if err != nil {
+			return nil, false, err
+		}
+		e, err := h.cfg.Factors.Credentials.Enrolled(r.Context(), half.Subject)
+		if err != nil {
+			return nil, false, err
+		}
+		if e.Any() { // in another tab
+			return nil, true, redirect(w, http.StatusSeeOther, own(halfwayPath, "step", step))
+		}
+		web.NoteOf(r.Context()).Decision = "second-factor"
+		return &enrollee{User: half.Subject, Half: half}, false, nil
+	}
+	login, err := h.who(w, r)
+	if err != nil {
+		return nil, true, h.toSignIn(w, r, page, err)
+	}
+	if login.Identity.Provider != passwordProvider {
+		return nil, false, h.notEnrolledHere(login)
+	}
+	if fresh := (Demand{Fresh: true, MaxAge: enrolFresh}); !fresh.MetBy(login, h.cfg.Now()) {
+		web.NoteOf(r.Context()).Decision = "login"
+		return nil, true, redirect(w, http.StatusSeeOther, own("login", append([]string{"rd", own(page)}, fresh.params()...)...))
+	}
+	web.NoteOf(r.Context()).Decision = "account"
+	return &enrollee{User: login.Identity.Subject, Login: login}, false, nil
+}
+
+// notEnrolledHere is the page of those who sign in elsewhere.
+func (h *Handler) notEnrolledHere(login *Login) error {
+	e := &web.Error{Status: http.StatusNotFound, Code: "no_second_factor_here", Title: "There is nothing to set up here",
+		Detail: "How you prove who you are is settled where you sign in.",
+		Links:  []web.Link{{Text: "Back to your account", URL: own(accountPath)}}}
+	if p := h.provider(login.Identity.Provider); p != nil {
+		e.Detail, e.Args = "You sign in at {provider}. How you prove there who you are is settled there.", web.Args{"provider": p.label()}
+	}
+	return e
+}
+
+// enrolled goes on after something was set up that who has just shown to work, as p says: to where
+// they were signing in to, or back to the account page, which says what was done.
+func (h *Handler) enrolled(w http.ResponseWriter, r *http.Request, who *enrollee, p Proof, done string) error {
+	if who.Half != nil {
+		return h.complete(w, r, who.Half, p)
+	}
+	return redirect(w, http.StatusSeeOther, own(accountPath, "done", done))
+}

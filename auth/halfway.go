@@ -1,0 +1,112 @@
+package auth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/evergate/evergate/internal/web"
+)
+
+const (
+	halfwayKind    = "-half-"
+	halfwayPurpose = "halfway"
+	halfwayPath    = "second"
+	// halfwayTTL is how long somebody may take from the password to what else is asked of them.
+	halfwayTTL = 10 * time.Minute
+)
+
+// halfway is a sign-in by a password that was right, which is not enough. It opens nothing: the
+// browser holds it, sealed, until the rest is proven. Whoever copies it has no more than one who
+// knows the password, and for ten minutes.
+type halfway struct {
+	ID       string    `json:"i"`
+	Subject  string    `json:"u"`
+	User     string    `json:"n"` // as rules name them
+	Stamp    string    `json:"s"`
+	At       time.Time `json:"t"` // of the password
+	AMR      []string  `json:"m"`
+	Remember bool      `json:"k,omitempty"`
+	Goal     goal      `json:"g"`
+}
+
+// needsMore reports whether a login by password is not enough for somebody who has enrolled e.
+func (h *Handler) needsMore(e *Enrolled, d *Demand) bool {
+	f := h.cfg.Factors
+	return e.Any() || f.Required || !passwordMeets(d) && f.localCanMeet(d)
+}
+
+// goHalfway sends a browser whose password was right on to prove more.
+func (h *Handler) goHalfway(w http.ResponseWriter, r *http.Request, login *Login, g goal, remember bool) error {
+	half := halfway{ID: newHelperID(), Subject: login.Identity.Subject, User: login.Identity.User, Stamp: login.Stamp, At: login.AuthTime, AMR: login.AMR, Remember: remember, Goal: g}
+	half.Goal.RD = shorter(g.RD, maxFlowRD-len(g.To)-g.Demand.size())
+	plain, err := marshal(half)
+	if err != nil {
+		return fmt.Errorf("go on to the second factor: %w", err)
+	}
+	value, err := h.cfg.Sealer.Seal(halfwayPurpose, hostOf(r), plain, halfwayTTL)
+	if err != nil {
+		return fmt.Errorf("go on to the second factor: %w", err)
+	}
+	for _, c := range r.Cookies() { // one sign-in at a time: the last one counts
+		if id, ok := strings.CutPrefix(c.Name, h.helperName(halfwayKind, "")); ok && isHelperID(id) {
+			h.clearHelper(w, halfwayKind, id)
+		}
+	}
+	h.setHelper(w, halfwayKind, half.ID, value, halfwayTTL)
+	web.NoteOf(r.Context()).Decision = "second-factor"
+	return redirect(w, http.StatusSeeOther, own(halfwayPath, "step", half.ID))
+}
+
+// halfwayOf returns the sign-in under way that a browser names by id. The error is the page of
+// one that is over.
+func (h *Handler) halfwayOf(r *http.Request, id string) (*halfway, error) {
+	over := &web.Error{Status: http.StatusBadRequest, Code: "second_factor_over", Title: "That took too long",
+		Detail: "Between the password and what else is asked for may be ten minutes, in one browser. Nobody was signed in.",
+		Links:  []web.Link{{Text: "Sign in again", URL: own("login")}}}
+	if !isHelperID(id) {
+		return nil, over
+	}
+	value, ok := h.helperValue(r, halfwayKind, id)
+	if !ok {
+		return nil, over
+	}
+	plain, err := h.cfg.Sealer.Open(halfwayPurpose, hostOf(r), value)
+	if err != nil {
+		over.Err = err
+		return nil, over
+	}
+	half := new(halfway)
+	if err := json.Unmarshal(plain, half); err != nil || half.ID != id || h.cfg.Now().Sub(half.At) > halfwayTTL {
+		over.Err = err
+		return nil, over
+	}
+	half.Goal.RD = ReturnTo(half.Goal.RD)
+	return half, nil
+}
+
+// complete signs somebody in who has proven more than the password, by p.
+func (h *Handler) complete(w http.ResponseWriter, r *http.Request, half *halfway, p Proof) error {
+	login, err := h.cfg.Factors.Users.Proven(r.Context(), half.Subject, half.Stamp, half.At, p.with(half.AMR))
+	if refused, ok := errors.AsType[*Refused](err); ok {
+		h.clearHelper(w, halfwayKind, half.ID)
+		return &web.Error{Status: http.StatusForbidden, Code: "second_factor_refused", Title: "You are not signed in",
+			Detail: "Your account was changed while you were signing in. Begin again.",
+			Links:  []web.Link{{Text: "Sign in again", URL: half.Goal.at("login")}}, Err: refused}
+	}
+	if err == nil {
+		err = h.cfg.Sessions.Begin(w.Header(), r, login, half.Remember)
+	}
+	if err != nil {
+		return err
+	}
+	h.clearHelper(w, halfwayKind, half.ID)
+	h.know(w, r, h.asker(r).Browser, login)
+	if !half.Goal.Demand.MetBy(login, h.cfg.Now()) {
+		return h.insufficient(r, nil, login, &half.Goal)
+	}
+	return signedIn(w, r, login, half.Goal)
+}
