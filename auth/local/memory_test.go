@@ -1,9 +1,12 @@
 package local
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/evergate/evergate/auth"
 )
 
 // TestHashesTakeTurnsWithMemory: however many passwords wait, memory is taken for as many as are
@@ -19,8 +22,15 @@ func TestHashesTakeTurnsWithMemory(t *testing.T) {
 	var wg sync.WaitGroup
 	for range all {
 		wg.Go(func() {
-			if _, err := h.run(t.Context(), p, "a password"); err != nil {
-				t.Error(err)
+			for { // on a machine that has much else to do, some are sent away and come again
+				_, err := h.run(t.Context(), p, "a password")
+				if _, busy := errors.AsType[*auth.Unavailable](err); busy {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				return
 			}
 		})
 	}
