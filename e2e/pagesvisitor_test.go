@@ -100,6 +100,8 @@ func (w *pagesWorld) newVisitor(t *testing.T, b *browser, how way) *visitor {
 // beginAnew makes somebody of the visitor who was never here.
 func (v *visitor) beginAnew() {
 	v.t.Helper()
+	// A page that tries again by itself is not to do that while the next one is opened.
+	v.open("about:blank")
 	call(v, fetch.Disable, cdp.Empty{})
 	v.scripts(!v.way.noScript)
 	v.forget()

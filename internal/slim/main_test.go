@@ -60,6 +60,9 @@ func TestExam(t *testing.T) {
 // TestTwice: what the compiler makes in one folder and in another, called as the go command calls
 // it, is the same and has the name of neither in it.
 func TestTwice(t *testing.T) {
+	if raced {
+		t.Skip("SKIPPED: the compiler works without the race detector; make measured runs it")
+	}
 	called, err := calledCommands("go")
 	if err != nil {
 		t.Fatal(err)
