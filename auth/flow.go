@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/internal/dpop"
 )
 
 const (
@@ -53,6 +55,9 @@ type kept struct {
 	trip
 	Nonce    string `json:"o"`
 	Verifier string `json:"v"`
+	// Key is the private key of the session to come, or "". Sealed as it is here, it will lie
+	// in the session's record, or in its cookie where that is the store.
+	Key string `json:"k,omitempty"`
 	// State is a digest of the state that this flow was begun with.
 	State []byte `json:"s"`
 }
@@ -61,6 +66,13 @@ type kept struct {
 func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
 	t.ID, t.Started = newHelperID(), h.cfg.Now()
 	k := &kept{trip: t, Nonce: random(), Verifier: random()}
+	if p := h.provider(t.Provider); p != nil && p.DPoP {
+		key, err := dpop.NewKey()
+		if err != nil {
+			return nil, Flow{}, fmt.Errorf("begin a sign-in: %w", err)
+		}
+		k.Key = key.Reveal()
+	}
 	// An errand takes the room of the target, of which it leaves what is after the "#".
 	// What is demanded takes room too; the state leaves that to an errand that has it.
 	room := len(t.To) + t.Demand.size()
@@ -86,6 +98,7 @@ func (h *Handler) flow(k *kept, state string) Flow {
 	f := Flow{State: state, Nonce: k.Nonce, Verifier: k.Verifier, Prompt: k.Prompt, Started: k.Started,
 		RedirectURI: h.absolute("callback/" + k.Provider), ACRValues: strings.Join(k.Demand.ACR, " ")}
 	f.MaxAge, _ = k.Demand.maxAge()
+	f.Key, _ = dpop.ParseKey(k.Key) // it was made here, and sealed
 	return f
 }
 

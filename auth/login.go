@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/evergate/evergate/internal/dpop"
 	"github.com/evergate/evergate/internal/secret"
 )
 
@@ -21,11 +22,14 @@ type Login struct {
 	AMR []string
 	// ACR is the authentication context class, or "".
 	ACR string
-	// AccessToken is what goes upstream as a Bearer token (RFC 6750).
+	// AccessToken is what goes upstream as a Bearer token (RFC 6750), or with a proof.
 	AccessToken Token
 	// RefreshToken gets the next access token (RFC 6749 section 6). It never
 	// leaves the session. Empty where the provider gave none: see Until.
 	RefreshToken secret.Text
+	// Key is what the provider binds the session's access tokens to (DPoP, RFC 9449). Nil
+	// where it is not asked to. It never leaves the session.
+	Key *dpop.Key
 	// IDToken is the provider's ID token as it came, for signing out there, and
 	// empty for local users.
 	IDToken secret.Text
@@ -52,6 +56,9 @@ type Token struct {
 	Value secret.Text
 	// Issued and Expires are by the gateway's clock.
 	Issued, Expires time.Time
+	// Key is what it is bound to: a server that looks takes it with a proof of that key
+	// alone (RFC 9449 section 7.1). Nil is a Bearer token.
+	Key *dpop.Key
 
 	bearer *string // see Ready
 }

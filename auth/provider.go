@@ -28,6 +28,9 @@ type Provider struct {
 	Issuer string
 	// Remember keeps the session when the browser closes.
 	Remember bool
+	// DPoP says that the provider binds tokens to a key of the session (RFC 9449), which is
+	// made when a sign-in begins.
+	DPoP bool
 }
 
 func (p *Provider) label() string {

@@ -23,7 +23,8 @@ type corp struct {
 	begin     error             // what Begin answers, if not nil
 	complete  error             // what Complete answers, if not nil
 	subject   string            // who signs in
-	flows     map[string]string // nonce and verifier, by state
+	flows     map[string]string // nonce, verifier and key, by state
+	keys      []string          // of those that were begun, private
 	prompts   []string
 	asked     []string // acr_values and max_age
 	acr       string
@@ -42,7 +43,8 @@ func (c *corp) Begin(_ context.Context, f auth.Flow) (string, error) {
 	if c.begin != nil {
 		return "", c.begin
 	}
-	c.flows[f.State] = f.Nonce + f.Verifier + f.RedirectURI
+	c.flows[f.State] = f.Nonce + f.Verifier + f.RedirectURI + f.Key.Reveal()
+	c.keys = append(c.keys, f.Key.Reveal())
 	c.prompts = append(c.prompts, f.Prompt)
 	c.asked = append(c.asked, f.ACRValues+" "+f.MaxAge)
 	return "https://corp.test/authorize?state=" + url.QueryEscape(f.State) + "&redirect_uri=" + url.QueryEscape(f.RedirectURI), nil
@@ -52,7 +54,7 @@ func (c *corp) Complete(_ context.Context, f auth.Flow, answer url.Values) (*aut
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.completed++
-	if c.flows[f.State] != f.Nonce+f.Verifier+f.RedirectURI || answer.Get("code") != "good" {
+	if c.flows[f.State] != f.Nonce+f.Verifier+f.RedirectURI+f.Key.Reveal() || answer.Get("code") != "good" {
 		return nil, &auth.Refused{Reason: "the flow came back changed"}
 	}
 	login := &auth.Login{

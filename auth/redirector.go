@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/url"
 	"time"
+
+	"github.com/evergate/evergate/internal/dpop"
 )
 
 // Redirector is a way to sign in at a provider that has pages of its own: the
@@ -27,6 +29,9 @@ type Flow struct {
 	Nonce string
 	// Verifier is the PKCE code verifier (RFC 7636 section 4.1).
 	Verifier string
+	// Key is what the tokens of the session are to be bound to (RFC 9449 section 10). Nil
+	// binds them to none that is known so early.
+	Key *dpop.Key
 	// RedirectURI is where the provider sends the browser back to.
 	RedirectURI string
 	// Prompt asks the provider to show something, such as "select_account"; "" is

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/dpop"
 	"github.com/evergate/evergate/internal/secret"
 )
 
@@ -55,10 +56,13 @@ type storedLogin struct {
 	Stamp    string        `json:"stamp,omitempty"`
 	storedToken
 	RefreshToken string                 `json:"refresh_token,omitempty"`
+	Key          string                 `json:"dpop_key,omitempty"` // private
 	IDToken      string                 `json:"id_token,omitempty"`
 	SID          string                 `json:"sid,omitempty"`
 	Resources    map[string]storedToken `json:"resources,omitempty"`
 	Until        time.Time              `json:"until,omitzero"`
+
+	key *dpop.Key // Key, read
 }
 
 // storedToken is an auth.Token in the clear.
@@ -66,19 +70,21 @@ type storedToken struct {
 	Token   string    `json:"token"`
 	Issued  time.Time `json:"issued"`
 	Expires time.Time `json:"expires"`
+	Bound   bool      `json:"dpop,omitempty"` // to the login's key
 
-	ready *auth.Token // the same, made once for all requests; nil is not made
+	boundTo *dpop.Key   // that key, where Bound
+	ready   *auth.Token // the same, made once for all requests; nil is not made
 }
 
 func storeToken(t auth.Token) storedToken {
-	return storedToken{Token: t.Value.Reveal(), Issued: t.Issued, Expires: t.Expires}.prepared()
+	return storedToken{Token: t.Value.Reveal(), Issued: t.Issued, Expires: t.Expires, Bound: t.Key != nil, boundTo: t.Key}.prepared()
 }
 
 func (s storedToken) token() auth.Token {
 	if s.ready != nil {
 		return *s.ready
 	}
-	return auth.Token{Value: secret.New(s.Token), Issued: s.Issued, Expires: s.Expires}
+	return auth.Token{Value: secret.New(s.Token), Issued: s.Issued, Expires: s.Expires, Key: s.boundTo}
 }
 
 // prepared is s with what goes up for it made beforehand.
@@ -92,7 +98,7 @@ func (s storedToken) prepared() storedToken {
 func storeLogin(l *auth.Login) storedLogin {
 	s := storedLogin{
 		Identity: l.Identity, AuthTime: l.AuthTime, AMR: l.AMR, ACR: l.ACR, Stamp: l.Stamp,
-		storedToken: storeToken(l.AccessToken), RefreshToken: l.RefreshToken.Reveal(),
+		storedToken: storeToken(l.AccessToken), RefreshToken: l.RefreshToken.Reveal(), Key: l.Key.Reveal(), key: l.Key,
 		IDToken: l.IDToken.Reveal(), SID: l.SID, Until: l.Until,
 	}
 	for resource, t := range l.Resources {
@@ -113,7 +119,7 @@ func (s *storedLogin) login() *auth.Login {
 func (s *storedLogin) fill(l *auth.Login) {
 	*l = auth.Login{
 		Identity: s.Identity, AuthTime: s.AuthTime, AMR: s.AMR, ACR: s.ACR, Stamp: s.Stamp,
-		AccessToken: s.token(), RefreshToken: secret.New(s.RefreshToken),
+		AccessToken: s.token(), RefreshToken: secret.New(s.RefreshToken), Key: s.key,
 		IDToken: secret.New(s.IDToken), SID: s.SID, Until: s.Until,
 	}
 	for resource, t := range s.Resources {
@@ -122,6 +128,25 @@ func (s *storedLogin) fill(l *auth.Login) {
 		}
 		l.Resources[resource] = t.token()
 	}
+}
+
+// read makes of a login that was decoded what is needed of it beside the text: the key,
+// and the tokens that are bound to it.
+func (s *storedLogin) read() (err error) {
+	if s.key, err = dpop.ParseKey(s.Key); err != nil {
+		return fmt.Errorf("session: decode what was sealed: %w", err)
+	}
+	bind := func(t storedToken) storedToken {
+		if t.Bound {
+			t.boundTo = s.key
+		}
+		return t
+	}
+	s.storedToken = bind(s.storedToken)
+	for resource, t := range s.Resources {
+		s.Resources[resource] = bind(t)
+	}
+	return nil
 }
 
 // of returns the access token for resource, the zero one if there is none yet.
@@ -276,6 +301,7 @@ func markOf(data []byte) (m mark) {
 
 func openState(data []byte, dk DataKey, key Key, version uint64) (s state, err error) {
 	if err = openJSON(dk, data, sealContext(key, version), &s); err == nil {
+		err = s.Login.read()
 		s.Login.storedToken = s.Login.prepared()
 	}
 	return s, err

@@ -73,7 +73,7 @@ func unpack(data []byte) (p payload, err error) {
 		return payload{}, errPayload
 	}
 	plain, err := io.ReadAll(io.LimitReader(r, maxPayload+1))
-	if err != nil || len(plain) > maxPayload || json.Unmarshal(plain, &p) != nil || p.Created.IsZero() {
+	if err != nil || len(plain) > maxPayload || json.Unmarshal(plain, &p) != nil || p.Created.IsZero() || p.Login.read() != nil {
 		return payload{}, errPayload
 	}
 	return p, nil

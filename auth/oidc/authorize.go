@@ -69,6 +69,9 @@ func (m *Method) request(f auth.Flow, md *metadata) url.Values {
 	if asked, err := strconv.Atoi(f.MaxAge); err == nil && (m.cfg.MaxAge == nil || float64(asked) < m.cfg.MaxAge.Seconds()) {
 		q.Set("max_age", f.MaxAge)
 	}
+	if m.cfg.DPoP && f.Key != nil {
+		q.Set("dpop_jkt", f.Key.Thumbprint()) // the code is of use with a proof of that key alone (RFC 9449 section 10)
+	}
 	if len(m.cfg.Resources) > 0 {
 		q["resource"] = m.cfg.Resources
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/dpop"
 	"github.com/evergate/evergate/internal/secret"
 )
 
@@ -95,6 +96,9 @@ type Config struct {
 	// (RFC 8707).
 	Resources      []string
 	WithoutRefresh WithoutRefresh
+	// DPoP has the provider bind access tokens to a key of the session (RFC 9449). One that
+	// it does not bind is refused.
+	DPoP bool
 	// Introspection asks the provider about clients' own tokens that are no JWTs.
 	Introspection bool
 	// BearerAudiences are those of access tokens that clients bring themselves; nil
@@ -134,6 +138,7 @@ type Method struct {
 	shapes     limiter // and about the groups of clients' own tokens, which come with each request
 	breaker    breaker
 	asked      introspections // about clients' own tokens
+	nonces     dpop.Nonces    // that the provider wants in proofs
 	trouble    atomic.Pointer[trouble]
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/internal/dpop"
 )
 
 // metadata is what a provider says of itself (OIDC Discovery section 3).
@@ -30,6 +32,7 @@ type metadata struct {
 	AuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	IDTokenAlgs      []string `json:"id_token_signing_alg_values_supported"`
 	UserinfoAlgs     []string `json:"userinfo_signing_alg_values_supported"`
+	DPoPAlgs         []string `json:"dpop_signing_alg_values_supported"`
 	IssParameter     bool     `json:"authorization_response_iss_parameter_supported"`
 	Backchannel      bool     `json:"backchannel_logout_supported"`
 	BackchannelBySID bool     `json:"backchannel_logout_session_supported"`
@@ -58,6 +61,10 @@ func (m *Method) discover(ctx context.Context) (*metadata, time.Duration, error)
 	if err != nil {
 		m.cfg.Log.WarnContext(ctx, "the provider's metadata cannot be had; those of before are kept", "event", "provider.metadata", "err", err)
 		return nil, 0, err
+	}
+	if m.cfg.DPoP && !slices.Contains(md.DPoPAlgs, dpop.Algorithm) {
+		m.cfg.Log.WarnContext(ctx, "the provider does not list DPoP with ES256, and the configuration has dpop: true: unless it binds tokens all the same, nobody can sign in. "+
+			"Turn DPoP on there, or take dpop out", "event", "provider.dpop", "listed", strings.Join(md.DPoPAlgs, " "))
 	}
 	m.trouble.Store(nil)
 	return md, a.maxAge(), nil

@@ -26,7 +26,11 @@ func (m *Method) Exchange(ctx context.Context, login *auth.Login, audience, scop
 	if scope != "" {
 		form.Set("scope", scope)
 	}
-	t, err := m.grant(ctx, form, md)
+	key, err := m.keyFor(login.Key)
+	if err != nil {
+		return auth.Token{}, err
+	}
+	t, err := m.grant(ctx, form, md, key)
 	if err == nil {
 		err = t.usable()
 	}

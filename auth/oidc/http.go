@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evergate/evergate/internal/dpop"
 	"github.com/evergate/evergate/internal/span"
 )
 
@@ -110,6 +111,11 @@ func (m *Method) get(ctx context.Context, address string) (*answer, error) {
 // post sends a form, authenticated as the client, to one of the provider's own
 // endpoints.
 func (m *Method) post(ctx context.Context, address string, form url.Values, md *metadata) (*answer, error) {
+	return m.postWith(ctx, address, form, md, "")
+}
+
+// postWith is post with a proof beside the form (RFC 9449), where that is not "".
+func (m *Method) postWith(ctx context.Context, address string, form url.Values, md *metadata, proof string) (*answer, error) {
 	form = cloneValues(form)
 	if err := m.authenticate(form, address, md); err != nil {
 		return nil, err
@@ -122,6 +128,9 @@ func (m *Method) post(ctx context.Context, address string, form url.Values, md *
 	if m.cfg.ClientAuth == ClientSecretBasic {
 		// Both halves are form-encoded first (RFC 6749 section 2.3.1).
 		req.SetBasicAuth(url.QueryEscape(m.cfg.ClientID), url.QueryEscape(m.cfg.ClientSecret.Reveal()))
+	}
+	if proof != "" {
+		req.Header[dpop.Header] = []string{proof}
 	}
 	return m.call(ctx, req)
 }

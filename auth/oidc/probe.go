@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/evergate/evergate/internal/dpop"
 )
 
 // ProbeOptions say how to ask.
@@ -35,6 +37,9 @@ type Probed struct {
 	EndSession, Revocation, BackchannelLogout, BackchannelLogoutSession bool
 	// PAR and IssParameter say that it has RFC 9126 and RFC 9207.
 	PAR, IssParameter bool
+	// DPoP says that it lists ES256 for proofs (RFC 9449); some bind tokens for a client and
+	// list nothing.
+	DPoP bool
 	// ClientAuthMethods are those it lists that Evergate has, the best first.
 	ClientAuthMethods []string
 	// Scopes to configure.
@@ -88,7 +93,7 @@ func Probe(ctx context.Context, issuer string, o ProbeOptions) (*Probed, error) 
 	p := &Probed{
 		Issuer: md.Issuer, Kind: KindOf(u), PKCE: slices.Contains(md.PKCE, "S256"), RefreshTokens: "unknown",
 		EndSession: md.EndSession != "", Revocation: md.Revocation != "", BackchannelLogout: md.Backchannel, BackchannelLogoutSession: md.BackchannelBySID,
-		PAR: md.PAR != "", IssParameter: md.IssParameter, Scopes: []string{"openid", "profile", "email"},
+		PAR: md.PAR != "", IssParameter: md.IssParameter, DPoP: slices.Contains(md.DPoPAlgs, dpop.Algorithm), Scopes: []string{"openid", "profile", "email"},
 		ResponseTypes: md.ResponseTypes, ListedScopes: md.Scopes, Took: a.at.Sub(began),
 	}
 	p.Skew, p.SkewWithin = skew(a, began)

@@ -14,8 +14,9 @@ import (
 	"github.com/evergate/evergate/internal/secret"
 )
 
-// Refresh implements auth.Refresher. It sends one grant and never a second. The
-// scope is not repeated: what was granted is what is renewed (RFC 6749 section 6).
+// Refresh implements auth.Refresher. It sends one grant and never a second, but where the
+// first was not looked at (see postProven). The scope is not repeated: what was granted is
+// what is renewed (RFC 6749 section 6).
 func (m *Method) Refresh(ctx context.Context, login *auth.Login, resource string) (*auth.Login, error) {
 	if login.RefreshToken.IsZero() {
 		return nil, &auth.Refused{Reason: "there is no refresh token"}
@@ -33,6 +34,7 @@ func (m *Method) Refresh(ctx context.Context, login *auth.Login, resource string
 		return nil, err
 	}
 	fresh := *login
+	fresh.Key = t.key
 	// First of all, and whatever else came: it may be the only one that is good.
 	if t.RefreshToken != "" {
 		fresh.RefreshToken = secret.New(t.RefreshToken)
@@ -93,7 +95,7 @@ func (m *Method) renewIdentity(ctx context.Context, fresh *auth.Login, t *tokens
 		}
 	}
 	if m.cfg.Userinfo && userinfo {
-		more, err := m.userinfo(ctx, t.AccessToken, old.Subject, md)
+		more, err := m.userinfo(ctx, t, old.Subject, md)
 		switch {
 		case err == nil:
 			said, read = with(said, more), true
@@ -148,7 +150,13 @@ func (m *Method) refresh(ctx context.Context, login *auth.Login, resource string
 	if resource != "" {
 		form.Set("resource", resource)
 	}
-	t, err := m.grant(ctx, form, md)
+	// A session from before dpop was set has its key from now on: the refresh tokens of clients
+	// that have a secret or key of their own are bound to that (RFC 9449 section 5).
+	key, err := m.keyFor(login.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := m.grant(ctx, form, md, key)
 	return t, md, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/dpop"
 	"github.com/evergate/evergate/internal/secret"
 )
 
@@ -30,7 +31,8 @@ type tokens struct {
 	IDToken      string          `json:"id_token"`
 	ExpiresIn    json.RawMessage `json:"expires_in"`
 	at           time.Time
-	ambiguous    error // says a thing twice
+	ambiguous    error     // says a thing twice
+	key          *dpop.Key // that was proven when it was asked for; nil is none
 }
 
 // access is the access token with its life by our clock, from when it was here.
@@ -39,31 +41,39 @@ func (t *tokens) access() auth.Token {
 	if n, err := strconv.ParseFloat(strings.Trim(string(t.ExpiresIn), `" `), 64); err == nil && n > 0 {
 		life = time.Duration(min(n, mostLife.Seconds()) * float64(time.Second))
 	}
-	return auth.Token{Value: secret.New(t.AccessToken), Issued: t.at, Expires: t.at.Add(life)}
+	return auth.Token{Value: secret.New(t.AccessToken), Issued: t.at, Expires: t.at.Add(life), Key: t.key}
 }
 
 // usable says what is wrong with the access token, if anything. A token of
-// another type must not be sent as a Bearer token (RFC 6749 section 7.1).
+// another type must not be sent as a Bearer token (RFC 6749 section 7.1), and one that
+// was to be bound to a key and is not must not be taken for one that is.
 func (t *tokens) usable() error {
 	switch {
 	case t.AccessToken == "":
 		return errors.New("there is no access token in the answer")
-	case !strings.EqualFold(t.TokenType, "Bearer"):
+	case t.key == nil && strings.EqualFold(t.TokenType, "DPoP"):
+		return errors.New("the access token is bound to a key (DPoP), and there is none; is dpop: true missing here?")
+	case t.key == nil && !strings.EqualFold(t.TokenType, "Bearer"):
 		return errors.New("the access token is no Bearer token")
+	case t.key != nil && !strings.EqualFold(t.TokenType, "DPoP"):
+		return errors.New("the access token is not bound to the key that was proven (its type is not DPoP); turn DPoP on for this client at the provider, or take dpop: true out here")
+	case t.key != nil:
+		return t.key.Bound(t.AccessToken)
 	}
 	return nil
 }
 
-// grant asks the token endpoint once. The error is typed as refusal says.
-func (m *Method) grant(ctx context.Context, form url.Values, md *metadata) (*tokens, error) {
-	a, err := m.post(ctx, md.Token, form, md)
+// grant asks the token endpoint once, with a proof of key unless that is nil. The error is
+// typed as refusal says.
+func (m *Method) grant(ctx context.Context, form url.Values, md *metadata, key *dpop.Key) (*tokens, error) {
+	a, err := m.postProven(ctx, md.Token, form, md, key)
 	if err != nil {
 		return nil, m.outage(ctx, fmt.Errorf("token endpoint: %w", err))
 	}
 	if a.status != http.StatusOK {
 		return nil, m.refusal(ctx, a)
 	}
-	t := &tokens{at: a.at, ambiguous: noDuplicateFields(a.body)}
+	t := &tokens{at: a.at, ambiguous: noDuplicateFields(a.body), key: key}
 	if err := a.decode(t); err != nil {
 		return nil, m.outage(ctx, fmt.Errorf("token endpoint: %w", err))
 	}
@@ -83,8 +93,12 @@ func (m *Method) Complete(ctx context.Context, f auth.Flow, answer url.Values) (
 	if err != nil {
 		return nil, err
 	}
+	key, err := m.keyFor(f.Key)
+	if err != nil {
+		return nil, err
+	}
 	t, err := m.grant(ctx, url.Values{"grant_type": {"authorization_code"}, "code": {code},
-		"redirect_uri": {f.RedirectURI}, "code_verifier": {f.Verifier}}, md)
+		"redirect_uri": {f.RedirectURI}, "code_verifier": {f.Verifier}}, md, key)
 	if err != nil {
 		if e, ok := err.(*Error); ok {
 			err = &auth.Refused{Reason: e.Error(), Code: orElse(e.Code, "invalid_request")}
@@ -103,7 +117,7 @@ func (m *Method) Complete(ctx context.Context, f auth.Flow, answer url.Values) (
 		return nil, err
 	}
 	if m.cfg.Userinfo {
-		more, err := m.userinfo(ctx, t.AccessToken, text(claims, "sub"), md)
+		more, err := m.userinfo(ctx, t, text(claims, "sub"), md)
 		if err != nil {
 			return nil, err
 		}
@@ -164,7 +178,7 @@ func (m *Method) code(ctx context.Context, answer url.Values, md *metadata) (str
 func (m *Method) login(ctx context.Context, t *tokens, claims map[string]any) *auth.Login {
 	login := &auth.Login{
 		Identity: m.identity(claims), AMR: list(claims["amr"]), ACR: text(claims, "acr"),
-		AccessToken: t.access(), RefreshToken: secret.New(t.RefreshToken), IDToken: secret.New(t.IDToken), SID: text(claims, "sid"),
+		AccessToken: t.access(), RefreshToken: secret.New(t.RefreshToken), Key: t.key, IDToken: secret.New(t.IDToken), SID: text(claims, "sid"),
 	}
 	if at, ok := moment(claims, "auth_time"); ok && !at.After(m.cfg.Now().Add(leeway)) {
 		login.AuthTime = at

@@ -13,18 +13,13 @@ import (
 )
 
 // userinfo asks for the claims that are not in the ID token (OIDC Core
-// section 5.3).
-func (m *Method) userinfo(ctx context.Context, accessToken, subject string, md *metadata) (map[string]any, error) {
+// section 5.3), with the access token that has just come.
+func (m *Method) userinfo(ctx context.Context, t *tokens, subject string, md *metadata) (map[string]any, error) {
 	if md.Userinfo == "" {
 		m.cfg.Log.WarnContext(ctx, "the provider has no userinfo endpoint, and the configuration wants its claims: set userinfo: false", "event", "provider.userinfo")
 		return nil, nil
 	}
-	req, err := http.NewRequest(http.MethodGet, md.Userinfo, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+accessToken)
-	a, err := m.call(ctx, req)
+	a, err := m.getWith(ctx, md.Userinfo, t)
 	if err != nil {
 		return nil, m.outage(ctx, fmt.Errorf("userinfo: %w", err))
 	}

@@ -23,6 +23,7 @@ const (
 type request struct {
 	client, redirectURI     string
 	state, nonce, challenge string
+	jkt                     string // of the key that the code is bound to; "" is none
 	scopes, resources       []string
 	loginHint               string
 	prompt, acr             []string
@@ -110,7 +111,7 @@ func (p *Provider) readRequest(f url.Values) (req, back *request, fault *oauthEr
 		return nil, nil, refuse("invalid_request", "the redirect_uri is not one of the client's")
 	}
 	req = &request{
-		client: client.ID, redirectURI: redirect, state: f.Get("state"), nonce: f.Get("nonce"), challenge: f.Get("code_challenge"),
+		client: client.ID, redirectURI: redirect, state: f.Get("state"), nonce: f.Get("nonce"), challenge: f.Get("code_challenge"), jkt: f.Get("dpop_jkt"),
 		scopes: strings.Fields(f.Get("scope")), resources: f["resource"], loginHint: f.Get("login_hint"),
 		prompt: strings.Fields(f.Get("prompt")), acr: strings.Fields(f.Get("acr_values")), maxAge: -1, form: cloneValues(f),
 	}

@@ -57,6 +57,9 @@ type Client struct {
 	// for: RS256 and PS256, ES256, or EdDSA.
 	AuthAlg string
 
+	// DPoP gives it no token that is not bound to a key (RFC 9449 section 5.2).
+	DPoP bool
+
 	RedirectURIs           []string
 	PostLogoutRedirectURIs []string
 	// BackchannelLogoutURI takes logout tokens; "" gets none.

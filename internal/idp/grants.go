@@ -25,6 +25,7 @@ type grant struct {
 type code struct {
 	grant                  *grant
 	redirectURI, challenge string
+	jkt                    string // of the key that it is bound to (RFC 9449 section 10); "" is none
 	offline, used          bool
 	expires                time.Time
 }
@@ -38,6 +39,7 @@ type refreshToken struct {
 type accessToken struct {
 	grant     *grant
 	id        string
+	jkt       string // of the key that it is bound to; "" is none
 	scopes    []string
 	audiences []string
 	issued    time.Time

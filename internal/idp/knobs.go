@@ -105,6 +105,11 @@ type Knobs struct {
 	// PARStatus and RevocationStatus answer with that status and do nothing.
 	PARStatus, RevocationStatus int
 
+	// NoDPoP takes no notice of proofs (RFC 9449) and binds no token. GrantNonce and
+	// UserinfoNonce are wanted in the proofs there; "" wants none.
+	NoDPoP                    bool
+	GrantNonce, UserinfoNonce string
+
 	// NotifyInitiator sends a logout token also to the client at which the user
 	// signed out.
 	NotifyInitiator bool

@@ -156,7 +156,7 @@ func (p *Provider) issueCode(req *request, s *ssoSession) string {
 			client: req.client, subject: s.subject, sid: s.sid, nonce: req.nonce, scopes: slices.Clone(req.scopes),
 			resources: slices.Clone(req.resources), authTime: s.authTime, acr: s.acr,
 		},
-		redirectURI: req.redirectURI, challenge: req.challenge, offline: req.offline(), expires: now.Add(codeTTL),
+		redirectURI: req.redirectURI, challenge: req.challenge, jkt: req.jkt, offline: req.offline(), expires: now.Add(codeTTL),
 	}
 	value := rand.Text()
 	p.mu.Lock()

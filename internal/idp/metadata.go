@@ -49,6 +49,9 @@ func (p *Provider) metadata(k *Knobs) map[string]any {
 		"backchannel_logout_supported":                     true,
 		"backchannel_logout_session_supported":             true,
 	}
+	if !k.NoDPoP {
+		m["dpop_signing_alg_values_supported"] = []string{"ES256"}
+	}
 	if !k.NoPAR {
 		m["pushed_authorization_request_endpoint"] = p.url("/par")
 	}

@@ -18,6 +18,9 @@ type Stats struct {
 	ReuseDetected                      int // grants that died of a code or token sent twice
 	Revocations                        int
 	Userinfos, Introspections, Logouts int
+	// Proofs counts those of keys (RFC 9449) that were good, and ProofsRepeated those that had
+	// come before.
+	Proofs, ProofsRepeated int
 	// LogoutTokens counts those that were sent to clients.
 	LogoutTokens int
 	// MaxConcurrentRefreshPerGrant is the most refresh requests of one grant that

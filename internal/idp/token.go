@@ -16,7 +16,8 @@ type made struct {
 	scopes, resources []string
 	nonce, refresh    string // "" leaves it out
 	idToken, renewal  bool
-	exchanged         bool // by token exchange
+	exchanged         bool   // by token exchange
+	jkt               string // of the key that the access token is bound to; "" is none
 }
 
 // serveToken is the token endpoint (RFC 6749 section 3.2).
@@ -53,10 +54,19 @@ func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 		fault.write(w)
 		return
 	}
+	// Before anything is used up: whoever is told another nonce comes with the same grant.
+	jkt, fault := p.proven(w, r, k, "", k.GrantNonce)
+	if fault == nil && jkt == "" && client.DPoP && !k.NoDPoP {
+		fault = refuse("invalid_dpop_proof", "this client's tokens are bound to a key, and there is no proof of one")
+	}
+	if fault != nil {
+		fault.write(w)
+		return
+	}
 	var m *made
 	switch f.Get("grant_type") {
 	case "authorization_code":
-		m, fault = p.redeem(k, client, f)
+		m, fault = p.redeem(k, client, f, jkt)
 	case "refresh_token":
 		if m, fault = p.renew(k, client, f); fault != nil {
 			p.count(func(s *Stats) { s.RefreshRefused++ })
@@ -70,6 +80,7 @@ func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 		fault.write(w)
 		return
 	}
+	m.jkt = jkt
 	p.give(w, r, k, m)
 }
 
@@ -93,7 +104,7 @@ func (p *Provider) enterRefresh(token string) (leave func()) {
 
 // redeem exchanges a code, once. A second time is somebody else's, and what the
 // first one got is not to be trusted any more (RFC 6749 section 4.1.2).
-func (p *Provider) redeem(k *Knobs, client Client, f url.Values) (*made, *oauthError) {
+func (p *Provider) redeem(k *Knobs, client Client, f url.Values, jkt string) (*made, *oauthError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c, ok := p.codes[f.Get("code")]
@@ -116,6 +127,8 @@ func (p *Provider) redeem(k *Knobs, client Client, f url.Values) (*made, *oauthE
 	switch {
 	case !p.cfg.Now().Before(c.expires):
 		return nil, refuse("invalid_grant", "the code is expired")
+	case !k.NoDPoP && c.jkt != "" && c.jkt != jkt:
+		return nil, refuse("invalid_grant", "the code is bound to another key")
 	case f.Get("redirect_uri") != c.redirectURI:
 		return nil, refuse("invalid_grant", "the redirect_uri is not that of the request")
 	case len(f.Get("code_verifier")) < 43 || subtle.ConstantTimeCompare([]byte(challenge), []byte(c.challenge)) != 1:
@@ -222,6 +235,9 @@ func (p *Provider) answer(k *Knobs, m *made) (map[string]any, *oauthError) {
 	answer := map[string]any{
 		"access_token": access, "token_type": "Bearer",
 		"expires_in": int(p.cfg.AccessTTL / time.Second), "scope": strings.Join(m.scopes, " "),
+	}
+	if m.jkt != "" {
+		answer["token_type"] = "DPoP"
 	}
 	if m.exchanged {
 		answer["issued_token_type"] = accessTokenType

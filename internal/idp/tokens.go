@@ -40,7 +40,7 @@ func (p *Provider) mintAccess(k *Knobs, m *made) (string, error) {
 	if len(audiences) == 0 {
 		audiences = []string{p.cfg.Issuer} // good for userinfo, and nowhere else
 	}
-	a := &accessToken{grant: m.grant, id: rand.Text(), scopes: m.scopes, audiences: audiences, issued: now, expires: now.Add(p.cfg.AccessTTL)}
+	a := &accessToken{grant: m.grant, id: rand.Text(), jkt: m.jkt, scopes: m.scopes, audiences: audiences, issued: now, expires: now.Add(p.cfg.AccessTTL)}
 	token := rand.Text()
 	if !k.OpaqueAccessTokens {
 		claims := map[string]any{
@@ -48,6 +48,9 @@ func (p *Provider) mintAccess(k *Knobs, m *made) (string, error) {
 			"scope": strings.Join(m.scopes, " "), "jti": a.id, "sid": m.grant.sid,
 			"iat": p.stamp(k, now), "exp": p.stamp(k, a.expires),
 			"auth_time": p.stamp(k, m.grant.authTime), "acr": m.grant.acr,
+		}
+		if m.jkt != "" {
+			claims["cnf"] = map[string]any{"jkt": m.jkt}
 		}
 		var err error
 		if token, err = p.sign("at+jwt", claims, k.MutateAccessToken, k.SignAccessToken); err != nil {

@@ -16,14 +16,23 @@ func (p *Provider) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	token = strings.TrimSpace(token)
+	jkt := ""
+	if strings.EqualFold(scheme, "DPoP") {
+		var fault *oauthError
+		if jkt, fault = p.proven(w, r, k, token, k.UserinfoNonce); fault != nil {
+			dpopError(w, fault)
+			return
+		}
+	}
+	if !strings.EqualFold(scheme, "Bearer") && jkt == "" {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="idp"`)
 		http.Error(w, "an access token is needed", http.StatusUnauthorized)
 		return
 	}
-	a, ok := p.liveAccess(strings.TrimSpace(token))
+	a, ok := p.liveAccess(token)
 	user, known := p.User(subjectOf(a))
-	if !ok || !known {
+	if !ok || !known || a.jkt != jkt { // a bound token is no Bearer token (RFC 9449 section 7.2)
 		bearerError(w, &oauthError{status: http.StatusUnauthorized, code: "invalid_token"})
 		return
 	}
