@@ -20,13 +20,14 @@ type carriage struct {
 	in        *http.Request // as the client sent it
 	route     *Route
 	login     *auth.Login // nil: without identity
-	token     auth.Token  // what goes up behind Bearer
+	token     auth.Token  // what goes up behind Bearer, or with a proof
 	secret    string      // what goes up in the header of the route's credential, or ""
 	target    *Target     // as the browser has it
 	up        *Target     // as the upstream gets it
 	host      string      // Host for the upstream, of the canonical name
 	scheme    string
 	websocket bool
+	bodyGone  bool // it could not be sent once more when a nonce was wanted in the proof
 	delivered bool // the cookies that were due
 	note      *web.Note
 	log       *slog.Logger
@@ -181,7 +182,11 @@ func (c *carriage) rewrite(p *httputil.ProxyRequest) {
 		delete(h, "Upgrade")
 		delete(h, "Connection")
 	}
-	for _, name := range setIdentity(h, c.login, c.token, &c.values, len(c.route.pass) > 0) {
+	behind := c.token
+	if c.route.DPoP != nil {
+		behind = auth.Token{} // it goes up with a proof, once it is known where to
+	}
+	for _, name := range setIdentity(h, c.login, behind, &c.values, len(c.route.pass) > 0) {
 		c.log.Warn("a claim cannot be a header and was left out", "request_id", c.note.ID, "route", c.route.label, "header", name)
 	}
 	setConnection(h, c.note, c.scheme, c.host, c.route.Rewrite.StripPrefix, &c.values)
@@ -246,6 +251,9 @@ func (c *carriage) modify(res *http.Response) error {
 				"That signs in a connection rather than a person and cannot pass a gateway; it has to be switched off in the app.",
 				errors.New("upstream answered 401 with NTLM or Negotiate alone"))
 		}
+	}
+	if err := c.unproven(res); err != nil {
+		return err
 	}
 	if demand := c.demanded(res); demand != nil {
 		return &furtherSignIn{demand}

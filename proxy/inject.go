@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/internal/dpop"
 	"github.com/evergate/evergate/internal/inject"
 )
 
@@ -104,6 +105,9 @@ func setDropped(routes []*Route) {
 	for _, r := range routes {
 		if r.credential != "" {
 			everywhere[inject.Fold(r.credential)] = true
+		}
+		if r.DPoP != nil {
+			everywhere[inject.Fold(dpop.Header)] = true
 		}
 		for _, l := range r.up.lines {
 			if !inject.IsBrowsers(l.name) { // those are others' to have

@@ -30,6 +30,8 @@ type Route struct {
 	Policy auth.Policy
 	// Token is what goes upstream behind "Bearer ".
 	Token auth.Wanted
+	// DPoP sends it with a proof in the place of that; nil does not.
+	DPoP *DPoP
 	// Bearer takes a client's own token in place of a session.
 	Bearer bool
 	// PassPreflight sends CORS preflights (an OPTIONS request without a body that
@@ -152,6 +154,7 @@ func (r *Route) prepare(i int) (faults []error) {
 		}
 	}
 	r.prepareSignIn(fault)
+	r.DPoP.prepare(r, fault) // which looks at what the others made of the token
 	r.allow = nil
 	for j, o := range r.Origins {
 		origin, ok := cleanOrigin(o)

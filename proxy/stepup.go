@@ -34,7 +34,7 @@ func (c *carriage) demanded(res *http.Response) *auth.Demand {
 	if c.in.Method != http.MethodGet && c.in.Method != http.MethodHead {
 		return nil // what was sent is with the upstream, and it did not take it
 	}
-	params := bearerChallenge(res.Header, "insufficient_user_authentication")
+	params := c.tokenChallenge(res.Header, "insufficient_user_authentication")
 	if params == nil {
 		return nil
 	}
@@ -70,21 +70,26 @@ type furtherSignIn struct{ demand *auth.Demand }
 
 func (f *furtherSignIn) Error() string { return "the upstream asks for " + f.demand.String() }
 
-// bearerChallenge returns the parameters of the Bearer challenge that has an error code
-// (RFC 6750 section 3), or nil if there is none.
-func bearerChallenge(h http.Header, code string) map[string]string {
+// tokenChallenge returns the parameters of the challenge to the token that went up, which is
+// of its scheme and has an error code (RFC 6750 section 3, RFC 9449 section 7.1), or nil if
+// there is none.
+func (c *carriage) tokenChallenge(h http.Header, code string) map[string]string {
+	sent := "Bearer"
+	if c.proves() {
+		sent = "DPoP"
+	}
 	for _, line := range h["Www-Authenticate"] {
-		bearer, params := false, map[string]string{}
+		ours, params := false, map[string]string{}
 		for _, part := range append(splitQuoted(line), "end") {
 			if scheme, starts := challengeScheme(part); starts {
-				if bearer && params["error"] == code {
+				if ours && params["error"] == code {
 					return params
 				}
-				bearer, params = strings.EqualFold(scheme, "Bearer"), map[string]string{}
+				ours, params = strings.EqualFold(scheme, sent), map[string]string{}
 				part = strings.TrimPrefix(strings.TrimLeft(part, " \t"), scheme)
 			}
 			name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-			if value = strings.TrimSpace(value); bearer && ok {
+			if value = strings.TrimSpace(value); ours && ok {
 				if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
 					value = value[1 : len(value)-1]
 				}

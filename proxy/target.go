@@ -30,7 +30,8 @@ type target struct {
 	weight float64
 	lines  atomic.Pointer[lines]
 
-	wantsCert atomic.Bool // it asked for a client certificate
+	wantsCert atomic.Bool            // it asked for a client certificate
+	nonce     atomic.Pointer[string] // what it last wanted in a proof (RFC 9449 section 9); nil is nothing
 
 	fails atomic.Int32          // failures in a row
 	cause atomic.Pointer[error] // of the last one
@@ -134,8 +135,16 @@ func (t *target) roundTrip(req *http.Request, c *carriage) (*http.Response, erro
 	return t.send(req, c)
 }
 
-// send hands req to the line that it needs.
+// send sends req, with a proof where the route has one go up.
 func (t *target) send(req *http.Request, c *carriage) (*http.Response, error) {
+	if c.proves() {
+		return t.sendProven(req, c)
+	}
+	return t.sendOnce(req, c)
+}
+
+// sendOnce hands req to the line that it needs.
+func (t *target) sendOnce(req *http.Request, c *carriage) (*http.Response, error) {
 	req, s := t.trace(req, c)
 	res, err := t.hand(req, c)
 	answered(s, res, err)

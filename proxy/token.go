@@ -38,12 +38,14 @@ func (g *Gate) clientToken(r *http.Request, route *Route) (login *auth.Login, as
 	return login, true, err
 }
 
-// token is what goes upstream behind "Bearer ", as the route wants it.
+// token is what goes upstream behind "Bearer ", or with a proof, as the route wants it.
 func (g *Gate) token(ctx context.Context, route *Route, login *auth.Login) (auth.Token, error) {
 	want := route.Token
 	switch {
 	case login == nil || want.Kind == auth.NoToken:
 		return auth.Token{}, nil
+	case route.DPoP != nil:
+		return boundToken(ctx, want, login)
 	case want == auth.Wanted{}:
 		return login.AccessToken, nil // it was renewed, if that was due, when login was found
 	case login.Session != nil:
@@ -69,17 +71,20 @@ type replay struct{ http.RoundTripper }
 // RoundTrip implements http.RoundTripper.
 func (t replay) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := t.RoundTripper.RoundTrip(req)
-	if err != nil || res.StatusCode != http.StatusUnauthorized || !saysInvalidToken(res.Header) {
+	if err != nil || res.StatusCode != http.StatusUnauthorized {
 		return res, err
 	}
 	c := carriageOf(req)
+	if !c.saysInvalidToken(res.Header) {
+		return res, nil
+	}
 	sent := c.token.Value
 	if c.login == nil || c.login.Session == nil || sent.IsZero() {
 		return res, nil
 	}
 	fresh, err := c.login.Session.Replace(req.Context(), c.route.Token, c.token)
 	bearer, ok := fresh.Bearer()
-	if err != nil || !ok || fresh.Value.Reveal() == sent.Reveal() {
+	if err != nil || !ok || fresh.Value.Reveal() == sent.Reveal() || c.route.DPoP != nil && fresh.Key == nil {
 		return res, nil
 	}
 	again := onceMore(req)
@@ -87,8 +92,9 @@ func (t replay) RoundTrip(req *http.Request) (*http.Response, error) {
 		return res, nil // the body has gone by; the next request has the new token
 	}
 	discard(res)
-	again.Header["Authorization"] = []string{bearer}
-	c.token = fresh
+	if c.token = fresh; !c.proves() {
+		again.Header["Authorization"] = []string{bearer}
+	}
 	c.log.DebugContext(req.Context(), "the upstream refused the access token; it was renewed and the request sent again",
 		"event", "token.replaced", "request_id", c.note.ID, "route", c.route.label)
 	return t.RoundTripper.RoundTrip(again)
@@ -121,4 +127,6 @@ func discard(res *http.Response) {
 // saysInvalidToken reports whether a challenge says that the token was the
 // reason (RFC 6750 section 3.1), rather than that there is none or that it is
 // good for less.
-func saysInvalidToken(h http.Header) bool { return bearerChallenge(h, "invalid_token") != nil }
+func (c *carriage) saysInvalidToken(h http.Header) bool {
+	return c.tokenChallenge(h, "invalid_token") != nil
+}

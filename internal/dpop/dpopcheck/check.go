@@ -137,6 +137,7 @@ type Server struct {
 
 	mu    sync.Mutex // guards what follows
 	nonce string
+	next  string          // told with the next good answer, and wanted from then on
 	seen  map[string]bool // jti
 	again int
 }
@@ -146,6 +147,13 @@ func (s *Server) Rotate(nonce string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nonce = nonce
+}
+
+// Tell has the server tell another nonce with the next answer, and want it from then on.
+func (s *Server) Tell(nonce string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = nonce
 }
 
 // Repeated is how often a proof came that had come before.
@@ -161,6 +169,9 @@ func (s *Server) Check(header http.Header, r *http.Request) (code string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	code, why := s.check(r)
+	if s.next != "" {
+		s.nonce, s.next = s.next, ""
+	}
 	if s.nonce != "" {
 		header.Set("DPoP-Nonce", s.nonce)
 	}
