@@ -57,6 +57,8 @@ type OIDC struct {
 	// WithoutRefreshToken is with which token a session ends that cannot be
 	// renewed: access_token or id_token.
 	WithoutRefreshToken string `yaml:"without_refresh_token"`
+	// DPoP has it bind access tokens to a key of the session (RFC 9449).
+	DPoP bool `yaml:"dpop"`
 	// Remember keeps the session when the browser closes.
 	Remember bool `yaml:"remember"`
 	// BearerAudiences are those of tokens that clients may bring themselves, of an API and
@@ -97,6 +99,11 @@ type Token struct {
 	Scopes []string `yaml:"scopes"`
 	// Resource asks the provider for a token for it (RFC 8707).
 	Resource string `yaml:"resource"`
+	// DPoP sends a proof of the session's key along (RFC 9449); the provider has to have
+	// bound the token to that.
+	DPoP bool `yaml:"dpop"`
+	// DPoPURL is how the app knows itself, where that is not by the Host it is sent.
+	DPoPURL string `yaml:"dpop_url"`
 }
 
 // Secret is the client secret, from wherever it is kept.
@@ -310,6 +317,7 @@ func (c *Config) checkRouteIdentity(r *Route, path string, names []string) {
 		c.wrong("add bearer_audiences to an oidc provider", path+".bearer", "no provider says for which audiences a client's token may be")
 	}
 	c.checkToken(&r.Token, path+".token", len(providers) > 0)
+	c.checkDPoP(r, path+".token", names)
 	if host := r.Match.Host; host != "" && c.Session.Store == "cookie" && c.PublicURL != nil && host != strings.ToLower(c.PublicURL.Hostname()) {
 		c.wrong("use bolt or redis, or serve it under a path of public_url's host", path+".match.host",
 			"with session.store: cookie people are signed in on the host of public_url alone: each host would hold a refresh token of its own")

@@ -20,8 +20,8 @@
 //
 // HTTP is spoken by hand: no redirect is followed with a secret in hand, every
 // answer is read through a size limit, no request is ever repeated by itself (a
-// repeated refresh looks like theft), and client authentication is exactly the
-// one configured. An answer counts by what is in it: pages are refused, and JSON
+// repeated refresh looks like theft) but one that was not looked at for want of a
+// nonce (dpop.go), and client authentication is exactly the one configured. An answer counts by what is in it: pages are refused, and JSON
 // under another Content-Type is read, for it may hold the only refresh token that
 // is still good. Signatures are golang-jwt's; jwkset reads the keys. Neither it
 // nor golang-jwt ever fetches anything.

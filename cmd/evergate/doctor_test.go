@@ -208,6 +208,10 @@ func TestDoctorFindsFaults(t *testing.T) {
 			md["grant_types_supported"] = []string{"authorization_code"}
 			md["scopes_supported"] = []string{"openid", "profile", "email"}
 		}), "FAIL provider.offers corp", "refresh_token is not among them", "allow refresh tokens", 1},
+		{"no DPoP where it is wanted", func(c *clinic) {
+			c.op.Turn(func(k *idp.Knobs) { k.NoDPoP = true })
+			c.edit("client_id: evergate", "client_id: evergate\n      dpop: true")
+		}, "FAIL provider.offers corp", "DPoP with ES256", "turn DPoP on there", 1},
 		{"a scope that is not listed", func(c *clinic) { c.edit("email, offline", "email, payroll, offline") }, "warn provider.offers corp", "payroll", "define them there", 1},
 		{"a scope that is refused", func(c *clinic) { c.edit("email, offline", "email, payroll, offline") }, "FAIL provider.redirect_uri corp", "does not take the request: invalid_scope", "payroll", 1},
 		{"no keys", func(c *clinic) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/cmd/evergate/internal/decisions"
+	"github.com/evergate/evergate/internal/dpop"
 	"github.com/evergate/evergate/proxy"
 )
 
@@ -137,6 +138,9 @@ func shownHeader(h http.Header) http.Header {
 		out = http.Header{}
 	}
 	out.Del("X-Request-Id")
+	for i, proof := range out[dpop.Header] {
+		out[dpop.Header][i] = "a proof for " + dpop.For(proof)
+	}
 	for i, c := range out["Set-Cookie"] {
 		name, _, _ := strings.Cut(c, "=")
 		out["Set-Cookie"][i] = name + "=…"

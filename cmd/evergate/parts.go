@@ -216,6 +216,9 @@ func buildRoute(r *config.Route, access auth.Policy, way *proxy.Upstream) *proxy
 		Rewrite:        proxy.Rewrite{StripPrefix: r.StripPrefix, AddPrefix: r.AddPrefix},
 		RequestHeaders: proxy.Headers(r.RequestHeaders), AnswerHeaders: proxy.Headers(r.ResponseHeaders),
 	}
+	if r.Token.DPoP {
+		out.DPoP = &proxy.DPoP{URL: r.Token.DPoPURL}
+	}
 	if r.Rewrite != nil {
 		out.Rewrite.Pattern, out.Rewrite.To = r.Rewrite.Path, r.Rewrite.To
 	}

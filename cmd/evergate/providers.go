@@ -80,7 +80,7 @@ func providerConfig(cfg *config.Config, o *config.OIDC) (oidc.Config, error) {
 		Kind: o.Kind, Scopes: o.Scopes, Userinfo: o.Userinfo, TrustEmail: o.TrustEmail,
 		Claims: oidc.ClaimMap{User: o.Claims.User, Name: o.Claims.Name, Email: o.Claims.Email, Groups: o.Claims.Groups},
 		Prompt: o.Prompt, LoginHint: o.LoginHint, ACRValues: o.ACRValues, UILocales: o.UILocales, MaxAge: o.MaxAge, Extra: o.ExtraParams,
-		Resources: resources(cfg), BearerAudiences: o.BearerAudiences, Introspection: o.Introspection, Timeout: o.Timeout,
+		Resources: resources(cfg), DPoP: o.DPoP, BearerAudiences: o.BearerAudiences, Introspection: o.Introspection, Timeout: o.Timeout,
 	}
 	if o.Allow != nil {
 		for i, id := range cfg.Identity {
@@ -155,7 +155,7 @@ func readPrivateKey(path string) (crypto.Signer, error) {
 // signInAt lists the providers for the pages.
 func signInAt(providers []*provider) (all []auth.Provider) {
 	for _, p := range providers {
-		all = append(all, auth.Provider{Name: p.Name, Label: p.Label, Issuer: p.Issuer, Method: p.Method, Remember: p.Remember})
+		all = append(all, auth.Provider{Name: p.Name, Label: p.Label, Issuer: p.Issuer, Method: p.Method, Remember: p.Remember, DPoP: p.OIDC.DPoP})
 	}
 	return all
 }

@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/config"
+	"github.com/evergate/evergate/internal/dpop"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/internal/web"
 	"github.com/evergate/evergate/proxy"
@@ -64,6 +66,12 @@ var inFront = &url.URL{Scheme: "http", Host: "behind-the-proxy-in-front"}
 // newRehearsal makes one. The error is Faults.
 func newRehearsal(cfg *config.Config) (*rehearsal, error) {
 	r := &rehearsal{cfg: cfg, wire: &stage{}, who: &actor{}}
+	if slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Token.DPoP }) {
+		var err error
+		if r.who.key, err = dpop.NewKey(); err != nil {
+			return nil, err
+		}
+	}
 	var routes []*proxy.Route
 	access := newPolicies(cfg)
 	for i := range cfg.Routes {
@@ -226,7 +234,10 @@ func (a *audience) WriteHeader(status int) {
 
 // actor is who is said to be signed in. It is an auth.Sessions, an auth.Session and an
 // auth.Minter of which nothing comes but words in the place of tokens.
-type actor struct{ login *auth.Login }
+type actor struct {
+	login *auth.Login
+	key   *dpop.Key // of their session, where a route proves one; nil where none does
+}
 
 func (a *actor) Authenticate(r *http.Request) (*auth.Login, error) {
 	if a.login == nil {
@@ -249,7 +260,7 @@ func (c client) Authenticate(r *http.Request) (*auth.Login, error) {
 }
 
 func (a *actor) token(kind string) auth.Token {
-	return auth.Token{Value: secret.New("the-" + kind), Issued: time.Now(), Expires: time.Now().Add(time.Hour)}
+	return auth.Token{Value: secret.New("the-" + kind), Issued: time.Now(), Expires: time.Now().Add(time.Hour), Key: a.key}
 }
 
 func (a *actor) Begin(http.Header, *http.Request, *auth.Login, bool) error   { return nil }

@@ -90,7 +90,7 @@ var Probes = []Probe{
 	{"store.settings", "Redis: its version, client-side caching, whether it evicts sessions, whether it keeps them over a restart"},
 	{"store.clock", "Redis: how far its clock is from this machine's"},
 	{"provider.discovery", "is the metadata document there, and is the issuer in it the one that is configured"},
-	{"provider.offers", "does the provider list what Evergate needs: code, PKCE with S256, the scopes, `offline_access`, a way of client authentication"},
+	{"provider.offers", "does the provider list what Evergate needs: code, PKCE with S256, the scopes, `offline_access`, a way of client authentication, DPoP where that is set"},
 	{"provider.keys", "are there keys that can check its ID tokens"},
 	{"provider.clock", "how far is its clock from this machine's, by the `Date` header"},
 	{"provider.client", "does the token endpoint know the client, asked with a made-up code"},

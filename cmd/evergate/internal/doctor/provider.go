@@ -113,6 +113,9 @@ func offers(o *config.OIDC, said *oidc.Probed) Finding {
 	if listed := said.ClientAuthMethods; !slices.Contains(listed, o.ClientAuth) {
 		say(Fail, "it does not list client_auth "+o.ClientAuth, "set client_auth to one of: "+orNone(listed))
 	}
+	if o.DPoP && !said.DPoP {
+		say(Fail, "it does not list DPoP with ES256, and dpop is true", "turn DPoP on there, or take dpop out: whoever gets a token that is not bound is not signed in")
+	}
 	if said.ListedScopes != nil {
 		var unknown []string
 		for _, s := range o.Scopes {
@@ -136,6 +139,9 @@ func offers(o *config.OIDC, said *oidc.Probed) Finding {
 		}
 	}
 	f.Text = "code, PKCE with S256, " + o.ClientAuth + ", the scopes, " + offline
+	if o.DPoP {
+		f.Text += ", DPoP"
+	}
 	if len(wrong) > 0 {
 		f.Text, f.Mend = strings.Join(wrong, "; "), strings.Join(mend, "; ")
 	}
