@@ -63,12 +63,12 @@ func (l *lab) provider() *oidctest.Provider {
 }
 
 // providerLab starts a lab whose people are those of a provider, and whose access tokens live
-// for ttl. With tokens of two seconds and a rotation_grace of one, a handle rotates every two.
+// for ttl. What s has for identity are further keys of the provider. With tokens of two seconds and a rotation_grace of one, a handle rotates every two.
 func providerLab(t *testing.T, ttl time.Duration, s setup) *lab {
 	t.Helper()
 	p := oidctest.Start(t, oidctest.Config(func(c *idp.Config) { c.AccessTTL = ttl }))
 	p.Turn(func(k *idp.Knobs) { k.NoPAR = true }) // what is asked for is then in the address, to be looked at
-	s.identity = fmt.Sprintf("  - oidc:\n      issuer: %s\n      client_id: %s\n      client_secret_file: oidc.secret\n", p.Issuer, p.ClientID)
+	s.identity = fmt.Sprintf("  - oidc:\n      issuer: %s\n      client_id: %s\n      client_secret_file: oidc.secret\n%s", p.Issuer, p.ClientID, s.identity)
 	if s.files == nil {
 		s.files = map[string]string{}
 	}

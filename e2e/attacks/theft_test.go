@@ -22,7 +22,8 @@ func TestTheft(t *testing.T) {
 	quick := providerLab(t, renewalLife, setup{more: "session: { rotation_grace: 1s }\n"})
 	local := newLab(t, setup{})
 	bound := newLab(t, setup{routes: boundRoutes, more: boundSession})
-	theft.tryOn(t, quick, map[string]*lab{"TD-2": local, "TD-3": local, "TD-7": bound})
+	proven := providerLab(t, 5*time.Minute, setup{identity: "      dpop: true\n", routes: "  - upstream: %[1]q\n    token: { dpop: true }\n"})
+	theft.tryOn(t, quick, map[string]*lab{"TD-2": local, "TD-3": local, "TD-7": bound, "TD-8": proven})
 }
 
 // theft are drills: something is stolen, and is used for as long as it is worth something. The
@@ -179,7 +180,7 @@ var theft = &section{name: "Theft", test: "TestTheft", attacks: []attack{
 			owner.get("/").status(t, 200)
 			l.saw(traces{app: 1})
 		}},
-	theftBound,
+	theftBound, theftProven,
 }}
 
 // theftGood reports whether an app takes a token of the lab's provider: it looks at the signature and the time, as JWT libraries do.

@@ -6,15 +6,19 @@
 //
 // Any name signs in, with any password. Where "acrs" are classes that it knows, whoever
 // is asked for one gets the first that was asked for, and a sign-in of another class is
-// made anew; "stubborn" never heeds acr_values nor tells a class. /test/stats tells what it counted,
+// made anew; "stubborn" never heeds acr_values nor tells a class. With "dpop" it wants a nonce in
+// every proof (RFC 9449), of which none is good any more after /test/nonces, and without a resource
+// its access tokens are opaque and open userinfo. /test/stats tells what it counted,
 // /test/renewals when each renewal came and was answered, and
 // /test/delay?ms=3000 has its token endpoint answer late, with the work done.
 import { createServer } from 'node:http';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Provider, interactionPolicy } from 'oidc-provider';
+import Challenge from 'oidc-provider/lib/helpers/challenge.js'; // for /test/nonces alone: a nonce of
+import internals from 'oidc-provider/lib/helpers/weak_cache.js'; // its own is good for minutes
 
-const { port, clients, ttl = 5, par = false, acrs = [], stubborn = false, host = '127.0.0.1', at = port } = JSON.parse(process.argv[2]);
+const { port, clients, ttl = 5, par = false, acrs = [], stubborn = false, dpop = false, host = '127.0.0.1', at = port } = JSON.parse(process.argv[2]);
 const issuer = `http://${host}:${at}`; // where it is reached, be it through something
 const stats = { grants: {}, errors: {}, revoked: 0, refreshing: 0, mostRefreshing: 0, logouts: 0 };
 const renewals = []; // of whom, from when to when in ms, and the status of the answer
@@ -58,12 +62,13 @@ const provider = new Provider(issuer, {
     backchannelLogout: { enabled: true },
     rpInitiatedLogout: { enabled: true },
     revocation: { enabled: true },
+    ...(dpop ? { dPoP: { enabled: true, requireNonce: () => true, nonceSecret: randomBytes(32) } } : undefined),
     introspection: { enabled: true },
     pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: par },
     resourceIndicators: {
       enabled: true,
-      defaultResource: () => 'https://default.example.com/',
-      useGrantedResource: () => true,
+      defaultResource: () => (dpop ? undefined : 'https://default.example.com/'),
+      useGrantedResource: () => !dpop,
       getResourceServerInfo: (_, resource) => ({
         scope: 'openid profile email groups offline_access api', audience: resource, accessTokenTTL: ttl, accessTokenFormat: 'jwt',
         jwt: { sign: { alg: 'ES256' } },
@@ -91,6 +96,11 @@ provider.use(async (ctx, next) => {
   }
   if (ctx.path === '/test/renewals') {
     ctx.body = renewals;
+    return;
+  }
+  if (ctx.path === '/test/nonces') {
+    internals(provider).DPoPNonces = new Challenge(randomBytes(32), 'DPoP');
+    ctx.body = 'ok';
     return;
   }
   if (ctx.path === '/test/delay') {
