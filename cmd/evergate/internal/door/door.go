@@ -80,6 +80,7 @@ type Limits struct {
 type Door struct {
 	o             Options
 	limiter       *limiter
+	patrol        patrol
 	public, plain *http.Server
 	open          atomic.Int64 // connections
 
@@ -89,7 +90,7 @@ type Door struct {
 
 // New makes a Door. It listens to nothing yet.
 func New(o Options) *Door {
-	d := &Door{o: o, limiter: newLimiter(o.Limits.ConnectionsPerAddress, o.TrustedProxies, o.Log)}
+	d := &Door{o: o, limiter: newLimiter(o.Limits.ConnectionsPerAddress, o.TrustedProxies, o.Log), patrol: patrol{every: patrolEvery}}
 	d.public = d.server(o.Handler)
 	d.plain = d.server(&redirector{known: o.Known, port: o.Port})
 	d.plain.ReadTimeout = o.Limits.HeaderTimeout // nobody reads a body there, and net/http waits for one before it answers
@@ -121,10 +122,11 @@ func (d *Door) Serve(front, redirect net.Listener) error {
 	failed := make(chan error, 2)
 	serve := func(s *http.Server, l net.Listener) {
 		var err error
+		guarded := d.guard(l)
 		if s.TLSConfig != nil {
-			err = s.ServeTLS(d.guard(l), "", "")
+			err = s.ServeTLS(guarded, "", "")
 		} else {
-			err = s.Serve(d.guard(l))
+			err = s.Serve(&sparing{guarded, &d.patrol})
 		}
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
@@ -176,8 +178,12 @@ func (d *Door) Reconfigure(connectionsPerAddress int, trusted []netip.Prefix) {
 
 // Shutdown takes nothing new and waits for requests under way, until ctx ends.
 func (d *Door) Shutdown(ctx context.Context) error {
+	defer d.patrol.end()
 	return errors.Join(d.public.Shutdown(ctx), d.plain.Shutdown(ctx))
 }
 
 // Close ends everything at once.
-func (d *Door) Close() error { return errors.Join(d.public.Close(), d.plain.Close()) }
+func (d *Door) Close() error {
+	defer d.patrol.end()
+	return errors.Join(d.public.Close(), d.plain.Close())
+}
