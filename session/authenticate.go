@@ -298,7 +298,8 @@ func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*
 	stored := l.stored()
 	now := l.now.Add(-l.skew) // by the wall clock
 	if stored.renewable() && m.due(l.entry.key, stored.storedToken, now) {
-		for f := m.renew(ctx, l.entry, h, "", ""); f != nil && m.tooOld(stored.storedToken, now); f = m.renew(ctx, l.entry, h, "", "") {
+		must := m.tooOld(stored.storedToken, now)
+		for f := m.renew(ctx, l.entry, h, "", "", !must); f != nil && must; f = m.renew(ctx, l.entry, h, "", "", false) {
 			waits := f.waited(ctx)
 			select {
 			case <-f.done:

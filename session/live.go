@@ -179,7 +179,7 @@ func (s *live) look(ctx context.Context, allowed func(*auth.Login) error) (again
 	switch now := s.m.cfg.Now(); {
 	case !stored.renewable():
 	case s.m.due(s.e.key, stored.storedToken, now):
-		s.m.renew(ctx, s.e, s.h, "", "")
+		s.m.renew(ctx, s.e, s.h, "", "", false)
 		again = min(again, max(retryAt.Sub(now), time.Second))
 	default:
 		again = min(again, s.m.renewsAt(s.e.key, stored).Sub(now))

@@ -374,6 +374,58 @@ func TestRenewalAheadCostsTheRequestNothing(t *testing.T) {
 	})
 }
 
+// TestRenewalAheadBeginsAfterTheAnswer to the request that found it due, or 10 ms later; at once
+// for whoever needs what comes of it, and not at all where the gateway stops before.
+func TestRenewalAheadBeginsAfterTheAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		then  func(b *bed, j jar, answered func())
+		calls int
+	}{
+		"answered":     {func(_ *bed, _ jar, answered func()) { answered() }, 1},
+		"not answered": {func(*bed, jar, func()) {}, 0},
+		"late answer":  {func(*bed, jar, func()) { time.Sleep(11 * time.Millisecond) }, 1},
+		"needed": {func(b *bed, j jar, _ func()) {
+			login, err := b.m.Authenticate(j.request("GET"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if fresh, err := login.Session.Replace(b.Context(), auth.Wanted{}, login.AccessToken); err != nil || fresh.Value.Reveal() != "token-1" {
+				b.Errorf("an upstream refused token-0: got %q, %v, want token-1", fresh.Value.Reveal(), err)
+			}
+		}, 1},
+		"stopped": {func(b *bed, _ jar, _ func()) {
+			if err := b.m.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.start()
+			time.Sleep(time.Second)
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(b *bed) {
+				j := b.signIn()
+				time.Sleep(8*time.Minute + time.Second)
+				r := j.request("GET")
+				ctx, answered := context.WithCancel(r.Context())
+				defer answered()
+				if _, err := b.m.Authenticate(r.WithContext(ctx)); err != nil {
+					b.Fatal(err)
+				}
+				before := time.Now()
+				synctest.Wait()
+				if n := b.method.calls(); n != 0 {
+					b.Errorf("before the answer: got %d renewals, want none", n)
+				}
+				c.then(b, j, answered)
+				synctest.Wait()
+				if n := b.method.calls(); n != c.calls {
+					b.Errorf("after %v: got %d renewals, want %d", time.Since(before), n, c.calls)
+				}
+			})
+		})
+	}
+}
+
 // TestRecordThatChangesWhileItIsRead: what was read is older than what is known here by
 // then. The store has lost nothing, and the request is served.
 func TestRecordThatChangesWhileItIsRead(t *testing.T) {

@@ -45,6 +45,27 @@ type flight struct {
 	resource string
 	done     chan struct{}
 	span     span.Span
+	// hurry is closed once somebody waits for it, and nil from then on; it is nil too where
+	// somebody did from the start. mu of its session guards it.
+	hurry chan struct{}
+}
+
+// answerTime is for how long at most a renewal that nobody waits for is put off.
+const answerTime = 10 * time.Millisecond
+
+// answered waits until the request that a renewal was found due by has its answer, so that the
+// renewal does not take the processor from it, or until somebody is in a hurry. It reports false
+// where the Manager closes meanwhile, and nothing has been begun.
+func (m *Manager) answered(ctx context.Context, hurry <-chan struct{}) bool {
+	enough := time.NewTimer(answerTime)
+	defer enough.Stop()
+	select {
+	case <-ctx.Done():
+	case <-enough.C:
+	case <-hurry:
+	case <-m.ctx.Done():
+	}
+	return m.ctx.Err() == nil
 }
 
 // trouble is how renewals for one resource fail.
@@ -57,22 +78,31 @@ type trouble struct {
 // renew starts a renewal for resource, or returns the one under way, which may
 // be for another. It returns nil while the last failure asks to wait. Refused
 // is the token that an upstream did not take, or "". Of ctx, which is the request's that
-// asked, the trace alone goes with it.
-func (m *Manager) renew(ctx context.Context, e *entry, h handle, resource, refused string) *flight {
+// asked, the trace alone goes with it. Ahead says that nobody waits for it, and then it
+// begins once that request is answered.
+func (m *Manager) renew(ctx context.Context, e *entry, h handle, resource, refused string, ahead bool) *flight {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
 	case e.flight != nil:
+		if f := e.flight; !ahead && f.hurry != nil {
+			close(f.hurry)
+			f.hurry = nil
+		}
 		return e.flight
 	case m.cfg.Now().Before(e.trouble[resource].retryAt), m.ctx.Err() != nil:
 		return nil
 	}
 	_, s := span.Start(ctx, span.Internal, "renew")
 	f := &flight{resource: resource, done: make(chan struct{}), span: s}
+	if ahead {
+		f.hurry = make(chan struct{})
+	}
 	e.flight = f
 	if refused != "" {
 		e.forced, e.forceAt = refused, m.cfg.Now().Add(forceEvery)
 	}
+	hurry := f.hurry
 	m.wg.Go(func() {
 		defer func() {
 			e.mu.Lock()
@@ -82,6 +112,9 @@ func (m *Manager) renew(ctx context.Context, e *entry, h handle, resource, refus
 			close(f.done)
 			s.End()
 		}()
+		if ahead && !m.answered(ctx, hurry) {
+			return
+		}
 		// The request that asked may go away; the renewal does not (R7).
 		m.runRenewal(span.Onto(m.grants, s), e, h, resource, refused)
 	})

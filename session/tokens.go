@@ -84,7 +84,7 @@ func (s *live) access(ctx context.Context, resource, refused string) (auth.Token
 		must := t.Token == refused || m.tooOld(t, now)
 		var f *flight
 		if !tried {
-			f = m.renew(ctx, e, s.h, resource, refused)
+			f = m.renew(ctx, e, s.h, resource, refused, !must)
 		}
 		switch {
 		case !must:
