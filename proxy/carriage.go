@@ -57,7 +57,11 @@ type carriage struct {
 	cookies http.Header                                          // what Deliver gave
 	bodyErr atomic.Pointer[error]
 
-	values values // of headers up and down
+	values values   // of headers up and down
+	rooms  struct { // of what each request has one of: one allocation for all of it
+		writer writer
+		try    attempt
+	}
 
 	followed  bool // an attempt has the trace of the request
 	addressed bool // and its URL
@@ -92,7 +96,8 @@ func (c *carriage) carry(w http.ResponseWriter) {
 	defer c.end()
 	defer c.endAnyway()
 	defer c.leave()
-	c.writer = &writer{ResponseWriter: w, c: c}
+	c.rooms.writer = writer{ResponseWriter: w, c: c}
+	c.writer = &c.rooms.writer
 	c.watchStalls(c.patience)
 	if c.in.ContentLength != 0 && c.in.ProtoMajor == 1 {
 		// An upstream may answer while the body still comes. Without this, net/http
@@ -295,7 +300,21 @@ func (c *carriage) modify(res *http.Response) error {
 	if c.endless {
 		return c.takeEvents(res)
 	}
+	c.handDown(res)
 	return nil
+}
+
+// handDown moves the header of an answer that is finished into ours. ReverseProxy would copy it
+// value by value, and look once more whether it is an event stream.
+func (c *carriage) handDown(res *http.Response) {
+	h := c.writer.Header()
+	for name, values := range res.Header {
+		if own := h[name]; len(own) > 0 {
+			values = append(own, values...)
+		}
+		h[name] = values
+	}
+	res.Header = nil
 }
 
 // download is the body of an answer. Trailers that were not announced show up at

@@ -91,8 +91,7 @@ const goodbyes = 3
 // names another (RFC 9113 section 6.8).
 func (t *target) ask(req *http.Request, c *carriage) (*attempt, *http.Response, error) {
 	for sent := 0; ; sent++ {
-		try := &attempt{}
-		c.try = try
+		try := c.newAttempt()
 		res, err := t.roundTrip(req, c)
 		if err == nil || sent == goodbyes || !isGoodbye(err) || !isIdempotent(req.Method) || !try.mayGoOn(req, c, err) {
 			return try, res, err
@@ -103,6 +102,16 @@ func (t *target) ask(req *http.Request, c *carriage) (*attempt, *http.Response, 
 		}
 		req = next
 	}
+}
+
+// newAttempt makes the attempt of now.
+func (c *carriage) newAttempt() *attempt {
+	if c.try == nil {
+		c.try = &c.rooms.try
+	} else {
+		c.try = &attempt{} // a transport may still tell the one before
+	}
+	return c.try
 }
 
 // isGoodbye reports whether an HTTP/2 server ended a connection in order, and what was on
