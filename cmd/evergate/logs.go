@@ -157,11 +157,7 @@ func networkOf(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
 	}
-	bits := 24
-	if a = a.Unmap().WithZone(""); a.Is6() {
-		bits = 48
-	}
-	return netip.PrefixFrom(a, bits).Masked().String()
+	return web.Vicinity(a).String()
 }
 
 // digest tells one subject from another, until the process ends.

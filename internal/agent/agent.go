@@ -14,6 +14,42 @@ import "strings"
 // that is known here.
 type Words struct{ Browser, System string }
 
+// String is w in English: "Firefox on Linux", "Unknown browser on Linux", "Unknown browser".
+func (w Words) String() string {
+	browser := w.Browser
+	if browser == "" {
+		browser = "Unknown browser"
+	}
+	if w.System == "" {
+		return browser
+	}
+	return browser + " on " + w.System
+}
+
+// MayBe reports whether one browser can have sent both headers. Versions do not count, and a
+// header that names no browser says nothing: programs that fetch a film for a page are such.
+// Phones that ask for a page as a desktop has it name another system, of the same kin.
+func (w Words) MayBe(o Words) bool {
+	switch {
+	case w.Browser == "" || o.Browser == "":
+		return true
+	case w.Browser != o.Browser:
+		return false
+	}
+	return w.System == "" || o.System == "" || kin(w.System) == kin(o.System)
+}
+
+// kin is the system that w's may pass itself off as.
+func kin(system string) string {
+	switch system {
+	case "iPhone", "iPad":
+		return "macOS"
+	case "Android":
+		return "Linux"
+	}
+	return system
+}
+
 // maxHeader is how much of a header is looked at.
 const maxHeader = 512
 

@@ -43,6 +43,40 @@ func TestOf(t *testing.T) {
 	}
 }
 
+func TestMayBe(t *testing.T) {
+	w := func(browser, system string) agent.Words { return agent.Words{Browser: browser, System: system} }
+	for _, c := range []struct {
+		name string
+		a, b agent.Words
+		want bool
+	}{
+		{"the same", w("Firefox", "Linux"), w("Firefox", "Linux"), true},
+		{"another browser", w("Firefox", "Linux"), w("Chrome", "Linux"), false},
+		{"another system", w("Firefox", "Linux"), w("Firefox", "Windows"), false},
+		{"a header that says nothing", w("Firefox", "Linux"), w("", ""), true},
+		{"a film player, which names another system", w("Safari", "macOS"), w("", "Windows"), true},
+		{"no system", w("Firefox", "Linux"), w("Firefox", ""), true},
+		{"a phone as a desktop", w("Chrome", "Android"), w("Chrome", "Linux"), true},
+		{"an iPhone as a desktop", w("Safari", "iPhone"), w("Safari", "macOS"), true},
+		{"an iPad as an iPhone", w("Safari", "iPad"), w("Safari", "iPhone"), true},
+		{"a phone of another kin", w("Chrome", "Android"), w("Chrome", "iPhone"), false},
+		{"a phone as another desktop", w("Chrome", "Android"), w("Chrome", "Windows"), false},
+	} {
+		if c.a.MayBe(c.b) != c.want || c.b.MayBe(c.a) != c.want {
+			t.Errorf("%s: got %v and %v, want %v", c.name, c.a.MayBe(c.b), c.b.MayBe(c.a), c.want)
+		}
+	}
+}
+
+func TestString(t *testing.T) {
+	for want, w := range map[string]agent.Words{"Firefox on Linux": {Browser: "Firefox", System: "Linux"}, "curl": {Browser: "curl"},
+		"Unknown browser on iPad": {System: "iPad"}, "Unknown browser": {}} {
+		if got := w.String(); got != want {
+			t.Errorf("%+v: got %q, want %q", w, got, want)
+		}
+	}
+}
+
 // FuzzOf: whatever comes, the words are ours.
 func FuzzOf(f *testing.F) {
 	for _, s := range []string{"", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "((((", "a/1 (b;c) d/2", "\xff\x00", "Version/1 Safari/1 AppleWebKit/1"} {

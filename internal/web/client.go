@@ -103,6 +103,19 @@ func Network(a netip.Addr) netip.Prefix {
 	return p
 }
 
+// Vicinity is the network that an address is of, as far as an address can tell: its provider or
+// its company, and no household. That is 256 addresses of IPv4, and a /48 of IPv6. The zero
+// Prefix is an address that is not known.
+func Vicinity(a netip.Addr) netip.Prefix {
+	a = a.Unmap()
+	bits := 48
+	if a.Is4() {
+		bits = 24
+	}
+	p, _ := a.Prefix(bits) // a length that fits; a zone is dropped
+	return p
+}
+
 // PeerOf is the address at the other end of r's connection, whoever that speaks for. It is
 // the zero Addr on a unix socket.
 func PeerOf(r *http.Request) netip.Addr {

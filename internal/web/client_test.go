@@ -152,3 +152,14 @@ func TestUnknownClientIsTold(t *testing.T) {
 		})
 	}
 }
+
+func TestVicinity(t *testing.T) {
+	for addr, want := range map[string]string{"192.0.2.77": "192.0.2.0/24", "::ffff:192.0.2.77": "192.0.2.0/24", "2001:db8:1:2::3": "2001:db8:1::/48", "fe80::1%eth0": "fe80::/48"} {
+		if got := web.Vicinity(netip.MustParseAddr(addr)).String(); got != want {
+			t.Errorf("%s: got %s, want %s", addr, got, want)
+		}
+	}
+	if got := web.Vicinity(netip.Addr{}); got.IsValid() {
+		t.Errorf("an address that is not known: got %s", got)
+	}
+}
