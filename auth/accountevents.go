@@ -40,7 +40,7 @@ func (h *Handler) listEvents(r *http.Request, login *Login, v *accountView) {
 			continue
 		}
 		row := eventView{Words: eventWords(e.Name, e.Reason), Times: max(e.Count, 1), When: moments{ago(e.At, now), e.At}, Address: e.Origin.Client,
-			Alarm:   e.Name == event.ReuseDetected || e.Name == event.DeviceMismatch || e.Name == event.LoginFailed,
+			Alarm:   alarming(e.Name),
 			Current: login.Session != nil && e.Session == login.Session.ID()}
 		if e.Origin.Agent != "" {
 			row.Device = device(e.Origin.Agent)
@@ -50,6 +50,15 @@ func (h *Handler) listEvents(r *http.Request, login *Login, v *accountView) {
 	if len(v.Events) == 0 {
 		v.EventsNote = "Nothing has happened lately."
 	}
+}
+
+// alarming reports whether something may be somebody else's doing.
+func alarming(name event.Name) bool {
+	switch name {
+	case event.ReuseDetected, event.DeviceMismatch, event.LoginFailed, event.NewDevice, event.ChangedBrowser, event.ParallelUse:
+		return true
+	}
+	return false
 }
 
 // ownEvents are the words for what happened, by name, and by reason where it has one; "" is
@@ -81,8 +90,14 @@ var ownEvents = map[event.Name]map[string]web.Message{
 		event.ByOperator:    "A device was signed out by whoever runs this gateway",
 		event.ByPerson:      "A device was signed out on the account page",
 		event.NewPassword:   "A device was signed out: the password was changed",
+		event.OtherBrowser:  "A device was signed out for safety: another browser used its sign-in",
+		event.InParallel:    "A device was signed out for safety: two browsers in two places used its sign-in at the same time",
 		event.WithoutDevice: "A device was signed out for safety: somebody else asked for its sign-in again and again",
 	},
+	event.NewDevice:      {"": "Signed in by a browser that was not known at this account"},
+	event.NewNetwork:     {"": "A sign-in was used from another network"},
+	event.ChangedBrowser: {"": "A sign-in was used by another browser than the one it was made with"},
+	event.ParallelUse:    {"": "A sign-in was used by two browsers in two places at the same time"},
 	event.DeviceMismatch: {"": "A copy of a sign-in was tried on another device, and did not open anything"},
 	event.SessionWithdrawn: {
 		"":                   "A sign-in was withdrawn",

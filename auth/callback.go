@@ -47,7 +47,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *Provider) 
 	if err != nil {
 		return h.notCompleted(r, p, k.trip, login, err)
 	}
-	if err := h.cfg.Sessions.Begin(w.Header(), r, login, p.Remember); err != nil {
+	if err := h.cfg.Sessions.Begin(w.Header(), h.meets(r, Browser{}, login), login, p.Remember); err != nil {
 		return err
 	}
 	if !k.Demand.MetBy(login, h.cfg.Now()) {

@@ -63,7 +63,7 @@ func (h *Handler) unauthorized(r *http.Request, absent *Absent) error {
 		Status: http.StatusUnauthorized, Code: "login_required", Title: "Nobody is signed in",
 		Detail: "Sign in at login_url in the browser, then repeat the request.", Err: absent,
 	}
-	if absent.Reason == Insufficient {
+	if absent.further() {
 		e.Code, e.Title, challenge = "insufficient_user_authentication", "A further sign-in is needed", absent.Demand.Challenge()
 	}
 	login := url.URL{Scheme: h.scheme(r), Host: r.Host}
@@ -83,12 +83,12 @@ func (h *Handler) framed(w http.ResponseWriter, r *http.Request, absent *Absent)
 		rd = here(r)
 	}
 	challenge := `Bearer realm="evergate"`
-	if absent.Reason == Insufficient {
+	if absent.further() {
 		challenge = absent.Demand.Challenge()
 	}
 	w.Header().Set("Www-Authenticate", challenge)
 	return h.pages["framed"].Write(w, r, http.StatusUnauthorized, web.Page{
-		Title: "Sign in to see this", Data: framedView{Again: absent.Reason == Insufficient, LoginURL: h.wayIn(absent, "login", "rd", rd)},
+		Title: "Sign in to see this", Data: framedView{Again: absent.further(), LoginURL: h.wayIn(absent, "login", "rd", rd)},
 		Header: http.Header{
 			"Content-Security-Policy": {strings.Replace(web.ContentPolicy, "; frame-ancestors 'none'", "", 1)},
 			"X-Frame-Options":         nil,
@@ -155,7 +155,12 @@ var endings = map[string]web.Message{
 	OtherDevice: "Your sign-in is bound to the device that you signed in on, and this browser could not prove to be on it. Sign in again here.",
 	Elsewhere:   "You were signed out at the place where you sign in, or from another device.",
 	Operator:    "You were signed out by whoever runs this gateway.",
-	Stale:       "Your sign-in could not be renewed for too long.",
+	Suspected:   "To be safe, sign in again: your sign-in was used by another browser, or from somewhere else, than before. If that was not you, tell whoever runs this gateway.",
+
+	ChangedBrowser: "Your sign-in was ended because another browser used it than the one you signed in with. If that was not you, tell whoever runs this gateway.",
+	ParallelUse:    "Your sign-in was ended because two browsers in two places used it at the same time. If one of them was not yours, tell whoever runs this gateway.",
+
+	Stale: "Your sign-in could not be renewed for too long.",
 }
 
 // isAnonymous reports whether err says that nobody is signed in.

@@ -31,6 +31,13 @@ const (
 
 	// OtherDevice: the session is bound to a key, and the request came without the proof of it.
 	OtherDevice = "device"
+	// Suspected: the session lives, and goes on after a fresh sign-in alone: somebody else may
+	// have its cookie.
+	Suspected = "suspected"
+	// ChangedBrowser and ParallelUse: it was used in a way that ended it, see event.ChangedBrowser
+	// and event.ParallelUse.
+	ChangedBrowser = "changed_browser"
+	ParallelUse    = "parallel_use"
 	// Unconfirmed: the session lives, and has to be handed to this host once more.
 	Unconfirmed = "unconfirmed"
 	// Insufficient: the session lives, and the rule of the page asks for a fresher or a
@@ -54,11 +61,17 @@ type Absent struct {
 }
 
 func (a *Absent) Error() string {
-	if a.Reason == Insufficient && a.Demand != nil {
+	if a.further() {
 		return "a further sign-in is needed: " + a.Demand.String()
 	}
 	return "nobody is signed in: " + a.Reason
 }
+
+// further reports whether the session lives, and it is another sign-in that is asked for.
+func (a *Absent) further() bool {
+	return (a.Reason == Insufficient || a.Reason == Suspected) && a.Demand != nil
+}
+
 func (a *Absent) Is(target error) bool { return target == ErrAnonymous }
 
 // Unavailable says that something needed is out of order for now: a store, a

@@ -1,10 +1,18 @@
 package auth
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/evergate/evergate/internal/event"
 )
+
+// MeetingContext is that of a sign-in by a browser that is to be looked up.
+func MeetingContext(ctx context.Context, cookie, marked bool, tell func(event.Event)) context.Context {
+	return context.WithValue(ctx, meetingKey{}, &meeting{cookie, marked, tell})
+}
 
 // NewShelf returns a Shelf in memory.
 func NewShelf(now func() time.Time) Shelf { return newMemoryShelf(now) }

@@ -62,6 +62,9 @@ type HandlerConfig struct {
 	Devices Devices
 	// Journal is what happened to people, for the same page. Nil keeps none.
 	Journal Journal
+	// NewDevices tells of sign-ins by browsers that are not known at the account: what the Journal
+	// hears of, if that is a ShelfJournal.
+	NewDevices bool
 	// Passwords changes passwords. Nil means that it is not done here.
 	Passwords PasswordChanger
 	// Factors are what those who sign in by password prove who they are with besides it. Nil is

@@ -13,7 +13,7 @@ import (
 )
 
 // ShelfJournal keeps what happened lately to each person, for their own eyes: sign-ins,
-// failed ones, sessions that somebody ended. It lies on a Shelf, so that gateways share it
+// failed ones, sessions that somebody ended; and by which devices they sign in. It lies on a Shelf, so that gateways share it
 // and a restart does not forget. Make one with NewShelfJournal.
 //
 // It is written beside: whether a name that somebody typed has a journal must not show in
@@ -35,23 +35,27 @@ type ShelfJournal struct {
 type entry struct {
 	name   string
 	event  event.Event
+	meets  *meeting // of a sign-in by a browser that is to be looked up, or nil
 	behind chan struct{}
 }
 
 const (
 	// journalTTL is for how long somebody's journal is kept after its last event.
 	journalTTL = 90 * 24 * time.Hour
-	// maxJournal bounds the events of one person, maxFailures those of them that anybody
-	// who knows the user name can cause.
-	maxJournal, maxFailures = 50, 15
-	journalQueue            = 1024
-	journalWait             = 5 * time.Second
+	// maxJournal bounds the events of one person.
+	maxJournal   = 50
+	journalQueue = 1024
+	journalWait  = 5 * time.Second
 	// journalLast is how long Close waits for all that is queued, and ownWait whoever looks:
 	// with a store that is away each event takes journalWait.
 	journalLast, ownWait = 5 * time.Second, 2 * time.Second
 	// journalTries bounds the rounds that are lost to other gateways.
 	journalTries = 20
 )
+
+// shares bound the events of one name: failures anybody can cause who knows the user name, and
+// a phone goes from one network to the next all day.
+var shares = map[event.Name]int{event.LoginFailed: 15, event.NewNetwork: 10}
 
 // NewShelfJournal returns a ShelfJournal that writes until Close. A nil log discards.
 func NewShelfJournal(shelf Shelf, log *slog.Logger) *ShelfJournal {
@@ -90,11 +94,15 @@ func (j *ShelfJournal) Close() error {
 func journalOf(provider, subject string) string { return "journal\x00" + provider + "\x00" + subject }
 
 // Hear is an event.Func.
-func (j *ShelfJournal) Hear(_ context.Context, e event.Event) {
+func (j *ShelfJournal) Hear(ctx context.Context, e event.Event) {
 	if kind := event.KindOf(e.Name); kind == nil || !kind.Own || e.Subject == "" {
 		return
 	}
-	if !j.put(entry{name: journalOf(e.Provider, e.Subject), event: e}) {
+	in := entry{name: journalOf(e.Provider, e.Subject), event: e}
+	if e.Name == event.SessionStarted {
+		in.meets, _ = ctx.Value(meetingKey{}).(*meeting)
+	}
+	if !j.put(in) {
 		j.mu.Lock()
 		j.lost++
 		j.mu.Unlock()
@@ -175,6 +183,9 @@ func (j *ShelfJournal) write() {
 		}
 		ctx, cancel := context.WithTimeout(j.life, journalWait)
 		err := j.add(ctx, e)
+		if err == nil && e.meets != nil {
+			err = j.meet(ctx, &e.event, e.meets)
+		}
 		cancel()
 		j.mu.Lock()
 		if j.life.Err() != nil && len(j.queue) > 0 { // the last one tells of all
@@ -209,7 +220,7 @@ func (j *ShelfJournal) add(ctx context.Context, e entry) error {
 }
 
 // noteDown returns all with e, of which the oldest go where there are too many: first those
-// that strangers can cause.
+// of the same name, where that has a share.
 func noteDown(all []noted, e event.Event) []noted {
 	n := noted{Name: e.Name, At: e.At.UTC(), Session: e.Session, Reason: e.Reason, Client: e.Origin.Client, Agent: e.Origin.Agent}
 	if last := len(all) - 1; last >= 0 && all[last].same(&n) {
@@ -217,15 +228,17 @@ func noteDown(all []noted, e event.Event) []noted {
 		all = all[:last]
 	}
 	all = append(slices.Clone(all), n)
-	failures := 0
-	for _, n := range all {
-		if n.Name == event.LoginFailed {
-			failures++
+	if most, bounded := shares[n.Name]; bounded {
+		others := 0
+		for _, o := range all {
+			if o.Name == n.Name {
+				others++
+			}
 		}
-	}
-	if failures > maxFailures {
-		first := slices.IndexFunc(all, func(n noted) bool { return n.Name == event.LoginFailed })
-		all = slices.Delete(all, first, first+1)
+		if others > most {
+			first := slices.IndexFunc(all, func(o noted) bool { return o.Name == n.Name })
+			all = slices.Delete(all, first, first+1)
+		}
 	}
 	return all[max(0, len(all)-maxJournal):]
 }

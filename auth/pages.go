@@ -112,7 +112,10 @@ type landedView struct {
 	LoginURL string
 }
 
-type logoutView struct{ User, Name, Host, RD, To, Back, Provider string }
+type logoutView struct {
+	User, Name, Host, RD, To, Back, Provider string
+	Why                                      web.Message // in place of who: they have to sign in again
+}
 
 type signedOutView struct{ User, Host, Still, LoginURL string }
 

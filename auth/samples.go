@@ -35,6 +35,7 @@ func PageSamples() map[string][]web.Sample {
 			{Page: web.Page{Title: "Sign out?", Data: logoutView{User: "alice", Name: "Alice Example", Host: "apps.example.com", RD: "/sample", To: "SAMPLE-ERRAND", Back: "/back", Provider: "Corp"}},
 				Must: []string{"/.evergate/logout", "/sample", "SAMPLE-ERRAND"}},
 			{Page: web.Page{Title: "Sign out?", Data: logoutView{User: "alice", Host: "apps.example.com", RD: "/", Back: "/"}}, Must: []string{"/.evergate/logout"}},
+			{Page: web.Page{Title: "Sign out?", Data: logoutView{Why: endings[Suspected], Host: "apps.example.com", RD: "/", Back: "/"}}, Must: []string{"/.evergate/logout"}},
 		},
 		"signedout": {
 			{Page: web.Page{Title: "Signed out", Script: own("session.js"), Data: signedOutView{User: "alice", Host: "apps.example.com", Still: "Corp", LoginURL: "/.evergate/login?rd=%2F"}},

@@ -80,7 +80,7 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if err == nil {
-		err = h.cfg.Sessions.Begin(w.Header(), r, login, v.Remember)
+		err = h.cfg.Sessions.Begin(w.Header(), h.meets(r, from.Browser, login), login, v.Remember)
 	}
 	if err != nil {
 		return h.refuse(w, r, v, err)

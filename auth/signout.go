@@ -19,7 +19,9 @@ func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
 	back, e := h.placeOf(r, one(query, "rd"), to)
 	login, err := h.who(w, r)
 	marked := e != nil && e.Mark != ""
-	if isAnonymous(err) && !marked {
+	absent, _ := errors.AsType[*Absent](err)
+	suspected := absent != nil && absent.Reason == Suspected // who it is nobody is told; they can sign out all the same
+	if isAnonymous(err) && !marked && !suspected {
 		if b, ok := h.backFromProvider(one(query, "state")); ok {
 			if back = b; !back.start() {
 				return redirect(w, http.StatusSeeOther, h.address(back))
@@ -37,6 +39,9 @@ func (h *Handler) logoutPage(w http.ResponseWriter, r *http.Request) error {
 	v := logoutView{Host: r.Host, RD: back.RD, To: to, Back: h.address(back)}
 	if login != nil {
 		v.User, v.Name, v.Provider = login.Identity.User, login.Identity.Name, h.signsOutAt(login)
+	}
+	if suspected {
+		v.Why = endings[Suspected]
 	}
 	if marked && v.User != e.User {
 		v.User, v.Name, v.Host = e.User, "", e.Host

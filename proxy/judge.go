@@ -87,6 +87,11 @@ func demanding(absent *auth.Absent, demand *auth.Demand) *auth.Absent {
 		return absent
 	}
 	out := *absent
+	if asked := absent.Demand; asked != nil && asked.Fresh { // by a session that has to be signed in again
+		both := *demand
+		both.Fresh, both.MaxAge = true, asked.MaxAge
+		demand = &both
+	}
 	out.Demand = demand
 	return &out
 }

@@ -47,6 +47,11 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 		if again {
 			continue
 		}
+		if err == nil && (!l.entry.walk.isFrom(r) || l.state.Trail.Suspect != "") {
+			if l, again, err = m.suspect(r, l); again {
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +166,7 @@ func (m *Manager) fromMemory(r *http.Request, h handle, host string) *auth.Login
 	}
 	l.now = m.cfg.Now().Add(l.skew)
 	login := l.own()
-	if !m.cfg.Now().Before(login.AccessToken.Expires) || m.over(&l) != "" || m.check(login) != nil {
+	if !m.cfg.Now().Before(login.AccessToken.Expires) || m.over(&l) != "" || m.check(login) != nil || m.suspected(l.state) != nil {
 		return nil
 	}
 	fam, ok := l.state.family(host, h.generation)

@@ -24,7 +24,7 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 	}
 	old, noOld := m.handleOf(r, host)
 	if noOld == nil {
-		s.Replaced = m.replaced(ctx, old)
+		s.Replaced, s.Trail = m.replaced(ctx, old, login)
 	}
 	if !login.Until.IsZero() {
 		s.Until = login.Until.Add(now.Sub(m.cfg.Now()))
@@ -50,14 +50,24 @@ func (m *Manager) Begin(header http.Header, r *http.Request, login *auth.Login, 
 // maxReplaced bounds the chain: sign-ins within one grace time.
 const maxReplaced = 8
 
-// replaced are the session of a handle and those that it took the place of.
-func (m *Manager) replaced(ctx context.Context, h handle) []Key {
+// replaced are the session of a handle and those that it took the place of. Known is what the
+// one that login begins takes over from it.
+func (m *Manager) replaced(ctx context.Context, h handle, login *auth.Login) (all []Key, known trail) {
 	l, err := m.load(ctx, h)
 	if err != nil {
-		return nil
+		return nil, trail{}
 	}
-	all := append([]Key{l.entry.key}, l.state.Replaced...)
-	return all[:min(len(all), maxReplaced)]
+	if isOf(&l.state.Login.Identity, login) {
+		from := l.state.origin()
+		known = l.state.Trail.after(&from)
+	}
+	all = append([]Key{l.entry.key}, l.state.Replaced...)
+	return all[:min(len(all), maxReplaced)], known
+}
+
+// isOf reports whether a session of id is the person's of login.
+func isOf(id *auth.Identity, login *auth.Login) bool {
+	return id.Provider == login.Identity.Provider && id.Subject == login.Identity.Subject
 }
 
 // retire ends the session that a sign-in replaces: at once if it is somebody
@@ -70,7 +80,7 @@ func (m *Manager) retire(ctx context.Context, h handle, login *auth.Login) {
 			return
 		}
 		old := l.state.Login.Identity
-		if old.Provider != login.Identity.Provider || old.Subject != login.Identity.Subject {
+		if !isOf(&old, login) {
 			if err = m.revoke(ctx, l.entry.key, auth.Ended); err == nil {
 				m.tell(ctx, slog.LevelInfo, "somebody else signed in in the same browser", because(about(event.SessionEnded, l.entry.key, &old), event.Replaced, nil))
 			}

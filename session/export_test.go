@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // TidyEvery returns cfg with a house that is kept as often as that. The simulation
 // keeps it itself, when there is something to do.
@@ -98,4 +101,16 @@ func stateOf(hosts map[string]Branch) *state {
 		}
 	}
 	return s
+}
+
+// FromTheSamePlace looks whether r comes from where the request before it came from, n times.
+func FromTheSamePlace(r *http.Request, n int) bool {
+	var w walked
+	next, _ := w.Load().to(spotOf(r), time.Unix(1, 0))
+	w.Store(next)
+	same := true
+	for range n {
+		same = same && w.isFrom(r)
+	}
+	return same
 }

@@ -124,6 +124,7 @@ func (s *live) Deliver(ctx context.Context, header http.Header) {
 var (
 	errSessionEnded = errors.New("the session has ended")
 	errNotAllowed   = errors.New("the session may not use this route any more")
+	errSuspected    = errors.New("the session has to be signed in again")
 )
 
 // Attend implements auth.Session. What attends ends with ctx, and with the Manager.
@@ -170,6 +171,9 @@ func (s *live) look(ctx context.Context, allowed func(*auth.Login) error) (again
 	l := loaded{version: at, entry: s.e, now: s.m.cfg.Now().Add(at.skew)}
 	if err := s.stillStands(ctx, &l, login); err != nil {
 		return 0, err
+	}
+	if s.m.suspected(at.state) != nil {
+		return 0, errSuspected
 	}
 	if err := allowed(login); err != nil {
 		return 0, errNotAllowed

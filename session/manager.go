@@ -78,6 +78,8 @@ type Config struct {
 	// BoundFor is for how long a proof of the key that a session is bound to is good. Zero
 	// means 10 minutes.
 	BoundFor time.Duration
+	// Risks are what is done about signs that somebody else has a session's cookie.
+	Risks Risks
 	// Ended is told of a session that was ended here what it had kept, by name, so
 	// that other places can be told. It is called beside, and waited for by Close. Of
 	// a session that this process never opened it does not hear. Nil is nobody, and
@@ -253,6 +255,7 @@ type entry struct {
 
 	missing missing               // of the proof of its device
 	sight   atomic.Pointer[sight] // of the last request, or nil
+	walk    walked
 
 	missed atomic.Int64 // since when its person is not known here, by the wall clock in ns; zero is known
 }

@@ -28,6 +28,7 @@ func (s *state) merged(o *state) state {
 	}
 	next.Seen = later(s.Seen, o.Seen)
 	next.Retired = s.Retired || o.Retired
+	next.Trail = s.Trail.merged(o.Trail)
 	if len(o.Replaced) > len(s.Replaced) {
 		next.Replaced = o.Replaced
 	}

@@ -22,6 +22,7 @@ type state struct {
 	Seen     time.Time `json:"seen"`
 	Remember bool      `json:"remember,omitempty"`
 	Device   Device    `json:"device,omitzero"`
+	Trail    trail     `json:"trail,omitzero"`
 	Retired  bool      `json:"retired,omitempty"`
 	// Replaced are sessions of the same person that this one took the place of.
 	// They live on for the grace time, unless this one is signed out.

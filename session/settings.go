@@ -23,8 +23,9 @@ type Settings struct {
 	RenewBefore func(lifetime time.Duration) time.Duration
 	Lease       time.Duration
 	Ended       func(ctx context.Context, kept map[string][]byte)
-	// BoundFor is that of Config.
+	// BoundFor and Risks are those of Config.
 	BoundFor time.Duration
+	Risks    Risks
 	// NeedIDToken is that of StatelessConfig.
 	NeedIDToken bool
 }
@@ -53,17 +54,17 @@ func (s *Settings) check() error {
 // was in force once.
 func (c *Config) takeSettings() *Settings {
 	s := &Settings{Methods: c.Methods, Minter: c.Minter, IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime,
-		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Lease: c.Lease, Ended: c.Ended, BoundFor: c.BoundFor}
+		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, Lease: c.Lease, Ended: c.Ended, BoundFor: c.BoundFor, Risks: c.Risks}
 	c.Methods, c.Minter, c.RenewBefore, c.Ended = nil, nil, nil, nil
-	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale, c.Lease, c.BoundFor = 0, 0, 0, 0, 0, 0
+	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale, c.Lease, c.BoundFor, c.Risks = 0, 0, 0, 0, 0, 0, Risks{}
 	return s
 }
 
 func (c *StatelessConfig) takeSettings() *Settings {
 	s := &Settings{Methods: c.Methods, Minter: c.Minter, IdleTimeout: c.IdleTimeout, MaxLifetime: c.MaxLifetime,
-		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, NeedIDToken: c.NeedIDToken, Ended: c.Ended, BoundFor: c.BoundFor}
+		Grace: c.Grace, MaxStale: c.MaxStale, RenewBefore: c.RenewBefore, NeedIDToken: c.NeedIDToken, Ended: c.Ended, BoundFor: c.BoundFor, Risks: c.Risks}
 	c.Methods, c.Minter, c.RenewBefore, c.NeedIDToken, c.Ended = nil, nil, nil, false, nil
-	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale, c.BoundFor = 0, 0, 0, 0, 0
+	c.IdleTimeout, c.MaxLifetime, c.Grace, c.MaxStale, c.BoundFor, c.Risks = 0, 0, 0, 0, 0, Risks{}
 	return s
 }
 

@@ -78,8 +78,9 @@ type StatelessConfig struct {
 	Grace time.Duration
 	// MaxStale is that of Config.
 	MaxStale time.Duration
-	// BoundFor is that of Config.
+	// BoundFor and Risks are those of Config.
 	BoundFor time.Duration
+	Risks    Risks
 	// RenewBefore is how much of an access token's lifetime is left when its
 	// renewal is due.
 	RenewBefore func(lifetime time.Duration) time.Duration

@@ -29,6 +29,11 @@ func (s *Stateless) Authenticate(r *http.Request) (*auth.Login, error) {
 	if err := s.held(r, k, host, seen.login); err != nil {
 		return nil, err
 	}
+	if !k.walk.isFrom(r) || seen.suspect {
+		if err := s.suspect(r, k); err != nil {
+			return nil, err
+		}
+	}
 	if auth.IsGlance(ctx) {
 		return s.glance(k, &c, host)
 	}
@@ -88,8 +93,9 @@ func (s *Stateless) stands(ctx context.Context, k *kept) error {
 
 // seen is a login that was found standing, and what it was made of.
 type seen struct {
-	of    *storedLogin
-	login *auth.Login
+	of      *storedLogin
+	login   *auth.Login
+	suspect bool // it has to be signed in again, maybe
 }
 
 // standing is stands, and returns the login that it looked at.
@@ -100,12 +106,12 @@ func (s *Stateless) standing(ctx context.Context, k *kept) (seen, error) {
 		return seen{}, k.absent()
 	}
 	of := &k.hot.Login
-	reason, login := s.over(k, s.cfg.Now()), of.login()
+	reason, login, suspect := s.over(k, s.cfg.Now()), of.login(), k.trail.Suspect != ""
 	k.mu.Unlock()
 	if reason == "" {
 		err := s.check(login)
 		if err == nil {
-			return seen{of, login}, nil
+			return seen{of, login, suspect}, nil
 		}
 		reason = auth.Withdrawn
 		s.tell(ctx, slog.LevelInfo, "session withdrawn", because(about(event.SessionWithdrawn, k.key, &login.Identity), withdrawal(err), err))

@@ -20,6 +20,9 @@ func (s *Stateless) Begin(header http.Header, r *http.Request, login *auth.Login
 	}
 	ctx, host, now := r.Context(), hostOf(r), s.cfg.Now()
 	p := payload{Created: now, Seen: now, Remember: remember, Login: storeLogin(login)}
+	if s.set().Risks != (Risks{}) {
+		p.From, p.Trail = originOf(r), s.known(r, host, login)
+	}
 	set, idToken, err := s.fit(p, 1)
 	if large, ok := errors.AsType[*TooLarge](err); ok {
 		s.revokeThere(login, Key{})
@@ -37,6 +40,7 @@ func (s *Stateless) Begin(header http.Header, r *http.Request, login *auth.Login
 	replaced := s.retire(r, host, login)
 	k.mu.Lock()
 	s.warm(k, p, set, now)
+	k.recall(&p)
 	k.hot.idToken, k.generation, k.token, k.replaced = idToken, 1, digestToken(p.Login.RefreshToken), replaced
 	k.mu.Unlock()
 	for _, line := range cookies["Set-Cookie"] {
@@ -47,6 +51,21 @@ func (s *Stateless) Begin(header http.Header, r *http.Request, login *auth.Login
 		s.leftOut(ctx, k.key, login.Identity.User)
 	}
 	return nil
+}
+
+// known is what the session that login begins takes over from the one that r brings.
+func (s *Stateless) known(r *http.Request, host string, login *auth.Login) trail {
+	c, err := s.read(r, host)
+	if err != nil {
+		return trail{}
+	}
+	k := s.session(c.session.Key())
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.adopt(k, &c) != "" || k.hot == nil || !isOf(&k.hot.Login.Identity, login) {
+		return trail{}
+	}
+	return k.trail.after(&k.from)
 }
 
 // retire ends the session that r brings: at once if it is somebody else's (a planted
@@ -64,7 +83,7 @@ func (s *Stateless) retire(r *http.Request, host string, login *auth.Login) []Ke
 		return nil
 	}
 	old := k.hot.Login.Identity
-	if old.Provider != login.Identity.Provider || old.Subject != login.Identity.Subject {
+	if !isOf(&old, login) {
 		k.end(auth.Ended, every)
 		s.tell(r.Context(), slog.LevelInfo, "somebody else signed in in the same browser", because(about(event.SessionEnded, k.key, &old), event.Replaced, nil))
 		return nil

@@ -28,6 +28,9 @@ type kept struct {
 	second  bindingID // another one that a cookie said
 	missing missing   // of the proof of the first
 
+	from  origin // what it was signed in by
+	trail trail  // where it was used from since
+
 	ended     string // why it ended, or ""
 	endedUpTo uint64 // for cookies up to this generation
 	silent    string // who may sign the person in again without a word
@@ -45,6 +48,8 @@ type kept struct {
 	drop    func(Key) // forgets what its cookies opened to
 
 	exchanging chan struct{} // of one: who exchanges a token
+
+	walk walked
 }
 
 // hot is a session with its tokens. It is a value that is replaced, never edited.
@@ -133,6 +138,7 @@ func (s *Stateless) adopt(k *kept, c *cookieSet) (reason string) {
 		return auth.Damaged
 	}
 	s.learn(k, p.Bound)
+	k.recall(&p)
 	defer s.carry(k) // once it is known which set is the newest
 	token := digestToken(p.Login.RefreshToken)
 	switch {

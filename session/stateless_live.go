@@ -115,6 +115,10 @@ func (l *carriedLive) look(ctx context.Context, allowed func(*auth.Login) error)
 		k.mu.Unlock()
 		return 0, errSessionEnded
 	}
+	if s.suspected(k) != nil {
+		k.mu.Unlock()
+		return 0, errSuspected
+	}
 	stored := &k.hot.Login
 	ends := earlier(s.ends(k), k.seen.Add(s.set().IdleTimeout))
 	retryAt := k.trouble[""].retryAt

@@ -22,7 +22,10 @@ type payload struct {
 	Seen     time.Time `json:"seen"`
 	Remember bool      `json:"remember,omitempty"`
 	// Bound is the key that the session is bound to. There is one host.
-	Bound binding     `json:"bound,omitzero"`
+	Bound binding `json:"bound,omitzero"`
+	// From is what it was signed in by, and Trail where it was used from since.
+	From  origin      `json:"from,omitzero"`
+	Trail trail       `json:"trail,omitzero"`
 	Login storedLogin `json:"login"`
 }
 

@@ -215,7 +215,7 @@ func (g *gateway) listen() {
 	g.journal = buildJournal(g.in, g.store, g.ring, g.log)
 	g.audit = audit.New(audit.Options{Log: g.log, Written: g.metrics.Audited, Lost: g.metrics.AuditLost})
 	g.events = event.NewHub(g.metrics.Hear, g.journal.Hear, g.audit.Hear, g.history.Hear)
-	g.close = append(g.close, g.journal.Close, g.audit.Close)
+	g.close = append(g.close, g.audit.Close, g.journal.Close) // what the journal tells of last is in the audit log
 }
 
 // heard counts the questions of a proxy in front.

@@ -32,6 +32,9 @@ var Fields = []Field{
 	{"resource", "string", "What a token was for (RFC 8707), where that was something in particular.", func(e *event.Event) []byte { return text(e.Resource) }},
 	{"part", "string", "The part of the gateway that it is about.", func(e *event.Event) []byte { return text(e.Part) }},
 	{"actor", "string", "Who did it to somebody else: a user, or `token` for whoever had the operator's token.", func(e *event.Event) []byte { return text(e.Actor) }},
+	{"before", "string", "What a risk signal compares with: browsers or a network, in words.", func(e *event.Event) []byte { return text(e.Before) }},
+	{"now", "string", "What there is in its place.", func(e *event.Event) []byte { return text(e.Now) }},
+	{"action", "string", "What was done about it: `log` is nothing else, `step_up` asks for a fresh sign-in, `revoke` ends the session.", func(e *event.Event) []byte { return text(e.Action) }},
 	{"changed", "array of strings", "The keys of the config that are another than before.", func(e *event.Event) []byte {
 		if len(e.Changed) == 0 {
 			return nil

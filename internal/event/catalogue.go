@@ -19,6 +19,10 @@ const (
 	ReuseDetected        Name = "session.reuse_detected"
 	RevocationFailed     Name = "session.revoke_failed"
 	StoreFailed          Name = "session.store_failed"
+	NewDevice            Name = "risk.new_device"
+	NewNetwork           Name = "risk.new_network"
+	ChangedBrowser       Name = "risk.changed_browser"
+	ParallelUse          Name = "risk.parallel_use"
 	LoginFailed          Name = "login.failed"
 	PasswordChanged      Name = "password.changed"
 	ConfigReloaded       Name = "config.reloaded"
@@ -64,6 +68,7 @@ const (
 	fUser, fProvider, fSubject, fSession = "user", "provider", "subject", "session"
 	fReason, fResource, fPart, fActor    = "reason", "resource", "part", "actor"
 	fChanged, fCount, fTook, fDetail     = "changed", "count", "took_ms", "detail"
+	fBefore, fNow, fAction               = "before", "now", "action"
 )
 
 var who = []string{fUser, fProvider, fSubject, fSession}
@@ -86,18 +91,20 @@ const (
 
 // How a session ended: reasons of SessionEnded and SessionRevoked.
 const (
-	SignedOut     = "signed_out"     // the person did it here
-	ByProvider    = "by_provider"    // back-channel or front-channel logout
-	ByOperator    = "by_operator"    // the admin listener, or `evergate session revoke`
-	ByPerson      = "by_person"      // on their account page, from another device
-	Replaced      = "replaced"       // somebody else signed in in the same browser
-	IdleTooLong   = "idle"           // idle_timeout
-	LifetimeOver  = "lifetime"       // max_lifetime, or there was nothing to renew with
-	NewPassword   = "password"       // it was changed
-	GrantRefused  = "grant_refused"  // the provider said a clear no to a renewal
-	WithoutDevice = "device"         // bound to a key, and asked for again and again without the proof of it
-	UserWithdrawn = "user_withdrawn" // gone from the users file, or disabled
-	ProviderGone  = "provider_gone"  // its provider is not configured any more
+	SignedOut     = "signed_out"      // the person did it here
+	ByProvider    = "by_provider"     // back-channel or front-channel logout
+	ByOperator    = "by_operator"     // the admin listener, or `evergate session revoke`
+	ByPerson      = "by_person"       // on their account page, from another device
+	Replaced      = "replaced"        // somebody else signed in in the same browser
+	IdleTooLong   = "idle"            // idle_timeout
+	LifetimeOver  = "lifetime"        // max_lifetime, or there was nothing to renew with
+	NewPassword   = "password"        // it was changed
+	GrantRefused  = "grant_refused"   // the provider said a clear no to a renewal
+	WithoutDevice = "device"          // bound to a key, and asked for again and again without the proof of it
+	OtherBrowser  = "changed_browser" // the signal of that name, where the config says revoke
+	InParallel    = "parallel_use"    // the same
+	UserWithdrawn = "user_withdrawn"  // gone from the users file, or disabled
+	ProviderGone  = "provider_gone"   // its provider is not configured any more
 )
 
 // Why a renewal did not work: reasons of SessionRenewalFailed.
@@ -123,7 +130,7 @@ var Kinds = []Kind{
 	{Name: SessionEnded, Audit: true, Own: true, Says: "A session ended: its person signed out, or its time was over when it was used next.",
 		Fields: with(fReason), Reasons: []string{SignedOut, Replaced, IdleTooLong, LifetimeOver}},
 	{Name: SessionRevoked, Audit: true, Own: true, Says: "Somebody else, or the same person elsewhere, ended a session.",
-		Fields: with(fReason), Reasons: []string{ByProvider, ByOperator, ByPerson, NewPassword, WithoutDevice}},
+		Fields: with(fReason), Reasons: []string{ByProvider, ByOperator, ByPerson, NewPassword, WithoutDevice, OtherBrowser, InParallel}},
 	{Name: SessionWithdrawn, Audit: true, Own: true, Says: "A session was ended since its grant or its user is not good any more.",
 		Fields: with(fReason, fDetail), Reasons: []string{GrantRefused, SubjectChanged, UserWithdrawn, NewPassword, ProviderGone}},
 	{Name: SessionRenewed, Says: "An access token was renewed.", Fields: with(fResource, fTook)},
@@ -135,6 +142,14 @@ var Kinds = []Kind{
 		Fields: with(fCount)},
 	{Name: ReuseSuspected, Audit: true, Says: "A spent handle came: a late request, or the first sign of a theft.", Fields: with()},
 	{Name: ReuseDetected, Audit: true, Own: true, Says: "A spent handle is in a cookie jar still: it was stolen, and the session is revoked.", Fields: with()},
+	{Name: NewDevice, Audit: true, Own: true, Says: "Somebody signed in by a browser that is not known at their account: before has those that are.",
+		Fields: with(fBefore, fNow, fAction)},
+	{Name: NewNetwork, Audit: true, Own: true, Says: "A session is used from a network that it was not used from yet: before has that of the sign-in.",
+		Fields: with(fBefore, fNow, fAction)},
+	{Name: ChangedBrowser, Audit: true, Own: true, Says: "A session is used by another browser, or on another system, than it was signed in by. A cookie does not go from one to the other by itself.",
+		Fields: with(fBefore, fNow, fAction)},
+	{Name: ParallelUse, Audit: true, Own: true, Says: "A session is used by two browsers in two networks, by turns and within seconds.",
+		Fields: with(fBefore, fNow, fAction)},
 	{Name: RevocationFailed, Audit: true, Says: "The tokens of an ended session could not be revoked at the provider.", Fields: with(fDetail)},
 	{Name: StoreFailed, Says: "What changed of a session could not be stored; it is kept in memory until it can.", Fields: with(fDetail)},
 	{Name: PasswordChanged, Audit: true, Own: true, Says: "A password was changed on the account page.", Fields: with()},

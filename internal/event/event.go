@@ -34,6 +34,9 @@ type Event struct {
 	Part string
 	// Actor is who did it to somebody else: a user, or "token" for the operator's.
 	Actor string
+	// Before and Now are what a risk signal is about, such as browsers or networks, and Action
+	// is what was done about it: "log", "step_up" or "revoke".
+	Before, Now, Action string
 	// Changed are keys of the config.
 	Changed []string
 	// Count is how many were concerned.
@@ -84,7 +87,7 @@ func (e *Event) attrs() []slog.Attr {
 	attrs = append(attrs, slog.String("event", string(e.Name)))
 	for _, a := range []struct{ key, value string }{
 		{"session", e.Session}, {"subject", e.User}, {"provider", e.Provider}, {"reason", e.Reason},
-		{"resource", e.Resource}, {"part", e.Part}, {"actor", e.Actor},
+		{"resource", e.Resource}, {"part", e.Part}, {"actor", e.Actor}, {"before", e.Before}, {"now", e.Now}, {"action", e.Action},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))

@@ -80,6 +80,7 @@ func TestEvents(t *testing.T) {
 		{Name: event.SessionRevoked, Provider: "corp", Reason: event.ByOperator},
 		{Name: event.SessionRotated}, {Name: event.ReuseSuspected}, {Name: event.ReuseDetected}, {Name: event.SessionBound}, {Name: event.DeviceMismatch},
 		{Name: event.SessionRevoked, Reason: event.WithoutDevice},
+		{Name: event.NewDevice}, {Name: event.NewNetwork}, {Name: event.NewNetwork}, {Name: event.ChangedBrowser}, {Name: event.SessionRevoked, Reason: event.InParallel},
 		{Name: event.StoreFailed}, {Name: event.RevocationFailed, Provider: "corp"},
 	} {
 		m.Hear(t.Context(), e)
@@ -94,6 +95,8 @@ func TestEvents(t *testing.T) {
 		`evergate_sessions_ended_total{event="session.withdrawn",reason="user_withdrawn"} 1`, `evergate_sessions_ended_total{event="session.reuse_detected",reason=""} 1`,
 		`evergate_sessions_bound_total 1`, `evergate_device_mismatches_total 1`, `evergate_sessions_ended_total{event="session.revoked",reason="device"} 1`,
 		`evergate_handle_rotations_total 1`, `evergate_handle_reuse_total{verdict="suspected"} 1`, `evergate_handle_reuse_total{verdict="detected"} 1`,
+		`evergate_risk_signals_total{signal="new_device"} 1`, `evergate_risk_signals_total{signal="new_network"} 2`, `evergate_risk_signals_total{signal="changed_browser"} 1`,
+		`evergate_risk_signals_total{signal="parallel_use"} 0`, `evergate_sessions_ended_total{event="session.revoked",reason="parallel_use"} 1`,
 		`evergate_session_store_failures_total 1`, `evergate_provider_revocation_failures_total{provider="corp"} 1`,
 		`evergate_audit_events_total{event="session.started"} 1`, `evergate_audit_events_lost_total 3`)
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,6 +19,7 @@ type events struct {
 	reuse     *prometheus.CounterVec
 	// bindings and mismatches are those of bound sessions.
 	bindings, mismatches prometheus.Counter
+	risks                *prometheus.CounterVec
 	unstored             prometheus.Counter
 	unrevoked            *prometheus.CounterVec
 	audited              *prometheus.CounterVec
@@ -49,6 +51,8 @@ func newEvents() events {
 			Help: "Sessions that were bound to a key of their browser, once for each host."}),
 		mismatches: prometheus.NewCounter(prometheus.CounterOpts{Name: "evergate_device_mismatches_total",
 			Help: "Bound sessions that were asked for without the proof of their device, and not served: at most one in 10 s for each session."}),
+		risks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_risk_signals_total",
+			Help: "Risk signals, by the last part of the name of their event: new_device, new_network, changed_browser, parallel_use."}, []string{"signal"}),
 		unstored: prometheus.NewCounter(prometheus.CounterOpts{Name: "evergate_session_store_failures_total",
 			Help: "Renewed sessions that could not be stored at once."}),
 		unrevoked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "evergate_provider_revocation_failures_total",
@@ -61,11 +65,14 @@ func newEvents() events {
 }
 
 func (e *events) register(in *prometheus.Registry) {
-	in.MustRegister(e.logins, e.ended, e.renewals, e.renewal, e.rotations, e.reuse, e.bindings, e.mismatches, e.unstored, e.unrevoked, e.audited, e.auditLost)
+	in.MustRegister(e.logins, e.ended, e.renewals, e.renewal, e.rotations, e.reuse, e.bindings, e.mismatches, e.risks, e.unstored, e.unrevoked, e.audited, e.auditLost)
 	// All series begin at zero, so that the first of anything shows as an increase: a theft,
 	// or five hundred sessions that end between two scrapes.
 	for _, verdict := range []string{suspected, detected} {
 		e.reuse.WithLabelValues(verdict)
+	}
+	for _, name := range []event.Name{event.NewDevice, event.NewNetwork, event.ChangedBrowser, event.ParallelUse} {
+		e.risks.WithLabelValues(signal(name))
 	}
 	e.ended.WithLabelValues(string(event.ReuseDetected), "")
 	for _, k := range event.Kinds {
@@ -131,12 +138,17 @@ func (m *Metrics) Hear(_ context.Context, e event.Event) {
 		c.bindings.Inc()
 	case event.DeviceMismatch:
 		c.mismatches.Inc()
+	case event.NewDevice, event.NewNetwork, event.ChangedBrowser, event.ParallelUse:
+		c.risks.WithLabelValues(signal(e.Name)).Inc()
 	case event.StoreFailed:
 		c.unstored.Inc()
 	case event.RevocationFailed:
 		c.unrevoked.WithLabelValues(provider).Inc()
 	}
 }
+
+// signal is what the counter calls a risk signal.
+func signal(name event.Name) string { return strings.TrimPrefix(string(name), "risk.") }
 
 // Audited counts an event that was written to the audit log.
 func (m *Metrics) Audited(name event.Name) { m.events.audited.WithLabelValues(string(name)).Inc() }

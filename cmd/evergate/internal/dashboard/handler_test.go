@@ -153,6 +153,31 @@ func TestTimelineOfBoundSessions(t *testing.T) {
 	}
 }
 
+// TestTimelineOfRiskSignals: what was done about them, and no line for each network of a phone.
+func TestTimelineOfRiskSignals(t *testing.T) {
+	h := newHouse(t, nil)
+	for _, e := range []event.Event{
+		{Name: event.NewNetwork, User: "phone", Action: "log", Before: "192.0.2.0/24", Now: "198.51.100.0/24"},
+		{Name: event.NewNetwork, User: "ann", Action: "step_up", Before: "192.0.2.0/24", Now: "198.51.100.0/24"},
+		{Name: event.NewDevice, User: "bob", Action: "log", Before: "Firefox on Linux", Now: "curl"},
+		{Name: event.ChangedBrowser, User: "cyd", Action: "log", Before: "Firefox on Linux", Now: "Chrome on Windows"},
+		{Name: event.ParallelUse, User: "dan", Action: "revoke"}, {Name: event.SessionRevoked, User: "dan", Reason: event.InParallel},
+	} {
+		h.history.Hear(t.Context(), e)
+	}
+	_, body := h.page("GET", "/timeline", nil)
+	for words, want := range map[string]bool{
+		"A session of phone": false, "A session of ann is used from another network, and goes on after a fresh sign-in alone.": true,
+		"bob signed in by a browser that is not known at their account.": true, "A session of cyd is used by another browser than it was signed in by.": true,
+		"now Chrome on Windows, before Firefox on Linux": true, "A session of dan is used by two browsers in two networks at the same time, and was ended.": true,
+		"A session of dan was ended since it was used by two browsers": true,
+	} {
+		if strings.Contains(body, words) != want {
+			t.Errorf("%q is there: want %v\n%s", words, want, body)
+		}
+	}
+}
+
 // TestSessionsSayWhatIsBound: the list says which sessions are bound to their device.
 func TestSessionsSayWhatIsBound(t *testing.T) {
 	for bound, want := range map[bool]int{true: 1, false: 0} {

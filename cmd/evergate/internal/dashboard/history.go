@@ -125,6 +125,10 @@ func (h *History) Hear(_ context.Context, e event.Event) {
 		return
 	case event.SessionRotated, event.SessionBound: // as often as people come, and nothing to see to
 		return
+	case event.NewNetwork:
+		if e.Action == "log" { // the same: phones do that all day
+			return
+		}
 	case event.SessionRenewalFailed:
 		h.count(renewFailed)
 		h.began(e.Provider)

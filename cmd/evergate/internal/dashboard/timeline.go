@@ -25,17 +25,20 @@ type Moment struct {
 	Times     int
 	Name      event.Name
 
-	User, Provider, Session, Reason, Part, Actor, Client string
-	Changed                                              []string
-	Count                                                int
-	Detail                                               string
+	User, Provider, Session, Reason, Part, Actor, Client, Action string
+	Changed                                                      []string
+	Count                                                        int
+	Detail                                                       string
 }
 
 func momentOf(e *event.Event) Moment {
 	m := Moment{At: e.At, Until: e.At, Times: 1, Name: e.Name, User: e.User, Provider: e.Provider, Session: e.Session, Reason: e.Reason,
-		Part: e.Part, Actor: e.Actor, Client: e.Origin.Client, Changed: e.Changed, Count: e.Count}
+		Part: e.Part, Actor: e.Actor, Client: e.Origin.Client, Changed: e.Changed, Count: e.Count, Action: e.Action}
 	if e.Err != nil {
 		m.Detail = clip(e.Err.Error(), maxDetail)
+	}
+	if e.Now != "" {
+		m.Detail = clip("now "+e.Now+", before "+e.Before, maxDetail)
 	}
 	return m
 }
@@ -110,7 +113,7 @@ func (ms *moments) like(m *Moment) (newest *Moment, n int) {
 func aboutPeople(n event.Name) bool {
 	switch n {
 	case event.SessionStarted, event.SessionEnded, event.SessionHandedOver, event.SessionRenewalFailed, event.SessionWithdrawn, event.SessionRevoked,
-		event.LoginFailed, event.DeviceMismatch, event.ReuseSuspected, event.RevocationFailed, event.StoreFailed, event.PasswordChanged, event.AdminRefused:
+		event.LoginFailed, event.DeviceMismatch, event.ReuseSuspected, event.NewDevice, event.NewNetwork, event.ChangedBrowser, event.ParallelUse, event.RevocationFailed, event.StoreFailed, event.PasswordChanged, event.AdminRefused:
 		return true
 	}
 	return false

@@ -41,6 +41,14 @@ func (m *Moment) what() (words, tone string) {
 		return "A spent handle of " + who + " came: a late request, or the first sign of a theft.", "warn"
 	case event.ReuseDetected:
 		return "A stolen handle of " + who + " was used. The session is revoked.", "bad"
+	case event.NewDevice:
+		return who + " signed in by a browser that is not known at their account.", "warn"
+	case event.NewNetwork:
+		return "A session of " + who + " is used from another network" + m.then() + ".", ""
+	case event.ChangedBrowser:
+		return "A session of " + who + " is used by another browser than it was signed in by" + m.then() + ".", "warn"
+	case event.ParallelUse:
+		return "A session of " + who + " is used by two browsers in two networks at the same time" + m.then() + ".", "bad"
 	case event.ProviderAway:
 		return "Provider " + at + " does not answer: renewals wait, sessions are kept.", "bad"
 	case event.ProviderBack:
@@ -87,6 +95,17 @@ func (m *Moment) what() (words, tone string) {
 	return string(m.Name), tone
 }
 
+// then is what was done about a risk signal.
+func (m *Moment) then() string {
+	switch m.Action {
+	case "step_up":
+		return ", and goes on after a fresh sign-in alone"
+	case "revoke":
+		return ", and was ended"
+	}
+	return ""
+}
+
 func (m *Moment) by() string {
 	if m.Actor == "" || m.Actor == byToken {
 		return "The operator's token"
@@ -122,6 +141,7 @@ var reasons = map[string]string{
 	event.BadCallback: "the callback was malformed or too late", event.SubjectChanged: "the provider answered for somebody else",
 	event.SignedOut: "they signed out", event.ByProvider: "by the provider", event.ByOperator: "by the operator", event.ByPerson: "by the same person, elsewhere",
 	event.Replaced: "somebody else signed in in the same browser", event.IdleTooLong: "nobody had used it for too long", event.LifetimeOver: "its time was over",
+	event.OtherBrowser: "since it was used by another browser than it was signed in by", event.InParallel: "since it was used by two browsers in two networks at the same time",
 	event.WithoutDevice: "since it was asked for again and again without the proof of its device",
 	event.NewPassword:   "the password was changed", event.GrantRefused: "the provider said a clear no", event.UserWithdrawn: "the user is gone or disabled",
 	event.ProviderGone: "its provider is not configured any more", event.RenewalUnclear: "the answer was neither a yes nor a clear no",
