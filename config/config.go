@@ -172,8 +172,10 @@ type Session struct {
 	// BoundFor is how long a browser's proof is good that it holds the key which its session
 	// is bound to: a copy of its cookies is worth something for no longer.
 	BoundFor time.Duration `yaml:"bound_for"`
-	Cookie   Cookie        `yaml:"cookie"`
-	Redis    Redis         `yaml:"redis"`
+	// Risk is what is done about signs that a sign-in is in other hands.
+	Risk   Risk   `yaml:"risk"`
+	Cookie Cookie `yaml:"cookie"`
+	Redis  Redis  `yaml:"redis"`
 }
 
 // Cookie is the session cookie.
@@ -303,6 +305,7 @@ func Default() Config {
 		AccessToken:     AccessToken{TTL: 15 * time.Minute, RenewBefore: RenewBefore{Percent: 20}, Algorithm: "ES256", RotateKeys: 720 * time.Hour, Audience: "evergate"},
 		Session: Session{Store: "bolt", IdleTimeout: 12 * time.Hour, MaxLifetime: 720 * time.Hour,
 			RotationGrace: time.Minute, MaxStale: 10 * time.Minute, BoundFor: 10 * time.Minute,
+			Risk:  Risk{NewDevice: "log", NewNetwork: "log", ChangedBrowser: "log", ParallelUse: "log"},
 			Redis: Redis{Addresses: []string{"127.0.0.1:6379"}, KeyPrefix: "evergate:", Timeout: 2 * time.Second}},
 	}
 }

@@ -87,6 +87,7 @@ func (c *Config) checkTimes() {
 	between(c, "session.max_lifetime", c.Session.MaxLifetime, time.Minute, 10*365*24*time.Hour)
 	between(c, "session.bound_for", c.Session.BoundFor, 10*time.Second, 24*time.Hour)
 	between(c, "session.max_stale", c.Session.MaxStale, 0, 24*time.Hour)
+	c.checkRisk()
 	if c.Session.IdleTimeout > c.Session.MaxLifetime {
 		c.wrong("", "session.idle_timeout", "it is longer than max_lifetime, %s, and would never end a session", inDays(c.Session.MaxLifetime))
 	}

@@ -37,6 +37,7 @@ func (c *Config) Warnings() []*Fault {
 	c.warnRoutes(warn)
 	c.warnWays(warn)
 	c.warnDevices(warn)
+	c.warnRisk(warn)
 	c.warnObserving(warn)
 	c.warnStars(warn)
 	c.warnOpen(warn)

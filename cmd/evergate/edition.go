@@ -180,7 +180,7 @@ func (g *gateway) wire(e *edition) error {
 	clientKeys(e.providers, extra)
 	pageConfig := auth.HandlerConfig{
 		Sessions: g.sessions, Providers: signInAt(e.providers), Once: g.sessions.Once, Sealer: g.ring, Forms: g.forms, PublicURL: cfg.PublicURL,
-		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Heard: g.events.Hear, Journal: g.journal, Extra: extra, Assets: e.look.Assets(),
+		CookiePrefix: g.cookie, Secure: cfg.PublicURL.Scheme == "https", Log: g.log, Heard: g.events.Hear, Journal: g.journal, NewDevices: cfg.Session.Risk.NewDevice != "off", Extra: extra, Assets: e.look.Assets(),
 	}
 	if apps, ok := g.sessions.(auth.Handovers); ok && hasAppHosts(cfg) {
 		pageConfig.Handovers, pageConfig.AppHost = apps, appHosts(cfg, e.router)

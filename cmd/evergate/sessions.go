@@ -30,19 +30,23 @@ func sessionSettings(cfg *config.Config, methods map[string]auth.Refresher, mint
 		Methods: methods, Minter: minter, IdleTimeout: cfg.Session.IdleTimeout, MaxLifetime: cfg.Session.MaxLifetime,
 		Grace: cfg.Session.RotationGrace, MaxStale: cfg.Session.MaxStale, RenewBefore: cfg.AccessToken.RenewBefore.For,
 		Lease: leaseTime(cfg), NeedIDToken: needIDToken(cfg), BoundFor: cfg.Session.BoundFor,
+		Risks: session.Risks{NewNetwork: riskActions[cfg.Session.Risk.NewNetwork], ChangedBrowser: riskActions[cfg.Session.Risk.ChangedBrowser], ParallelUse: riskActions[cfg.Session.Risk.ParallelUse]},
 	}
 }
+
+// riskActions are what is done about risk signals, as the config has them.
+var riskActions = map[string]session.Action{"off": session.Ignore, "log": session.Tell, "step_up": session.StepUp, "revoke": session.Revoke}
 
 // buildSessions makes the sessions over store, which is nil where the cookie has all.
 func buildSessions(c session.Config, s session.Settings, store session.Store) (sessions, error) {
 	if store == nil {
 		return session.NewStateless(session.StatelessConfig{
 			Ring: c.Ring, Methods: s.Methods, Minter: s.Minter, Cookie: c.Cookie, Insecure: c.Insecure, NeedIDToken: s.NeedIDToken,
-			IdleTimeout: s.IdleTimeout, MaxLifetime: s.MaxLifetime, Grace: s.Grace, MaxStale: s.MaxStale, RenewBefore: s.RenewBefore, Ended: s.Ended, BoundFor: s.BoundFor, Log: c.Log, Heard: c.Heard, Now: c.Now,
+			IdleTimeout: s.IdleTimeout, MaxLifetime: s.MaxLifetime, Grace: s.Grace, MaxStale: s.MaxStale, RenewBefore: s.RenewBefore, Ended: s.Ended, BoundFor: s.BoundFor, Risks: s.Risks, Log: c.Log, Heard: c.Heard, Now: c.Now,
 		})
 	}
 	c.Store, c.Methods, c.Minter, c.IdleTimeout, c.MaxLifetime = store, s.Methods, s.Minter, s.IdleTimeout, s.MaxLifetime
-	c.Grace, c.MaxStale, c.RenewBefore, c.Lease, c.Ended, c.BoundFor = s.Grace, s.MaxStale, s.RenewBefore, s.Lease, s.Ended, s.BoundFor
+	c.Grace, c.MaxStale, c.RenewBefore, c.Lease, c.Ended, c.BoundFor, c.Risks = s.Grace, s.MaxStale, s.RenewBefore, s.Lease, s.Ended, s.BoundFor, s.Risks
 	return session.New(c)
 }
 
