@@ -98,7 +98,7 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, half *halfway
 			Links:  []web.Link{{Text: "Sign in again", URL: half.Goal.at("login")}}, Err: refused}
 	}
 	if err == nil {
-		err = h.cfg.Sessions.Begin(w.Header(), r, login, half.Remember)
+		err = h.cfg.Sessions.Begin(w.Header(), h.meets(r, h.asker(r).Browser, login), login, half.Remember)
 	}
 	if err != nil {
 		return err
