@@ -55,6 +55,9 @@ func (l *lab) saw(want traces) []*got {
 		events = nil
 		for _, e := range l.events()[l.before.audit:] {
 			name := fmt.Sprint(e["event"])
+			if name == "risk.new_network" { // where the cases of one lab ask from is TestRisk's matter alone
+				continue
+			}
 			if reason, ok := e["reason"]; ok {
 				name += "/" + fmt.Sprint(reason)
 			}
