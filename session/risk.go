@@ -114,9 +114,12 @@ func (t trail) met(from *origin, s, beside *spot, risks *Risks) (next trail, fou
 			t.Networks = t.Networks[max(0, len(t.Networks)-maxNetworks):]
 		}
 	}
-	if risks.ChangedBrowser != Ignore && !from.words().MayBe(s.words) && len(t.Browsers) < maxBrowsers {
-		if d := digestRisk(s.words.String()); !slices.Contains(t.Browsers, d) {
-			t.Browsers = append(slices.Clone(t.Browsers), d)
+	if risks.ChangedBrowser != Ignore && !from.words().MayBe(s.words) {
+		d, more := digestRisk(s.words.String()), risks.ChangedBrowser > Tell // whatever was only told of before
+		if known := slices.Contains(t.Browsers, d); more || !known && len(t.Browsers) < maxBrowsers {
+			if !known && !more {
+				t.Browsers = append(slices.Clone(t.Browsers), d)
+			}
 			found = append(found, signal{event.ChangedBrowser, risks.ChangedBrowser, from.words().String(), s.words.String()})
 		}
 	}

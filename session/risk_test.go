@@ -468,22 +468,45 @@ func TestManyAtOnceTellOnce(t *testing.T) {
 	})
 }
 
-// TestLooksAndUnknownAreNoUse: a glance moves nothing, and a proxy that cannot tell who asks is not
-// where anybody is.
-func TestLooksAndUnknownAreNoUse(t *testing.T) {
+// TestProxyThatCannotTellIsNowhere: its own address is not where anybody is.
+func TestProxyThatCannotTellIsNowhere(t *testing.T) {
 	atRisk(t, each(session.Revoke), func(b *riskBed) {
 		j := b.signInAt(jar{}, home)
 		b.served(j, home)
-		r := thief.request(j, "GET")
-		if _, err := b.m.Authenticate(r.WithContext(auth.WithGlance(r.Context()))); err != nil {
-			b.Fatal(err)
-		}
-		r = home.request(j, "GET")
+		r := home.request(j, "GET")
 		note := web.NoteIn(r.Context())
 		note.Client, note.Unread = netip.MustParseAddr("203.0.113.1"), true
 		if _, err := b.m.Authenticate(r); err != nil {
 			b.Fatal(err)
 		}
 		b.tells()
+	})
+}
+
+// TestLooksAreLookedAt: what a page asks of the session tells who that is, so that a thief shows by
+// asking for it alone.
+func TestLooksAreLookedAt(t *testing.T) {
+	atRisk(t, each(session.Revoke), func(b *riskBed) {
+		j := b.signInAt(jar{}, home)
+		r := place{chrome, home.address}.request(j, "GET")
+		_, err := b.m.Authenticate(r.WithContext(auth.WithGlance(r.Context())))
+		if absent, ok := errors.AsType[*auth.Absent](err); !ok || absent.Reason != auth.ChangedBrowser {
+			b.Errorf("got %v, want the session ended", err)
+		}
+		b.tells("changed_browser")
+	})
+}
+
+// TestStricterConfigCountsAtOnce: who was only told of until then is met as the config says now,
+// and need not come from elsewhere for that.
+func TestStricterConfigCountsAtOnce(t *testing.T) {
+	atRisk(t, each(session.Tell), func(b *riskBed) {
+		j := b.signInAt(jar{}, home)
+		b.served(j, home, thief, thief)
+		b.tells("new_network", "changed_browser")
+		b.does(each(session.Revoke))
+		b.absent(j, thief, auth.ChangedBrowser)
+		b.absent(j, home, auth.ChangedBrowser)
+		b.tells("changed_browser")
 	})
 }

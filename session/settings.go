@@ -74,7 +74,11 @@ func (m *Manager) Reconfigure(s Settings) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	m.settings.Store(&s)
+	if m.settings.Swap(&s).Risks != s.Risks {
+		for _, e := range m.entries.snapshot() {
+			e.walk.Store(nil) // what is looked at from now on may be what was passed until now
+		}
+	}
 	m.Recheck()
 	return nil
 }
@@ -87,9 +91,13 @@ func (s *Stateless) Reconfigure(set Settings) error {
 	if err := set.check(); err != nil {
 		return err
 	}
-	longer := set.MaxLifetime - s.settings.Swap(&set).MaxLifetime
+	before := s.settings.Swap(&set)
+	longer := set.MaxLifetime - before.MaxLifetime
 	for _, k := range s.snapshot() {
 		k.mu.Lock()
+		if before.Risks != set.Risks {
+			k.walk.Store(nil)
+		}
 		k.ends = k.ends.Add(longer) // those signed out are denied for as long as their cookies could be good
 		k.mu.Unlock()
 	}

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -25,7 +24,7 @@ func (s *Stateless) suspected(k *kept) error {
 // from the next answer on.
 func (s *Stateless) suspect(r *http.Request, k *kept) error {
 	here := spotOf(r)
-	found, of, end, err := s.meet(r.Context(), k, &here, s.cfg.Now())
+	found, of, end, err := s.meet(k, &here, s.cfg.Now())
 	switch ctx := r.Context(); {
 	case end != nil:
 		tellEnd(ctx, s.tell, of, found)
@@ -38,14 +37,14 @@ func (s *Stateless) suspect(r *http.Request, k *kept) error {
 
 // meet notes from where a request comes, and acts on the signals that it gives. End is the login
 // of a session that ended by it.
-func (s *Stateless) meet(ctx context.Context, k *kept, here *spot, now time.Time) (found []signal, of event.Event, end *auth.Login, err error) {
+func (s *Stateless) meet(k *kept, here *spot, now time.Time) (found []signal, of event.Event, end *auth.Login, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := s.suspected(k); err != nil {
 		return nil, of, nil, err
 	}
 	risks := &s.set().Risks
-	if *risks == (Risks{}) || k.hot == nil || !k.retired.IsZero() || auth.IsGlance(ctx) {
+	if *risks == (Risks{}) || k.hot == nil || !k.retired.IsZero() {
 		return nil, of, nil, nil
 	}
 	of = about("", k.key, &k.hot.Login.Identity)

@@ -51,7 +51,7 @@ func (m *Manager) suspect(r *http.Request, l loaded) (next loaded, again bool, e
 		return l, false, err
 	}
 	ctx, risks := r.Context(), &m.set().Risks
-	if *risks == (Risks{}) || l.state.Retired || auth.IsGlance(ctx) || m.unrest() > 0 {
+	if *risks == (Risks{}) || l.state.Retired || m.unrest() > 0 {
 		return l, false, nil
 	}
 	was, here, from := l.entry.walk.Load(), spotOf(r), l.state.origin()
