@@ -18,10 +18,11 @@ func TestRisk(t *testing.T) {
 	over, turns := riskLab(t, "{ changed_browser: revoke }", ""), riskLab(t, "{ new_network: off, changed_browser: off, parallel_use: revoke }", "")
 	alone := providerLab(t, 5*time.Minute, setup{routes: "  - upstream: %[1]q\n",
 		more: "trusted_proxies: [127.0.0.1]\nsession: { store: cookie, risk: { changed_browser: revoke } }\n"})
+	corp := providerLab(t, 5*time.Minute, setup{more: "trusted_proxies: [127.0.0.1]\nsession: { risk: { changed_browser: step_up } }\n"})
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	asked := riskLab(t, "{ changed_browser: step_up }", fmt.Sprintf("forward_auth: { listen: %q, dialect: traefik }\n", at))
 	asked.forward, asked.dialect = at, "traefik"
-	risk.tryOn(t, usual, map[string]*lab{"RS-4": again, "RS-5": again, "RS-6": over, "RS-7": turns, "RS-8": alone, "RS-9": asked})
+	risk.tryOn(t, usual, map[string]*lab{"RS-4": again, "RS-5": again, "RS-6": over, "RS-7": turns, "RS-8": alone, "RS-9": asked, "RS-11": corp})
 }
 
 // riskLab believes the addresses that it is told, and does that about risk signals.
@@ -174,5 +175,5 @@ var risk = &section{name: "Risk signals", test: "TestRisk", attacks: []attack{
 				t.Errorf("the app got %s %q, want what was being sent", all[1].head(), all[1].body)
 			}
 		}},
-	riskNetworks, riskOver, riskTurns, riskCookie, riskAsked, riskMadeUp,
+	riskNetworks, riskOver, riskTurns, riskCookie, riskAsked, riskMadeUp, riskCorp,
 }}

@@ -2,8 +2,10 @@ package attacks
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -165,4 +167,37 @@ var riskMadeUp = attack{"RS-10", "medium", "a copied session cookie with headers
 			}
 		}
 		l.saw(traces{app: served, any: true})
+	}}
+
+var riskCorp = attack{"RS-11", "high", "a copied session cookie in another browser, with `changed_browser: step_up`, of somebody whom a provider signs in",
+	"the provider is asked for a sign-in that is made just now (`max_age=0`), so that its own session is not enough; the owner goes on after it, in a session that the copy is not of",
+	func(t *testing.T, l *lab) {
+		owner := l.newJar(riskFirefox)
+		owner.enter("alice", oidctest.Alice.Password)
+		owner.get("/").status(t, 200)
+		thief := owner.copy(riskChrome)
+		l.denied(thief.get("/secret"))
+		turned := owner.get("/")
+		page := owner.get(turned.Header.Get("Location"))
+		if page.status(t, 200); !strings.Contains(page.body, "To be safe, sign in again") {
+			t.Errorf("the page does not say why: %.2000s", page.body)
+		}
+		way := regexp.MustCompile(`href="(/\.evergate/login/oidc[^"]*)"`).FindStringSubmatch(page.body)
+		if way == nil {
+			t.Fatalf("the page leads nowhere: %.2000s", page.body)
+		}
+		to := owner.keep(l.get(html.UnescapeString(way[1]), owner.lines()...)).Header.Get("Location")
+		if !strings.Contains(to, "max_age=0") {
+			t.Errorf("the provider is asked by %q", to)
+		}
+		back := l.provider().SignIn(t, nil, to, "alice", oidctest.Alice.Password)
+		landed := owner.keep(l.get(back.RequestURI(), owner.lines()...)).Header.Get("Location")
+		if !strings.Contains(landed, "/.evergate/landed") {
+			t.Errorf("the sign-in ends at %q", landed)
+		}
+		owner.get(landed).status(t, 303)
+		owner.get("/").status(t, 200)
+		l.denied(thief.get("/secret"))
+		l.riskHears("changed_browser")
+		l.saw(traces{app: 2, any: true, sessions: 1})
 	}}
