@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// metTTL is for how long the devices of an account are known after its last sign-in.
+	// metTTL is for how long a device is known after its last sign-in.
 	metTTL = 180 * 24 * time.Hour
 	// maxMet bounds what is known of one account, maxMetShown how much of it an event repeats.
 	maxMet, maxMetShown = 40, 5
@@ -82,6 +82,7 @@ func (j *ShelfJournal) meet(ctx context.Context, e *event.Event, m *meeting) err
 		if value != nil && json.Unmarshal(value, &known) != nil {
 			known = nil // what a later version wrote, maybe: begun anew
 		}
+		known = slices.DeleteFunc(known, func(k met) bool { return now.At.Sub(k.At) >= metTTL })
 		value, err = json.Marshal(withMet(known, now))
 		if err != nil {
 			return err

@@ -80,6 +80,17 @@ func TestNewDevice(t *testing.T) {
 			}
 		})
 	}
+	t.Run("long ago", func(t *testing.T) {
+		b := &metBook{ShelfJournal: auth.NewMemoryJournal(nil, nil), at: time.Now()}
+		defer func() { _ = b.Close() }()
+		b.signIn(t, "alice", firefoxLinux, here, false, false)
+		b.at = b.at.Add(90 * 24 * time.Hour)
+		b.signIn(t, "alice", chromeWindows, here, false, false)
+		b.at = b.at.Add(91 * 24 * time.Hour)
+		if told := b.signIn(t, "alice", firefoxLinux, here, false, false); len(told) != 1 || told[0].Before != "Chrome on Windows" {
+			t.Errorf("half a year later: got %+v, want a device that is not known any more", told)
+		}
+	})
 	t.Run("many", func(t *testing.T) {
 		b := &metBook{ShelfJournal: auth.NewMemoryJournal(nil, nil), at: time.Now()}
 		defer func() { _ = b.Close() }()

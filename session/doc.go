@@ -91,6 +91,11 @@
 //     the record forward: the store lost its last writes, the browser did not.
 //   - The hot path, a settled child, writes nothing.
 //
+// # Risk signals
+//
+// A handle says which session, and not who has it. What else a request says of that is compared
+// with what the session's record and its entry remember: see [Risks]. The protocol above knows nothing of it.
+//
 // # Renewal
 //
 // The access token behind a session is renewed by a request that needs it, in
