@@ -89,6 +89,27 @@ func TestGateStepsUp(t *testing.T) {
 	}
 }
 
+// TestSuspectedSessionStepsUp: what the page asks of a sign-in is asked of the fresh one, too.
+func TestSuspectedSessionStepsUp(t *testing.T) {
+	up := newUpstream(t, saysOK)
+	way := newWay(t, proxy.UpstreamOptions{Target: up.addr})
+	suspected := func(*http.Request) (*auth.Login, error) {
+		return nil, &auth.Absent{Reason: auth.Suspected, Demand: &auth.Demand{Fresh: true}}
+	}
+	for want, rule := range map[string]auth.Rule{
+		"a sign-in that was made just now":                               {},
+		"a sign-in of class gold and a sign-in that was made just now":   {ACR: []string{"gold"}, MaxAuthAge: time.Hour},
+		"a sign-in of class silver and a sign-in that was made just now": {ACR: []string{"silver"}},
+	} {
+		gw := newGateway(t, &proxy.Gate{Auth: authFunc(suspected), Challenge: asks,
+			Router: newRouter(t, &proxy.Route{Policy: compiled(t, auth.Policy{Allow: []*auth.Rule{&rule}}), Upstream: way})})
+		a := gw.send(t, get("/", navigates))
+		if a.StatusCode != 303 || a.Header.Get("X-Demand") != want || a.Header.Get("X-Reason") != auth.Suspected {
+			t.Errorf("got %d for %q (%s), want %q", a.StatusCode, a.Header.Get("X-Demand"), a.Header.Get("X-Reason"), want)
+		}
+	}
+}
+
 // TestStepUpDeliversTheCookie: a handle that is due goes out with the answer, whatever it is.
 func TestStepUpDeliversTheCookie(t *testing.T) {
 	challenge := says("HTTP/1.1 401 Unauthorized\nWWW-Authenticate: Bearer error=\"insufficient_user_authentication\", acr_values=\"gold\"\nContent-Length: 0\n\n")
