@@ -109,6 +109,18 @@ var ownEvents = map[event.Name]map[string]web.Message{
 	},
 	event.ReuseDetected:   {"": "A device was signed out for safety: a copy of its sign-in was used"},
 	event.PasswordChanged: {"": "The password was changed"},
+	event.SecondFactorAdded: {
+		"":              "A second way to prove that it is you was set up",
+		event.ByApp:     "An app that makes codes was set up",
+		event.ByPasskey: "A passkey was made",
+	},
+	event.SecondFactorRemoved: {
+		"":              "A second way to prove that it is you was removed",
+		event.ByApp:     "The app that makes codes was removed",
+		event.ByPasskey: "A passkey was removed",
+	},
+	event.RecoveryCodesMade: {"": "Recovery codes were made; older ones are worth nothing"},
+	event.RecoveryCodeUsed:  {"": "A recovery code was used to sign in"},
 }
 
 func eventWords(name event.Name, reason string) web.Message {

@@ -31,6 +31,7 @@ type accountView struct {
 	PasswordAt       string // the provider that keeps it, if any, or ""
 	KeepsPassword    bool   // it is kept here, and cannot be changed from here
 	SignOutElsewhere string // the provider that signing out goes on to, or ""
+	Factors          *factorsView
 }
 
 // accountWho is who is signed in, and how.
@@ -75,6 +76,7 @@ func (h *Handler) account(w http.ResponseWriter, r *http.Request) error {
 	v := accountView{Done: doneOf(one(query, "done"), one(query, "n")), Who: h.whoIs(login), SignOutElsewhere: h.signsOutAt(login)}
 	h.listDevices(r, login, &v)
 	h.listEvents(r, login, &v)
+	v.Factors = h.listFactors(r, login)
 	switch p := h.provider(login.Identity.Provider); {
 	case h.cfg.Passwords != nil && h.cfg.Passwords.CanChange(login):
 		v.CanChange = true
@@ -247,6 +249,12 @@ func doneOf(what, count string) web.Text {
 		return web.T("{count} other devices are signed out.", "count", n)
 	case what == doneOthers:
 		return web.T("There was no other device that is signed in.")
+	case what == doneApp:
+		return web.T("Your app is set up. From now on a code of it is asked for when you sign in. Your other devices stay signed in.")
+	case what == doneAppRemoved:
+		return web.T("Your app is removed. Your other devices stay signed in.")
+	case what == doneCodes:
+		return web.T("You have new recovery codes. Those of before are worth nothing.")
 	case what == donePassword:
 		return web.T("Your password is changed. All your other devices are signed out.")
 	}

@@ -38,7 +38,8 @@ func accountSamples() map[string][]web.Sample {
 				DevicesNote: "Your devices cannot be shown right now. Nothing has changed; try again shortly.",
 				EventsNote:  "What happened lately cannot be shown right now. Try again shortly.",
 			}, own("logout")),
-			account(accountView{Who: accountWho{User: "alice"}, CanChange: true}, own(passwordPath)),
+			account(accountView{Who: accountWho{User: "alice"}, CanChange: true, Factors: &factorsView{MayApp: true, App: at, Any: true, Codes: 2, Few: true}}, own(passwordPath), own(appPath), own(codesPath)),
+			account(accountView{Who: accountWho{User: "alice"}, Factors: &factorsView{MayApp: true}}, own(appPath)),
 		},
 		"accountpassword": {
 			password(passwordView{}),

@@ -20,6 +20,8 @@ type enrollee struct {
 	Half *halfway
 	// Login is the latter's.
 	Login *Login
+	// Enrolled is what they have.
+	Enrolled Enrolled
 }
 
 // step is the id of the sign-in under way, for the forms of pages; "" is none.
@@ -31,12 +33,17 @@ func (e *enrollee) step() string {
 }
 
 // enrolling says who may set something up. With a step it is somebody halfway who has nothing yet:
-// whoever has something proves it first. Without one it is somebody who signed in lately; page is
-// where they come back to after signing in once more. Where answered is true the answer is given.
+// whoever has something proves it first. Without one it is somebody who signed in lately, by what
+// they have: who came by a password alone, before there was more, is not to put something of their
+// own in its place. Page is where they come back to after signing in once more. Where answered is true
+// the answer is given.
 func (h *Handler) enrolling(w http.ResponseWriter, r *http.Request, step, page string) (who *enrollee, answered bool, err error) {
 	if step != "" {
 		half, err := h.halfwayOf(r, step)
 		if err != nil {
+			return nil, false, err
+		}
+		if _, err := h.proven(w, r, half, Proof{}); err != nil { // what is set up outlives the password of then
 			return nil, false, err
 		}
 		e, err := h.cfg.Factors.Credentials.Enrolled(r.Context(), half.Subject)
@@ -49,19 +56,31 @@ func (h *Handler) enrolling(w http.ResponseWriter, r *http.Request, step, page s
 		web.NoteOf(r.Context()).Decision = "second-factor"
 		return &enrollee{User: half.Subject, Half: half}, false, nil
 	}
-	login, err := h.who(w, r)
+	authenticate := h.who
+	if r.Method == http.MethodPost { // the answer may begin another session
+		authenticate = h.asking
+	}
+	login, err := authenticate(w, r)
 	if err != nil {
 		return nil, true, h.toSignIn(w, r, page, err)
 	}
 	if login.Identity.Provider != passwordProvider {
 		return nil, false, h.notEnrolledHere(login)
 	}
-	if fresh := (Demand{Fresh: true, MaxAge: enrolFresh}); !fresh.MetBy(login, h.cfg.Now()) {
+	e, err := h.cfg.Factors.Credentials.Enrolled(r.Context(), login.Identity.Subject)
+	if err != nil {
+		return nil, false, err
+	}
+	demand := Demand{Fresh: true, MaxAge: enrolFresh}
+	if e.Any() {
+		demand.ACR = []string{ACRMulti}
+	}
+	if !demand.MetBy(login, h.cfg.Now()) {
 		web.NoteOf(r.Context()).Decision = "login"
-		return nil, true, redirect(w, http.StatusSeeOther, own("login", append([]string{"rd", own(page)}, fresh.params()...)...))
+		return nil, true, redirect(w, http.StatusSeeOther, own("login", append([]string{"rd", own(page)}, demand.params()...)...))
 	}
 	web.NoteOf(r.Context()).Decision = "account"
-	return &enrollee{User: login.Identity.Subject, Login: login}, false, nil
+	return &enrollee{User: login.Identity.Subject, Login: login, Enrolled: e}, false, nil
 }
 
 // notEnrolledHere is the page of those who sign in elsewhere.
@@ -76,10 +95,35 @@ func (h *Handler) notEnrolledHere(login *Login) error {
 }
 
 // enrolled goes on after something was set up that who has just shown to work, as p says: to where
-// they were signing in to, or back to the account page, which says what was done.
+// they were signing in to, or back to the account page, which says what was done. Whoever has no
+// recovery codes is shown some on the way.
 func (h *Handler) enrolled(w http.ResponseWriter, r *http.Request, who *enrollee, p Proof, done string) error {
-	if who.Half != nil {
+	codes, next := h.firstCodes(r, who), own(accountPath, "done", done)
+	switch {
+	case who.Half != nil && codes == nil:
 		return h.complete(w, r, who.Half, p)
+	case who.Half != nil:
+		if _, err := h.beginSession(w, r, who.Half, p); err != nil {
+			return err
+		}
+		next = who.Half.Goal.at("landed")
+	default:
+		h.strengthen(w, r, who.Login, p)
 	}
-	return redirect(w, http.StatusSeeOther, own(accountPath, "done", done))
+	if codes == nil {
+		return redirect(w, http.StatusSeeOther, next)
+	}
+	return h.showCodes(w, r, codes, next)
+}
+
+// strengthen puts a session in the place of that of login which says what was proven besides, or
+// its person would be asked for it at the next page that wants it. Where that does not work they are.
+func (h *Handler) strengthen(w http.ResponseWriter, r *http.Request, login *Login, p Proof) {
+	fresh, err := h.cfg.Factors.Users.Proven(r.Context(), login.Identity.Subject, login.Stamp, login.AuthTime, p.with(login.AMR))
+	if err == nil {
+		err = h.cfg.Sessions.Begin(w.Header(), r, fresh, login.Session != nil && login.Session.Times().Remembered)
+	}
+	if err != nil {
+		h.cfg.Log.WarnContext(r.Context(), "a second factor was set up, and the session at hand does not say so", "subject", login.Identity.User, "err", err)
+	}
 }

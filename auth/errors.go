@@ -15,6 +15,9 @@ var ErrAnonymous = errors.New("nobody is signed in")
 // again.
 var ErrChanged = errors.New("it was changed by somebody else meanwhile")
 
+// ErrLast reports that what is to be taken away is the last of its kind, and one there has to be.
+var ErrLast = errors.New("it is the last one, and one there has to be")
+
 // Why a request has no live session.
 const (
 	NoCookie  = "no-cookie" // the browser brought none
@@ -129,6 +132,8 @@ func (r *Refused) Error() string { return "refused: " + r.Reason }
 type Throttled struct {
 	// RetryAfter is when the next attempt will be looked at.
 	RetryAfter time.Duration
+	// ForGood says that none is, until the operator has seen to it.
+	ForGood bool
 }
 
 func (*Throttled) Error() string { return "too many failed attempts" }

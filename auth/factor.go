@@ -90,13 +90,6 @@ type Prover interface {
 	Proven(ctx context.Context, user, stamp string, at time.Time, p Proof) (*Login, error)
 }
 
-// OneTimeCodes checks one-time codes (RFC 6238) and recovery codes, and sets them up.
-type OneTimeCodes interface {
-	// Check takes a code of a user, of either kind. A right one is not taken again. The error is
-	// a *Refused, a *Throttled or a *Unavailable.
-	Check(ctx context.Context, from Asker, user, code string) (Proof, error)
-}
-
 // Passkeys makes and checks passkeys (WebAuthn Level 3).
 type Passkeys interface {
 	// Assert checks what a browser says that an authenticator signed. User is whose passkey it

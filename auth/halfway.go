@@ -33,6 +33,11 @@ type halfway struct {
 	Goal     goal      `json:"g"`
 }
 
+// login is who it would be, for events.
+func (f *halfway) login() *Login {
+	return &Login{Identity: Identity{Provider: passwordProvider, Subject: f.Subject, User: f.User}}
+}
+
 // needsMore reports whether a login by password is not enough for somebody who has enrolled e.
 func (h *Handler) needsMore(e *Enrolled, d *Demand) bool {
 	f := h.cfg.Factors
@@ -90,23 +95,39 @@ func (h *Handler) halfwayOf(r *http.Request, id string) (*halfway, error) {
 
 // complete signs somebody in who has proven more than the password, by p.
 func (h *Handler) complete(w http.ResponseWriter, r *http.Request, half *halfway, p Proof) error {
-	login, err := h.cfg.Factors.Users.Proven(r.Context(), half.Subject, half.Stamp, half.At, p.with(half.AMR))
-	if refused, ok := errors.AsType[*Refused](err); ok {
-		h.clearHelper(w, halfwayKind, half.ID)
-		return &web.Error{Status: http.StatusForbidden, Code: "second_factor_refused", Title: "You are not signed in",
-			Detail: "Your account was changed while you were signing in. Begin again.",
-			Links:  []web.Link{{Text: "Sign in again", URL: half.Goal.at("login")}}, Err: refused}
-	}
-	if err == nil {
-		err = h.cfg.Sessions.Begin(w.Header(), h.meets(r, h.asker(r).Browser, login), login, half.Remember)
-	}
+	login, err := h.beginSession(w, r, half, p)
 	if err != nil {
 		return err
 	}
-	h.clearHelper(w, halfwayKind, half.ID)
-	h.know(w, r, h.asker(r).Browser, login)
 	if !half.Goal.Demand.MetBy(login, h.cfg.Now()) {
 		return h.insufficient(r, nil, login, &half.Goal)
 	}
 	return signedIn(w, r, login, half.Goal)
+}
+
+// beginSession is complete without the answer, for a page that comes first.
+func (h *Handler) beginSession(w http.ResponseWriter, r *http.Request, half *halfway, p Proof) (*Login, error) {
+	login, err := h.proven(w, r, half, p)
+	if err == nil {
+		err = h.cfg.Sessions.Begin(w.Header(), h.meets(r, h.asker(r).Browser, login), login, half.Remember)
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.clearHelper(w, halfwayKind, half.ID)
+	h.know(w, r, h.asker(r).Browser, login)
+	return login, nil
+}
+
+// proven is the login of somebody halfway who has proven p besides, as long as the password that
+// they came by is good.
+func (h *Handler) proven(w http.ResponseWriter, r *http.Request, half *halfway, p Proof) (*Login, error) {
+	login, err := h.cfg.Factors.Users.Proven(r.Context(), half.Subject, half.Stamp, half.At, p.with(half.AMR))
+	if refused, ok := errors.AsType[*Refused](err); ok {
+		h.clearHelper(w, halfwayKind, half.ID)
+		return nil, &web.Error{Status: http.StatusForbidden, Code: "second_factor_refused", Title: "You are not signed in",
+			Detail: "Your account was changed while you were signing in. Begin again.",
+			Links:  []web.Link{{Text: "Sign in again", URL: half.Goal.at("login")}}, Err: refused}
+	}
+	return login, err
 }

@@ -148,6 +148,11 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 			return nil, errors.New("auth: second factors need Credentials and Users")
 		}
 		h.endpoints[halfwayPath] = endpoint{get: h.secondPage, post: h.proveSecond}
+		if f.Codes != nil {
+			h.endpoints[appPath] = endpoint{get: h.appPage, post: h.setUpApp}
+			h.endpoints[appRemovePath] = endpoint{post: h.removeApp}
+			h.endpoints[codesPath] = endpoint{get: h.codesPage, post: h.makeCodes}
+		}
 	}
 	h.endpoints["account/signout"] = endpoint{post: h.signOutDevices}
 	if err := h.providerEndpoints(); err != nil {

@@ -65,7 +65,11 @@ func (h *Handler) proveSecond(w http.ResponseWriter, r *http.Request) error {
 	case answer != "" && f.Passkeys != nil:
 		_, p, err = f.Passkeys.Assert(ctx, r, half.Subject, []byte(answer))
 	case f.Codes != nil:
-		p, err = f.Codes.Check(ctx, h.asker(r), half.Subject, code)
+		var checked Checked
+		if checked, err = f.Codes.Check(ctx, half.Subject, code); checked.Recovery {
+			h.tellRecovery(r, half, checked.Left)
+		}
+		p = checked.Proof
 	default:
 		err = &Refused{Reason: "nothing was proven"}
 	}
@@ -88,12 +92,18 @@ func (h *Handler) notSecond(w http.ResponseWriter, r *http.Request, half *halfwa
 	}
 	v := h.secondView(r, half, &e)
 	if t, ok := errors.AsType[*Throttled](err); ok {
+		h.notSignedIn(r, passwordProvider, half.login(), event.TooMany, err)
+		if t.ForGood {
+			n.Decision = "throttled"
+			v.Alert = web.T("Too many wrong codes came in a row, so that those of the app are not looked at any more. Use one of your recovery codes, or ask whoever runs this gateway.")
+			return h.showSecond(w, r, http.StatusForbidden, v)
+		}
 		v.Alert = throttled(w, n, t)
 		return h.showSecond(w, r, http.StatusTooManyRequests, v)
 	}
 	if _, ok := errors.AsType[*Refused](err); ok {
 		n.Decision = "refused"
-		h.notSignedIn(r, passwordProvider, &Login{Identity: Identity{Provider: passwordProvider, Subject: half.Subject, User: half.User}}, event.BadSecondFactor, err)
+		h.notSignedIn(r, passwordProvider, half.login(), event.BadSecondFactor, err)
 		v.Alert, v.Invalid = web.T("The code is wrong, or it was used already. Wait for the next one and try again."), true
 		if passkey {
 			v.Alert, v.Invalid = web.T("The passkey could not be verified. Try again, or use another way."), false

@@ -62,3 +62,11 @@ type Guesses struct {
 
 // HasSecond reports whether there is anything that proves more than a password.
 func (r *Record) HasSecond() bool { return len(r.Passkeys) > 0 || r.Authenticator != nil }
+
+// Tidy takes away what means nothing where there is no second factor any more: recovery codes
+// stand in for one. Whoever takes the last one away calls it.
+func (r *Record) Tidy() {
+	if !r.HasSecond() {
+		r.Recovery, r.Guesses = nil, Guesses{}
+	}
+}

@@ -30,4 +30,20 @@
     button.addEventListener("click", function () { show(input.type === "password"); });
     input.form.addEventListener("submit", function () { if (input.type === "text") show(false); });
   });
+
+  // Codes that are shown once have to get somewhere.
+  document.querySelectorAll("button[data-copy]").forEach(function (button) {
+    var said = document.querySelector("[data-copied]");
+    button.hidden = !navigator.clipboard; // which there is at https alone
+    button.addEventListener("click", function () {
+      navigator.clipboard.writeText(document.getElementById(button.dataset.copy).innerText.trim()).then(function () {
+        said.textContent = said.dataset.copied;
+        said.className = "note";
+      });
+    });
+  });
+  document.querySelectorAll("button[data-print]").forEach(function (button) {
+    button.hidden = false;
+    button.addEventListener("click", function () { window.print(); });
+  });
 })();

@@ -5,6 +5,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/credential"
+	"github.com/evergate/evergate/auth/totp"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/session"
 )
@@ -33,7 +34,7 @@ func (g *gateway) buildFactors(e *edition) *auth.Factors {
 	if e.people == nil || g.book == nil || rule == "off" {
 		return nil
 	}
-	return &auth.Factors{Credentials: g.book, Users: e.people, Required: rule == "required"}
+	return &auth.Factors{Credentials: g.book, Users: e.people, Codes: &totp.Codes{Book: g.book}, Required: rule == "required"}
 }
 
 // secondFactor is what the config says of it.

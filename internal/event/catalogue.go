@@ -25,6 +25,10 @@ const (
 	ParallelUse          Name = "risk.parallel_use"
 	LoginFailed          Name = "login.failed"
 	PasswordChanged      Name = "password.changed"
+	SecondFactorAdded    Name = "second_factor.added"
+	SecondFactorRemoved  Name = "second_factor.removed"
+	RecoveryCodesMade    Name = "second_factor.recovery_codes_made"
+	RecoveryCodeUsed     Name = "second_factor.recovery_code_used"
 	ConfigReloaded       Name = "config.reloaded"
 	ConfigBad            Name = "config.bad"
 	KeysReloaded         Name = "keys.reloaded"
@@ -107,6 +111,12 @@ const (
 	ProviderGone  = "provider_gone"   // its provider is not configured any more
 )
 
+// What it was: reasons of SecondFactorAdded and SecondFactorRemoved.
+const (
+	ByApp     = "app"     // an app that makes one-time codes
+	ByPasskey = "passkey" // a passkey
+)
+
 // Why a renewal did not work: reasons of SessionRenewalFailed.
 const (
 	RenewalUnavailable = "unavailable" // the provider or the store is out of order
@@ -153,6 +163,13 @@ var Kinds = []Kind{
 	{Name: RevocationFailed, Audit: true, Says: "The tokens of an ended session could not be revoked at the provider.", Fields: with(fDetail)},
 	{Name: StoreFailed, Says: "What changed of a session could not be stored; it is kept in memory until it can.", Fields: with(fDetail)},
 	{Name: PasswordChanged, Audit: true, Own: true, Says: "A password was changed on the account page.", Fields: with()},
+	{Name: SecondFactorAdded, Audit: true, Own: true, Says: "Somebody set up what they prove who they are with, besides their password.",
+		Fields: with(fReason), Reasons: []string{ByApp, ByPasskey}},
+	{Name: SecondFactorRemoved, Audit: true, Own: true, Says: "Somebody took away what they proved who they are with, besides their password.",
+		Fields: with(fReason), Reasons: []string{ByApp, ByPasskey}},
+	{Name: RecoveryCodesMade, Audit: true, Own: true, Says: "Somebody got recovery codes; those of before are worth nothing.", Fields: with()},
+	{Name: RecoveryCodeUsed, Audit: true, Own: true, Says: "Somebody signed in by a recovery code; count is how many they have left, and is not there where that is none.",
+		Fields: []string{fUser, fProvider, fSubject, fCount}},
 	{Name: ConfigReloaded, Audit: true, Says: "Another config is in force: the policy may have changed.", Fields: []string{fReason, fChanged},
 		Reasons: []string{ByFile, BySignal, ByCommand}},
 	{Name: ConfigBad, Audit: true, Says: "A config could not be used; the one of before stays in force.", Fields: []string{fReason, fDetail},
