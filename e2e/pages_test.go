@@ -42,7 +42,7 @@ func gatewayPages() []*gatewayPage {
 		idle, limit = "You are signed out", "You are signed out"
 	}
 	ripe := func(w *pagesWorld) { time.Sleep(time.Until(w.ready.Add(68 * time.Second))) }
-	return []*gatewayPage{
+	return append(codesPages(), []*gatewayPage{
 		{name: "sign in", status: 200, path: "/.evergate/login", has: loginForm, says: "User name",
 			open: func(v *visitor) { v.visit("plain", "/page?a=b") }},
 		{name: "sign in refused", status: 401, path: "/.evergate/login", has: `[role=alert]`, says: "do not match",
@@ -261,7 +261,7 @@ func gatewayPages() []*gatewayPage {
 			before: func(v *visitor) { v.enter("limit", "/page", "alice") },
 			then:   ripe,
 			open:   func(v *visitor) { v.visit("limit", "/page") }},
-	}
+	}...)
 }
 
 // TestPages has people come to every page of the gateway through the real thing, and looks

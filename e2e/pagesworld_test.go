@@ -30,20 +30,21 @@ type pagesWorld struct {
 	fickle *oidctest.Provider // goes away while people are signed in
 	config map[string]string  // files, by gateway
 	admin  map[string]string  // where the operator's pages are, by gateway
-	ready  time.Time          // since when those are signed in who will be signed out
+	codes  pagesCodes
+	ready  time.Time // since when those are signed in who will be signed out
 }
 
 // pagesPassword is that of the local users of these gateways.
 const pagesPassword = "correct horse battery"
 
 // newPagesWorld starts everything. The gateways are: apps with local users and many
-// providers, plain with local users alone, one with one provider, which knows no sign-out,
+// providers, plain with local users alone, codes where a password is not enough, one with one provider, which knows no sign-out,
 // and idle and limit, where sessions end after a minute.
 func newPagesWorld(t *testing.T) *pagesWorld {
 	t.Helper()
 	w := &pagesWorld{t: t, app: newPagesApp(t), ports: map[string]string{}, config: map[string]string{}, admin: map[string]string{}}
 	w.certs = newCertificates(t, "*.evergate.test")
-	for _, name := range []string{"apps", "plain", "one", "idle", "limit"} {
+	for _, name := range []string{"apps", "plain", "codes", "one", "idle", "limit"} {
 		w.ports[name] = freePort(t)
 	}
 
@@ -86,6 +87,7 @@ routes:
 	plain := "  - local: { users_file: users.yaml }\n"
 	everything := fmt.Sprintf("routes: [ { upstream: %q } ]\n", w.app.URL)
 	w.gateway("plain", plain, everything, nil)
+	w.gateway("codes", "  - local: { users_file: users.yaml, second_factor: required }\n", everything, nil)
 	w.gateway("idle", plain, "session: { idle_timeout: 1m }\n"+everything, nil)
 	w.gateway("limit", plain, "session: { max_lifetime: 1m, idle_timeout: 1m }\n"+everything, nil)
 
