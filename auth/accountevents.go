@@ -55,7 +55,7 @@ func (h *Handler) listEvents(r *http.Request, login *Login, v *accountView) {
 // alarming reports whether something may be somebody else's doing.
 func alarming(name event.Name) bool {
 	switch name {
-	case event.ReuseDetected, event.DeviceMismatch, event.LoginFailed, event.NewDevice, event.ChangedBrowser, event.ParallelUse:
+	case event.ReuseDetected, event.DeviceMismatch, event.CloneSuspected, event.LoginFailed, event.NewDevice, event.ChangedBrowser, event.ParallelUse:
 		return true
 	}
 	return false
@@ -69,6 +69,7 @@ var ownEvents = map[event.Name]map[string]web.Message{
 		"":                    "A sign-in failed",
 		event.BadCredentials:  "A sign-in failed: the password was wrong",
 		event.BadSecondFactor: "A sign-in failed: the password was right, and the second proof was not",
+		event.BadPasskey:      "A sign-in failed: the passkey could not be verified",
 		event.TooMany:         "A sign-in was put off: too many had failed",
 		event.ProviderRefused: "A sign-in failed: the provider said no",
 		event.NotAllowed:      "A sign-in failed: the account is not allowed here",
@@ -108,16 +109,17 @@ var ownEvents = map[event.Name]map[string]web.Message{
 		event.ProviderGone:   "A sign-in was withdrawn: this way to sign in is not set up any more",
 	},
 	event.ReuseDetected:   {"": "A device was signed out for safety: a copy of its sign-in was used"},
+	event.PasskeyAdded:    {"": "A passkey was made"},
+	event.PasskeyRemoved:  {"": "A passkey was removed"},
+	event.CloneSuspected:  {"": "A passkey was refused for safety: somebody may have a copy of it. Remove it, and make a new one"},
 	event.PasswordChanged: {"": "The password was changed"},
 	event.SecondFactorAdded: {
-		"":              "A second way to prove that it is you was set up",
-		event.ByApp:     "An app that makes codes was set up",
-		event.ByPasskey: "A passkey was made",
+		"":          "A second way to prove that it is you was set up",
+		event.ByApp: "An app that makes codes was set up",
 	},
 	event.SecondFactorRemoved: {
-		"":              "A second way to prove that it is you was removed",
-		event.ByApp:     "The app that makes codes was removed",
-		event.ByPasskey: "A passkey was removed",
+		"":          "A second way to prove that it is you was removed",
+		event.ByApp: "The app that makes codes was removed",
 	},
 	event.RecoveryCodesMade: {"": "Recovery codes were made; older ones are worth nothing"},
 	event.RecoveryCodeUsed:  {"": "A recovery code was used to sign in"},

@@ -27,10 +27,13 @@ type accountView struct {
 	Unlisted         int         // how many of them are not in Devices
 	Events           []eventView
 	EventsNote       web.Message
-	CanChange        bool   // the password, here
-	PasswordAt       string // the provider that keeps it, if any, or ""
-	KeepsPassword    bool   // it is kept here, and cannot be changed from here
-	SignOutElsewhere string // the provider that signing out goes on to, or ""
+	MayPasskeys      bool // there are passkeys at all
+	Passkeys         []passkeyView
+	PasskeysNote     web.Message // why none can be seen, or ""
+	CanChange        bool        // the password, here
+	PasswordAt       string      // the provider that keeps it, if any, or ""
+	KeepsPassword    bool        // it is kept here, and cannot be changed from here
+	SignOutElsewhere string      // the provider that signing out goes on to, or ""
 	Factors          *factorsView
 }
 
@@ -77,6 +80,7 @@ func (h *Handler) account(w http.ResponseWriter, r *http.Request) error {
 	h.listDevices(r, login, &v)
 	h.listEvents(r, login, &v)
 	v.Factors = h.listFactors(r, login)
+	h.listPasskeys(r, login, &v)
 	switch p := h.provider(login.Identity.Provider); {
 	case h.cfg.Passwords != nil && h.cfg.Passwords.CanChange(login):
 		v.CanChange = true
@@ -239,6 +243,10 @@ const (
 	doneOne      = "one"
 	doneOthers   = "others"
 	donePassword = "password"
+
+	donePasskey        = "passkey"
+	donePasskeyRenamed = "passkey-renamed"
+	donePasskeyRemoved = "passkey-removed"
 )
 
 func doneOf(what, count string) web.Text {
@@ -257,6 +265,12 @@ func doneOf(what, count string) web.Text {
 		return web.T("You have new recovery codes. Those of before are worth nothing.")
 	case what == donePassword:
 		return web.T("Your password is changed. All your other devices are signed out.")
+	case what == donePasskey:
+		return web.T("Your passkey is made. You can sign in with it from now on.")
+	case what == donePasskeyRenamed:
+		return web.T("The passkey is called something else now.")
+	case what == donePasskeyRemoved:
+		return web.T("The passkey is removed. Devices that signed in with it stay signed in until you sign them out.")
 	}
 	return web.Text{}
 }

@@ -17,7 +17,18 @@ func accountSamples() map[string][]web.Sample {
 		return web.Sample{Page: web.Page{Title: "Change your password", Script: scriptURL, Data: v},
 			Must: []string{own(passwordPath), `"current"`, `"new"`, `"again"`}}
 	}
+	keys := []passkeyView{{ID: "SAMPLE-KEY", Name: "Laptop", Created: at, Used: at, Synced: true}, {ID: "SAMPLE-NEW", Name: "Security key", Created: at}}
+	passkeys := func(v passkeysView, must ...string) web.Sample {
+		v.User, v.Default = "alice", web.T("{browser} on {system}", "browser", "Firefox", "system", "Linux")
+		return web.Sample{Page: web.Page{Title: "Your passkeys", Script: scriptURL, Data: v}, Must: append(must, own(passkeysPath))}
+	}
 	return map[string][]web.Sample{
+		"passkeys": {
+			passkeys(passkeysView{Passkeys: keys, Done: doneOf(donePasskey, "")}, "Laptop", "SAMPLE-KEY", "SAMPLE-NEW", `"rename"`, `"remove"`, "data-passkey"),
+			passkeys(passkeysView{Alert: web.T("The passkey could not be verified. Nothing was changed. Try again.")}, "data-make"),
+			passkeys(passkeysView{Passkeys: keys, Full: true}),
+			passkeys(passkeysView{Step: "SAMPLE-STEP", LoginURL: "/.evergate/login?rd=%2Fsample"}, "SAMPLE-STEP", "data-passkey", "/.evergate/login?rd=%2Fsample"),
+		},
 		"account": {
 			account(accountView{
 				Done: doneOf(doneOthers, "2"),
@@ -40,6 +51,8 @@ func accountSamples() map[string][]web.Sample {
 			}, own("logout")),
 			account(accountView{Who: accountWho{User: "alice"}, CanChange: true, Factors: &factorsView{MayApp: true, App: at, Any: true, Codes: 2, Few: true}}, own(passwordPath), own(appPath), own(codesPath)),
 			account(accountView{Who: accountWho{User: "alice"}, Factors: &factorsView{MayApp: true}}, own(appPath)),
+			account(accountView{Who: accountWho{User: "alice"}, CanChange: true, MayPasskeys: true, Passkeys: keys}, own(passwordPath), own(passkeysPath), "Laptop"),
+			account(accountView{Who: accountWho{User: "alice"}, MayPasskeys: true, PasskeysNote: "Your passkeys cannot be shown right now. Nothing has changed; try again shortly."}, own(passkeysPath)),
 		},
 		"accountpassword": {
 			password(passwordView{}),

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"time"
 )
@@ -18,6 +17,8 @@ type Factors struct {
 	Codes OneTimeCodes
 	// Passkeys makes and checks passkeys.
 	Passkeys Passkeys
+	// Prefix stands before user names in rules: see local.Method.
+	Prefix string
 	// Required has everybody prove more than a password: who has nothing to do it with sets it
 	// up at their next sign-in.
 	Required bool
@@ -90,14 +91,6 @@ type Prover interface {
 	Proven(ctx context.Context, user, stamp string, at time.Time, p Proof) (*Login, error)
 }
 
-// Passkeys makes and checks passkeys (WebAuthn Level 3).
-type Passkeys interface {
-	// Assert checks what a browser says that an authenticator signed. User is whose passkey it
-	// must be; "" takes anybody's that says whose it is, and verified then. The error is a
-	// *Refused or a *Unavailable.
-	Assert(ctx context.Context, r *http.Request, user string, answer []byte) (subject string, p Proof, err error)
-}
-
 // localCanMeet reports whether there is any sign-in of a local user that d demands, given what
 // the gateway can check. Its age is not looked at: it would be made now.
 func (f *Factors) localCanMeet(d *Demand) bool {
@@ -113,7 +106,7 @@ func (f *Factors) localCanMeet(d *Demand) bool {
 		amr = append(amr, "pwd", "otp", "mfa")
 	}
 	if f.Passkeys != nil {
-		amr = append(amr, "pwd", "pop", "hwk", "swk", "user", "mfa")
+		amr = append(append(amr, "pwd"), passkeyAMR...)
 		acr = append(acr, ACRResistant)
 	}
 	return (len(d.ACR) == 0 || overlap(d.ACR, acr)) && (len(d.AMR) == 0 || overlap(d.AMR, amr))

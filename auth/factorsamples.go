@@ -31,7 +31,7 @@ func factorSamples() map[string][]web.Sample {
 			codes(codesView{Left: 2}, own(codesPath)),
 		},
 		"second": {
-			second(secondView{Code: true, Passkey: true, Recovery: 8}, own(halfwayPath), "SAMPLE-STEP", `"code"`, `"passkey"`),
+			second(secondView{Code: true, Passkey: true, Recovery: 8}, own(halfwayPath), "SAMPLE-STEP", `"code"`, `"passkey"`, "data-passkey"),
 			second(secondView{Code: true, Alert: web.T("The code is wrong, or it was used already. Wait for the next one and try again."), Invalid: true}, `"code"`),
 			second(secondView{Enrol: true, MayApp: true, MayPasskey: true}, "SAMPLE-STEP"),
 			second(secondView{Enrol: true}),

@@ -32,7 +32,7 @@ type HandlerConfig struct {
 	// Providers are the other ways, in the order the sign-in page shows them.
 	Providers []Provider
 	// Once reports whether name is used for the first time before until, on any
-	// replica. Providers need it. The error is a *Unavailable.
+	// replica. Providers and passkeys need it. The error is a *Unavailable.
 	Once func(ctx context.Context, name string, until time.Time) (bool, error)
 	// Sealer seals the cookies of kept forms. It is required.
 	Sealer Sealer
@@ -107,8 +107,8 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		return nil, errors.New("auth: the helper cookies need a prefix")
 	case (cfg.Handovers == nil) != (cfg.AppHost == nil):
 		return nil, errors.New("auth: hand-overs need AppHost, which tells the hosts to hand over to, and the other way round")
-	case len(cfg.Providers) > 0 && cfg.Once == nil:
-		return nil, errors.New("auth: providers need Once, or a callback and its repetition look the same")
+	case (len(cfg.Providers) > 0 || cfg.Factors != nil && cfg.Factors.Passkeys != nil) && cfg.Once == nil:
+		return nil, errors.New("auth: providers and passkeys need Once, or an answer and its repetition look the same")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -152,6 +152,11 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 			h.endpoints[appPath] = endpoint{get: h.appPage, post: h.setUpApp}
 			h.endpoints[appRemovePath] = endpoint{post: h.removeApp}
 			h.endpoints[codesPath] = endpoint{get: h.codesPage, post: h.makeCodes}
+		}
+		if f.Passkeys != nil {
+			h.endpoints["passkey/options"] = endpoint{post: h.askPasskey}
+			h.endpoints[passkeysPath] = endpoint{get: h.passkeysPage, post: h.changePasskeys}
+			h.endpoints[passkeysPath+"/options"] = endpoint{post: h.offerPasskey}
 		}
 	}
 	h.endpoints["account/signout"] = endpoint{post: h.signOutDevices}

@@ -19,9 +19,15 @@ import (
 var pageFiles embed.FS
 
 //go:embed pages/login.js
-var scriptText []byte
+var loginScript []byte
 
-// scriptURL is the address of the one script of the pages. A new text has a new
+//go:embed pages/passkey.js
+var passkeyScript []byte
+
+// scriptText is the one script of the pages: templates of an operator's name one.
+var scriptText = append(append([]byte{}, loginScript...), passkeyScript...)
+
+// scriptURL is the address of it. A new text has a new
 // one, as the stylesheet does.
 var scriptURL = func() string {
 	sum := sha256.Sum256(scriptText)
@@ -73,6 +79,7 @@ type loginView struct {
 	User       string      // typed before
 	Remember   bool
 	Password   bool // people can sign in by password
+	Passkey    bool // and by a passkey alone
 	Providers  []straightView
 	Further    *Login // who is signed in and has to sign in once more, or nil
 }

@@ -21,6 +21,7 @@ func PageSamples() map[string][]web.Sample {
 	all := map[string][]web.Sample{
 		"login": {
 			login(loginView{goal: goal{RD: "/sample?a=b"}, Host: "apps.example.com", Password: true}, fields...),
+			login(loginView{goal: goal{RD: "/sample?a=b"}, Host: "apps.example.com", Password: true, Passkey: true}, fields...),
 			login(loginView{goal: goal{RD: "/sample", Form: "SAMPLE-FORM"}, Host: "apps.example.com", Path: "/sample", Kept: true, Why: endings[Idle],
 				Alert:   web.T("Too many attempts failed lately. Wait {wait}, then try again.", "wait", seconds(30)),
 				Invalid: true, User: "alice", Remember: true, Password: true, Providers: ways}, "SAMPLE-FORM", ways[0].Label, ways[1].Label),

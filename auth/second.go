@@ -42,8 +42,8 @@ func (h *Handler) secondView(r *http.Request, half *halfway, e *Enrolled) second
 	return secondView{
 		Step: half.ID, User: half.Subject, Host: r.Host, LoginURL: half.Goal.at("login"),
 		Code: f.Codes != nil && (!e.Authenticator.IsZero() || e.Codes > 0), Recovery: e.Codes,
-		Passkey: f.Passkeys != nil && len(e.Passkeys) > 0,
-		Enrol:   !e.Any(), MayApp: f.Codes != nil && f.appMeets(&half.Goal.Demand), MayPasskey: f.Passkeys != nil,
+		Passkey: h.passkeys(r) != nil && len(e.Passkeys) > 0,
+		Enrol:   !e.Any(), MayApp: f.Codes != nil && f.appMeets(&half.Goal.Demand), MayPasskey: h.passkeys(r) != nil && f.afterPasswordMeets(&half.Goal.Demand),
 	}
 }
 
@@ -62,8 +62,8 @@ func (h *Handler) proveSecond(w http.ResponseWriter, r *http.Request) error {
 	var p Proof
 	answer, code := one(values, "passkey"), one(values, "code")
 	switch {
-	case answer != "" && f.Passkeys != nil:
-		_, p, err = f.Passkeys.Assert(ctx, r, half.Subject, []byte(answer))
+	case answer != "" && h.passkeys(r) != nil:
+		p, err = h.assertSecond(w, r, half, answer)
 	case f.Codes != nil:
 		var checked Checked
 		if checked, err = f.Codes.Check(ctx, half.Subject, code); checked.Recovery {
@@ -106,7 +106,7 @@ func (h *Handler) notSecond(w http.ResponseWriter, r *http.Request, half *halfwa
 		h.notSignedIn(r, passwordProvider, half.login(), event.BadSecondFactor, err)
 		v.Alert, v.Invalid = web.T("The code is wrong, or it was used already. Wait for the next one and try again."), true
 		if passkey {
-			v.Alert, v.Invalid = web.T("The passkey could not be verified. Try again, or use another way."), false
+			v.Alert, v.Invalid = web.T(passkeyRefused), false
 		}
 		w.Header().Set("Www-Authenticate", `Bearer realm="evergate"`)
 		return h.showSecond(w, r, http.StatusUnauthorized, v)
@@ -122,5 +122,6 @@ func (h *Handler) showSecond(w http.ResponseWriter, r *http.Request, status int,
 	if !v.Alert.IsZero() {
 		title = "Error: Prove that it is you"
 	}
-	return h.pages["second"].Write(w, r, status, web.Page{Title: title, Data: v, Script: scriptURL})
+	return h.pages["second"].Write(w, r, status, web.Page{Title: title, Data: v, Script: scriptURL,
+		Header: http.Header{"Content-Security-Policy": {h.formPolicy() + web.ScriptPolicy + connectPolicy}}})
 }

@@ -71,6 +71,9 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := h.loginView(r, goalOf(values))
 	v.User, v.Remember = shown(one(values, "username")), values.Get("remember") != ""
+	if answer := one(values, "passkey"); answer != "" && h.passkeys(r) != nil {
+		return h.signInByPasskey(w, r, v, answer)
+	}
 	from := h.asker(r)
 	login, err := h.cfg.Password.Login(r.Context(), from, one(values, "username"), one(values, "password"))
 	if err == nil && h.cfg.Factors != nil {
@@ -152,6 +155,10 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 		title = "Error: Sign in"
 	}
 	v.Password = h.cfg.Password != nil && (len(h.cfg.Providers) == 0 || h.cfg.Factors.localCanMeet(&v.Demand))
+	policy := h.formPolicy() + web.ScriptPolicy
+	if v.Passkey = v.Password && h.passkeys(r) != nil && h.cfg.Factors.aloneMeets(&v.Demand); v.Passkey {
+		policy += connectPolicy
+	}
 	for i := range h.cfg.Providers {
 		v.Providers = append(v.Providers, h.cfg.Providers[i].way(&v))
 	}
@@ -159,7 +166,7 @@ func (h *Handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 		status = http.StatusServiceUnavailable
 	}
 	return h.pages["login"].Write(w, r, status, web.Page{Title: title, Data: v, Script: scriptURL,
-		Header: http.Header{"Content-Security-Policy": {h.formPolicy() + web.ScriptPolicy}}})
+		Header: http.Header{"Content-Security-Policy": {policy}}})
 }
 
 // loginView begins the view of the sign-in page from what the browser says; the

@@ -42,6 +42,11 @@ func (h *Handler) insufficient(r *http.Request, p *Provider, login *Login, g *go
 		Help:  true,
 		Err:   errors.New("the address asked for " + g.Demand.quoted().String() + ", and this one is not"),
 	}
+	if f := h.cfg.Factors; p == nil && f != nil && f.Passkeys != nil && !slices.Contains(login.AMR, "pop") && f.afterPasswordMeets(&g.Demand) {
+		e.Detail = "You are signed in as {account}. What you opened asks for {demand}, and this one is not. A sign-in by passkey is: make one on your account page, then open the address again."
+		e.Links = slices.Insert(e.Links, 0, web.Link{Text: "Make a passkey", URL: own(passkeysPath)})
+		return e
+	}
 	if p == nil {
 		e.Detail = "You are signed in as {account}. What you opened asks for {demand}, and this one is not. Here nobody can sign in like that yet: ask whoever runs this gateway."
 		return e

@@ -23,10 +23,13 @@ func (b *Book) Enrolled(ctx context.Context, user string) (auth.Enrolled, error)
 	}
 	for i := range r.Passkeys {
 		p := &r.Passkeys[i]
-		e.Passkeys = append(e.Passkeys, auth.Passkey{ID: base64.RawURLEncoding.EncodeToString(p.ID), Name: p.Name, Created: p.Created, Used: p.Used, Synced: p.synced()})
+		e.Passkeys = append(e.Passkeys, auth.Passkey{ID: PasskeyID(p.ID), Name: p.Name, Created: p.Created, Used: p.Used, Synced: p.synced()})
 	}
 	return e, nil
 }
+
+// PasskeyID is how a credential is named in forms.
+func PasskeyID(id []byte) string { return base64.RawURLEncoding.EncodeToString(id) }
 
 // synced reports whether a passkey can be on several devices (WebAuthn section 6.1.3, "BE").
 func (p *Passkey) synced() bool {

@@ -188,7 +188,10 @@ func (g *gateway) wire(e *edition) error {
 	if e.people != nil {
 		pageConfig.Password, pageConfig.Passwords = e.people, e.people
 	}
-	pageConfig.Factors = g.buildFactors(e)
+	var err error
+	if pageConfig.Factors, err = g.buildFactors(e); err != nil {
+		return err
+	}
 	if all, ok := g.sessions.(auth.Devices); ok {
 		pageConfig.Devices = all
 	}

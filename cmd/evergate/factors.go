@@ -5,6 +5,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/auth/credential"
+	"github.com/evergate/evergate/auth/passkey"
 	"github.com/evergate/evergate/auth/totp"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/session"
@@ -29,12 +30,20 @@ func buildBook(store session.Store, ring *session.Ring) *credential.Book {
 
 // buildFactors is what the users that are kept here prove who they are with besides a password;
 // nil where the config has none.
-func (g *gateway) buildFactors(e *edition) *auth.Factors {
+func (g *gateway) buildFactors(e *edition) (*auth.Factors, error) {
 	rule := secondFactor(e.cfg)
 	if e.people == nil || g.book == nil || rule == "off" {
-		return nil
+		return nil, nil
 	}
-	return &auth.Factors{Credentials: g.book, Users: e.people, Codes: &totp.Codes{Book: g.book}, Required: rule == "required"}
+	f := &auth.Factors{Credentials: g.book, Users: e.people, Prefix: e.people.Prefix, Codes: &totp.Codes{Book: g.book}, Required: rule == "required"}
+	if passkey.Possible(e.cfg.PublicURL) {
+		keys, err := passkey.New(passkey.Config{PublicURL: e.cfg.PublicURL, Book: g.book, Provider: e.people.Name, Prefix: e.people.Prefix, Now: g.in.Now, Log: g.log, Heard: g.events.Hear})
+		if err != nil {
+			return nil, err
+		}
+		f.Passkeys = keys
+	}
+	return f, nil
 }
 
 // secondFactor is what the config says of it.

@@ -29,6 +29,9 @@ const (
 	SecondFactorRemoved  Name = "second_factor.removed"
 	RecoveryCodesMade    Name = "second_factor.recovery_codes_made"
 	RecoveryCodeUsed     Name = "second_factor.recovery_code_used"
+	PasskeyAdded         Name = "passkey.added"
+	PasskeyRemoved       Name = "passkey.removed"
+	CloneSuspected       Name = "passkey.clone_suspected"
 	ConfigReloaded       Name = "config.reloaded"
 	ConfigBad            Name = "config.bad"
 	KeysReloaded         Name = "keys.reloaded"
@@ -83,6 +86,7 @@ func with(fields ...string) []string { return append(append([]string{}, who...),
 const (
 	BadCredentials  = "credentials"   // no such user, a wrong password, or disabled
 	BadSecondFactor = "second_factor" // the password was right, and what was to prove more was not
+	BadPasskey      = "passkey"       // a passkey without a password could not be verified, or its user is disabled
 	TooMany         = "throttled"     // too many attempts failed lately
 	ProviderRefused = "refused"       // the provider said no
 	NotAllowed      = "not_allowed"   // the provider's `allow` does not let them in
@@ -113,8 +117,7 @@ const (
 
 // What it was: reasons of SecondFactorAdded and SecondFactorRemoved.
 const (
-	ByApp     = "app"     // an app that makes one-time codes
-	ByPasskey = "passkey" // a passkey
+	ByApp = "app" // an app that makes one-time codes
 )
 
 // Why a renewal did not work: reasons of SessionRenewalFailed.
@@ -135,7 +138,7 @@ var Kinds = []Kind{
 	{Name: SessionStarted, Audit: true, Own: true, Says: "Somebody signed in.", Fields: with()},
 	{Name: LoginFailed, Audit: true, Own: true, Says: "Somebody was not signed in. The user is named where there is such a user.",
 		Fields:  []string{fUser, fProvider, fSubject, fReason, fDetail},
-		Reasons: []string{BadCredentials, BadSecondFactor, TooMany, ProviderRefused, NotAllowed, Insufficient, Unavailable, CookieLost, BadCallback}},
+		Reasons: []string{BadCredentials, BadSecondFactor, BadPasskey, TooMany, ProviderRefused, NotAllowed, Insufficient, Unavailable, CookieLost, BadCallback}},
 	{Name: SessionHandedOver, Audit: true, Says: "A sign-in was handed to the host of an app.", Fields: with()},
 	{Name: SessionEnded, Audit: true, Own: true, Says: "A session ended: its person signed out, or its time was over when it was used next.",
 		Fields: with(fReason), Reasons: []string{SignedOut, Replaced, IdleTooLong, LifetimeOver}},
@@ -164,12 +167,15 @@ var Kinds = []Kind{
 	{Name: StoreFailed, Says: "What changed of a session could not be stored; it is kept in memory until it can.", Fields: with(fDetail)},
 	{Name: PasswordChanged, Audit: true, Own: true, Says: "A password was changed on the account page.", Fields: with()},
 	{Name: SecondFactorAdded, Audit: true, Own: true, Says: "Somebody set up what they prove who they are with, besides their password.",
-		Fields: with(fReason), Reasons: []string{ByApp, ByPasskey}},
+		Fields: with(fReason), Reasons: []string{ByApp}},
 	{Name: SecondFactorRemoved, Audit: true, Own: true, Says: "Somebody took away what they proved who they are with, besides their password.",
-		Fields: with(fReason), Reasons: []string{ByApp, ByPasskey}},
+		Fields: with(fReason), Reasons: []string{ByApp}},
 	{Name: RecoveryCodesMade, Audit: true, Own: true, Says: "Somebody got recovery codes; those of before are worth nothing.", Fields: with()},
 	{Name: RecoveryCodeUsed, Audit: true, Own: true, Says: "Somebody signed in by a recovery code; count is how many they have left, and is not there where that is none.",
 		Fields: []string{fUser, fProvider, fSubject, fCount}},
+	{Name: PasskeyAdded, Audit: true, Own: true, Says: "Somebody made a passkey; \"part\" is what they call it.", Fields: with(fPart)},
+	{Name: PasskeyRemoved, Audit: true, Own: true, Says: "Somebody removed a passkey of theirs.", Fields: with(fPart)},
+	{Name: CloneSuspected, Audit: true, Own: true, Says: "A passkey counted backwards and was refused: somebody may have a copy of it.", Fields: with(fPart)},
 	{Name: ConfigReloaded, Audit: true, Says: "Another config is in force: the policy may have changed.", Fields: []string{fReason, fChanged},
 		Reasons: []string{ByFile, BySignal, ByCommand}},
 	{Name: ConfigBad, Audit: true, Says: "A config could not be used; the one of before stays in force.", Fields: []string{fReason, fDetail},
