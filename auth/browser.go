@@ -130,6 +130,7 @@ func (h *Handler) asker(r *http.Request) Asker {
 // know gives the browser behind r, which was b until now, the cookie by which it is known
 // at the account of login.
 func (h *Handler) know(w http.ResponseWriter, r *http.Request, b Browser, login *Login) {
+	h.clearCeremonies(w, r)
 	if login.Stamp == "" {
 		return
 	}

@@ -98,6 +98,16 @@ func (h *Handler) dropCeremonies(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// clearCeremonies takes away all that began in a browser that has just signed in: its sign-in page
+// asks for a passkey before anybody decides to use one.
+func (h *Handler) clearCeremonies(w http.ResponseWriter, r *http.Request) {
+	for _, cookie := range r.Cookies() {
+		if id, ok := strings.CutPrefix(cookie.Name, h.helperName(ceremonyKind, "")); ok && isHelperID(id) {
+			h.clearHelper(w, ceremonyKind, id)
+		}
+	}
+}
+
 // ceremonyOf is the ceremony that an answer belongs to, which the browser has to have begun
 // itself; it is over then. Make and user are what it must have been for. The error is a *Refused or
 // a *Unavailable.

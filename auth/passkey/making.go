@@ -85,6 +85,9 @@ func (k *Keeper) Add(ctx context.Context, c *auth.Ceremony, name string, answer 
 		if len(r.Passkeys) >= auth.MaxPasskeys {
 			return auth.ErrManyPasskeys
 		}
+		if len(r.Handle) == 0 { // all that they had was taken away meanwhile
+			return &auth.Refused{Reason: "the user has no handle any more"}
+		}
 		h := &holder{handle: r.Handle, name: c.User}
 		made, err = k.party.CreateCredential(h, webauthn.SessionData{Challenge: c.Challenge, UserID: r.Handle,
 			UserVerification: verification(c.Verify), CredParams: algorithms}, parsed)
