@@ -177,11 +177,26 @@ func claimsCover(wide, narrow map[string]Claim) bool {
 	return true
 }
 
-// warnProofs warns of entries that nobody can meet: passwords have the method pwd, and no
+// Of local users' sign-ins by more than a password: see auth.Factors.
+var (
+	localClasses = []string{"mfa", "phr"}
+	localMethods = []string{"pwd", "otp", "pop", "hwk", "swk", "user", "uv", "mfa"}
+)
+
+// warnProofs warns of entries that nobody can meet: passwords alone have the method pwd, and no
 // class.
 func (c *Config) warnProofs(warn func(path, format string, args ...any)) {
 	if len(c.Providers()) > 0 {
 		return
+	}
+	classes, methods := localClasses, localMethods
+	for i := range c.Identity {
+		if l := c.Identity[i].Local; l != nil && l.SecondFactor == "off" {
+			classes, methods = nil, []string{"pwd"}
+		}
+	}
+	unmet := func(wanted, there []string) bool {
+		return wanted != nil && !slices.ContainsFunc(wanted, func(w string) bool { return slices.Contains(there, w) })
 	}
 	c.eachRules(func(rules []Rule, path string) {
 		if !strings.HasSuffix(path, ".allow") {
@@ -189,10 +204,13 @@ func (c *Config) warnProofs(warn func(path, format string, args ...any)) {
 		}
 		for i := range rules {
 			at := fmt.Sprintf("%s[%d]", path, i)
-			if rules[i].ACR != nil {
-				warn(at+".acr", "nobody can meet it: local users sign in by password, which has no class")
-			} else if rules[i].AMR != nil && !slices.Contains(rules[i].AMR, "pwd") {
-				warn(at+".amr", "nobody can meet it: local users sign in by password, which is the method pwd")
+			switch {
+			case unmet(rules[i].ACR, classes) && classes == nil:
+				warn(at+".acr", "nobody can meet it: local users sign in by password alone (second_factor: off), which has no class")
+			case unmet(rules[i].ACR, classes):
+				warn(at+".acr", "nobody can meet it: sign-ins of local users are of the classes %s", strings.Join(classes, " and "))
+			case unmet(rules[i].AMR, methods):
+				warn(at+".amr", "nobody can meet it: sign-ins of local users are by %s", strings.Join(methods, ", "))
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package passkey_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
@@ -39,9 +40,9 @@ func TestProofs(t *testing.T) {
 		{false, true, "pop hwk user uv mfa"}, {true, true, "pop swk user uv mfa"}, {false, false, "pop hwk user mfa"},
 	} {
 		h, d := newHouse(t), newDevice(t)
-		d.synced, d.verifies = k.synced, k.verifies
+		d.Synced, d.Verifies = k.synced, k.verifies
 		made := h.enrol("alice", d)
-		d.count++
+		d.Count++
 		who, used, err := h.use("alice", false, d)
 		if err != nil || who != "alice" || strings.Join(used.AMR, " ") != k.amr || used.ACR != "phr" || !slices.Equal(made.AMR, used.AMR) {
 			t.Errorf("%+v: got %s, %v and %v, %v", k, who, used, made, err)
@@ -61,17 +62,17 @@ func TestAlone(t *testing.T) {
 		}
 	}
 	for name, spoil := range map[string]func(d *device){
-		"not verified":       func(d *device) { d.verifies = false },
-		"somebody else's":    func(d *device) { d.handle = bob.handle },
-		"nobody's":           func(d *device) { d.handle = make([]byte, 32) },
-		"it does not say so": func(d *device) { d.handle = nil },
+		"not verified":       func(d *device) { d.Verifies = false },
+		"somebody else's":    func(d *device) { d.Handle = bob.Handle },
+		"nobody's":           func(d *device) { d.Handle = make([]byte, 32) },
+		"it does not say so": func(d *device) { d.Handle = nil },
 	} {
 		d := *alice
 		spoil(&d)
 		who, p, err := h.use("", false, &d)
 		if refused, ok := errors.AsType[*auth.Refused](err); !ok || p.ACR != "" {
 			t.Errorf("%s: got %q, %v, %v, want a refusal", name, who, p, err)
-		} else if strings.Contains(refused.Error(), b64(alice.handle)) {
+		} else if strings.Contains(refused.Error(), base64.RawURLEncoding.EncodeToString(alice.Handle)) {
 			t.Errorf("%s: the log would have a handle: %v", name, err)
 		}
 	}
@@ -81,16 +82,16 @@ func TestAlone(t *testing.T) {
 // and for its use.
 func TestWhatIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(d *device){
-		"another site":         func(d *device) { d.origin, d.party = "https://apps.example.net", "apps.example.net" },
-		"a page in between":    func(d *device) { d.origin = "https://apps.example.org.evil.test" },
-		"another port":         func(d *device) { d.origin = home + ":8443" },
-		"without TLS":          func(d *device) { d.origin = "http://apps.example.org" },
-		"another host of ours": func(d *device) { d.origin = "https://wiki.apps.example.org" },
-		"another party":        func(d *device) { d.party = "example.org" },
-		"another ceremony":     func(d *device) { d.kind = "payment.get" },
-		"another key":          func(d *device) { d.key = newDevice(t).key },
-		"now synced":           func(d *device) { d.synced = true },
-		"unknown":              func(d *device) { d.id = []byte("no such credential") },
+		"another site":         func(d *device) { d.Origin, d.Party = "https://apps.example.net", "apps.example.net" },
+		"a page in between":    func(d *device) { d.Origin = "https://apps.example.org.evil.test" },
+		"another port":         func(d *device) { d.Origin = home + ":8443" },
+		"without TLS":          func(d *device) { d.Origin = "http://apps.example.org" },
+		"another host of ours": func(d *device) { d.Origin = "https://wiki.apps.example.org" },
+		"another party":        func(d *device) { d.Party = "example.org" },
+		"another ceremony":     func(d *device) { d.Kind = "payment.get" },
+		"another key":          func(d *device) { d.Key = newDevice(t).Key },
+		"now synced":           func(d *device) { d.Synced = true },
+		"unknown":              func(d *device) { d.ID = []byte("no such credential") },
 	} {
 		h, d := newHouse(t), newDevice(t)
 		h.enrol("alice", d)
@@ -110,7 +111,7 @@ func TestWhatIsRefused(t *testing.T) {
 		}
 		fresh := newDevice(t)
 		spoil(fresh)
-		if _, err := h.Add(t.Context(), c, "x", fresh.make(c.Challenge)); !isRefused(err) {
+		if _, err := h.Add(t.Context(), c, "x", fresh.Make(c.Challenge)); !isRefused(err) {
 			t.Errorf("%s: a passkey is made: %v", name, err)
 		}
 	}
@@ -125,7 +126,7 @@ func isRefused(err error) bool {
 // also after a password.
 func TestVerificationDemanded(t *testing.T) {
 	h, d := newHouse(t), newDevice(t)
-	d.verifies = false
+	d.Verifies = false
 	h.enrol("alice", d)
 	if _, _, err := h.use("alice", true, d); !isRefused(err) {
 		t.Errorf("got %v, want a refusal", err)
@@ -134,14 +135,14 @@ func TestVerificationDemanded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Add(t.Context(), c, "x", newDeviceWithout(t).make(c.Challenge)); !isRefused(err) {
+	if _, err := h.Add(t.Context(), c, "x", newDeviceWithout(t).Make(c.Challenge)); !isRefused(err) {
 		t.Errorf("one is made: %v", err)
 	}
 }
 
 func newDeviceWithout(t *testing.T) *device {
 	d := newDevice(t)
-	d.verifies = false
+	d.Verifies = false
 	return d
 }
 
@@ -149,10 +150,10 @@ func newDeviceWithout(t *testing.T) *device {
 // counts on is taken.
 func TestClone(t *testing.T) {
 	h, d := newHouse(t), newDevice(t)
-	d.count = 7
+	d.Count = 7
 	h.enrol("alice", d)
 	for _, count := range []uint32{7, 3, 0} {
-		d.count, h.told = count, nil
+		d.Count, h.told = count, nil
 		if _, _, err := h.use("", false, d); !isRefused(err) {
 			t.Errorf("%d after 7: got %v, want a refusal", count, err)
 		}
@@ -160,7 +161,7 @@ func TestClone(t *testing.T) {
 			t.Errorf("%d after 7: told %+v", count, h.told)
 		}
 	}
-	d.count, h.told = 8, nil
+	d.Count, h.told = 8, nil
 	if _, _, err := h.use("", false, d); err != nil || h.told != nil {
 		t.Errorf("8 after 7: got %v, and told %v", err, h.told)
 	}
@@ -173,16 +174,16 @@ func TestUsed(t *testing.T) {
 	h.enrol("alice", d)
 	use := func() int {
 		t.Helper()
-		before := h.drawer.written()
+		before := h.drawer.Writes()
 		if _, _, err := h.use("", false, d); err != nil {
 			t.Fatal(err)
 		}
-		return h.drawer.written() - before
+		return h.drawer.Writes() - before
 	}
 	got := []int{use(), use()}
 	h.now = h.now.Add(time.Minute)
 	got = append(got, use(), use())
-	d.count = 1
+	d.Count = 1
 	got = append(got, use())
 	if want := []int{1, 0, 1, 0, 1}; !slices.Equal(got, want) {
 		t.Errorf("got %v writes, want %v", got, want)
@@ -197,7 +198,7 @@ func TestUsed(t *testing.T) {
 func TestKeeping(t *testing.T) {
 	h, d := newHouse(t), newDevice(t)
 	h.enrol("alice", d)
-	id := credential.PasskeyID(d.id)
+	id := credential.PasskeyID(d.ID)
 	if err := h.Rename(t.Context(), "bob", id, "Mine"); !errors.Is(err, auth.ErrNoPasskey) {
 		t.Errorf("somebody else's is renamed: %v", err)
 	}
@@ -211,7 +212,7 @@ func TestKeeping(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Add(t.Context(), c, "again", d.make(c.Challenge)); !isRefused(err) {
+	if _, err := h.Add(t.Context(), c, "again", d.Make(c.Challenge)); !isRefused(err) {
 		t.Errorf("it is there twice: %v", err)
 	}
 	late := newDevice(t)
@@ -221,7 +222,7 @@ func TestKeeping(t *testing.T) {
 	if _, _, err := h.Offer(t.Context(), "alice", "alice", false); !errors.Is(err, auth.ErrManyPasskeys) {
 		t.Errorf("there may be one more: %v", err)
 	}
-	if _, err := h.Add(t.Context(), c, "late", late.make(c.Challenge)); !errors.Is(err, auth.ErrManyPasskeys) {
+	if _, err := h.Add(t.Context(), c, "late", late.Make(c.Challenge)); !errors.Is(err, auth.ErrManyPasskeys) {
 		t.Errorf("one that began before is one too many: %v", err)
 	}
 	if name, err := h.Remove(t.Context(), "alice", id, false); err != nil || name != "Phone" {
@@ -246,7 +247,7 @@ func TestResetMeanwhile(t *testing.T) {
 	if err := h.book.Edit(t.Context(), "alice", func(r *credential.Record) error { *r = credential.Record{}; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Add(t.Context(), c, "x", newDevice(t).make(c.Challenge)); !isRefused(err) {
+	if _, err := h.Add(t.Context(), c, "x", newDevice(t).Make(c.Challenge)); !isRefused(err) {
 		t.Errorf("a passkey is made: %v", err)
 	}
 	if _, _, err := h.use("", false, d); !isRefused(err) {
@@ -266,14 +267,14 @@ func TestOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.drawer.set(true)
+	h.drawer.SetAway(true)
 	for name, err := range map[string]error{
-		"assert": second(h.Assert(t.Context(), c, d.sign(c.Challenge))),
-		"add":    first(h.Add(t.Context(), making, "x", newDevice(t).make(making.Challenge))),
+		"assert": second(h.Assert(t.Context(), c, d.Sign(c.Challenge))),
+		"add":    first(h.Add(t.Context(), making, "x", newDevice(t).Make(making.Challenge))),
 		"ask":    second(h.Ask(t.Context(), "alice", false)),
 		"offer":  second(h.Offer(t.Context(), "alice", "alice", false)),
-		"rename": h.Rename(t.Context(), "alice", credential.PasskeyID(d.id), "x"),
-		"remove": first(h.Remove(t.Context(), "alice", credential.PasskeyID(d.id), true)),
+		"rename": h.Rename(t.Context(), "alice", credential.PasskeyID(d.ID), "x"),
+		"remove": first(h.Remove(t.Context(), "alice", credential.PasskeyID(d.ID), true)),
 	} {
 		if _, ok := errors.AsType[*auth.Unavailable](err); !ok || isRefused(err) {
 			t.Errorf("%s: got %v, want an outage", name, err)
@@ -288,14 +289,14 @@ func second[A, B any](_ A, _ B, err error) error { return err }
 func TestParallelUse(t *testing.T) {
 	h, d := newHouse(t), newDevice(t)
 	h.enrol("alice", d)
-	d.count = 1
+	d.Count = 1
 	results := make(chan error)
 	for range 2 {
 		_, c, err := h.Ask(t.Context(), "", true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer := d.sign(c.Challenge)
+		answer := d.Sign(c.Challenge)
 		go func() {
 			k := newHouseOn(t, h)
 			_, _, err := k.Assert(t.Context(), c, answer)
@@ -329,13 +330,13 @@ func FuzzAnswers(f *testing.F) {
 		f.Fatal(err)
 	}
 	stranger := newDevice(f)
-	stranger.id, stranger.handle = d.id, d.handle
+	stranger.ID, stranger.Handle = d.ID, d.Handle
 	const challenge = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
-	f.Add(stranger.sign(challenge))
-	f.Add(d.make(challenge))
+	f.Add(stranger.Sign(challenge))
+	f.Add(d.Make(challenge))
 	other := newDevice(f)
-	other.origin = "https://evil.test"
-	f.Add(other.make(challenge))
+	other.Origin = "https://evil.test"
+	f.Add(other.Make(challenge))
 	f.Add([]byte(`{"id":"","rawId":"","type":"public-key","response":{}}`))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, answer []byte) {
