@@ -197,7 +197,7 @@ func TestPasskeyJourney(t *testing.T) {
 	p.open(w.url + passkeyURL)
 	p.until("it was used", patience, keysReady+` && document.body.innerText.includes("Last used")`)
 	p.click("details summary")
-	p.do("another name", chromedp.SetValue(chromedp.CSS("details input[name=name]"), ""))
+	eval[string](p, `document.querySelector("details input[name=name]").value = ""`)
 	p.fill("details input[name=name]", "My <b>laptop</b>")
 	p.click("button[value=rename]")
 	p.until("the new name", patience, keysReady+` && document.querySelector(".devices bdi")?.innerText == "My <b>laptop</b>"`)

@@ -23,7 +23,8 @@ func TestTheft(t *testing.T) {
 	local := newLab(t, setup{})
 	bound := newLab(t, setup{routes: boundRoutes, more: boundSession})
 	proven := providerLab(t, 5*time.Minute, setup{identity: "      dpop: true\n", routes: "  - upstream: %[1]q\n    token: { dpop: true }\n"})
-	theft.tryOn(t, quick, map[string]*lab{"TD-2": local, "TD-3": local, "TD-7": bound, "TD-8": proven})
+	keys := newLab(t, setup{identity: "  - local: { users_file: users.yaml, second_factor: required }\n", files: map[string]string{"users.yaml": users(t)}})
+	theft.tryOn(t, quick, map[string]*lab{"TD-2": local, "TD-3": local, "TD-7": bound, "TD-8": proven, "TD-9": keys})
 }
 
 // theft are drills: something is stolen, and is used for as long as it is worth something. The
@@ -180,7 +181,7 @@ var theft = &section{name: "Theft", test: "TestTheft", attacks: []attack{
 			owner.get("/").status(t, 200)
 			l.saw(traces{app: 1})
 		}},
-	theftBound, theftProven,
+	theftBound, theftProven, theftPasskey,
 }}
 
 // theftGood reports whether an app takes a token of the lab's provider: it looks at the signature and the time, as JWT libraries do.
