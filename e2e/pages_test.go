@@ -211,6 +211,11 @@ func gatewayPages() []*gatewayPage {
 				v.enter("apps", "/page", "alice")
 				v.visit("apps", "/.evergate/account")
 			}},
+		{name: "passkeys", status: 200, path: "/.evergate/account/passkeys", has: `button[data-make]`, says: "Nobody can be talked out of it",
+			open: func(v *visitor) {
+				v.enter("apps", "/page", "alice")
+				v.visit("apps", "/.evergate/account/passkeys")
+			}},
 		{name: "change password", status: 200, path: "/.evergate/account/password", has: `input[autocomplete=new-password]`, says: "password",
 			open: func(v *visitor) {
 				v.enter("apps", "/page", "alice")
