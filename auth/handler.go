@@ -156,7 +156,7 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		if f.Passkeys != nil {
 			h.endpoints["passkey/options"] = endpoint{post: h.askPasskey}
 			h.endpoints[passkeysPath] = endpoint{get: h.passkeysPage, post: h.changePasskeys}
-			h.endpoints[passkeysPath+"/options"] = endpoint{post: h.offerPasskey}
+			h.endpoints["account/passkeys/options"] = endpoint{post: h.offerPasskey}
 		}
 	}
 	h.endpoints["account/signout"] = endpoint{post: h.signOutDevices}
