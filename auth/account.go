@@ -36,6 +36,8 @@ type Devices interface {
 	// EndOthers ends all but the one that asks. Reason is that of the events:
 	// event.ByPerson or event.NewPassword. With an error too it returns how many it ended.
 	EndOthers(ctx context.Context, login *Login, reason string) (int, error)
+	// EndEvery is EndOthers for a person who asks by no session: it ends all.
+	EndEvery(ctx context.Context, login *Login, reason string) (int, error)
 }
 
 // Journal is what happened to people.
@@ -48,6 +50,8 @@ type Journal interface {
 type PasswordChanger interface {
 	// CanChange reports whether the password of login can be changed here.
 	CanChange(login *Login) bool
+	// MinPassword is the least length of a new one, in characters.
+	MinPassword() int
 	// Change puts next in the place of current, for whoever asks, and returns the login
 	// that a sign-in by the new one gives. Guessing is as slow as at a sign-in. The error is a *BadPassword for next, a *Refused for current, a *Throttled, a
 	// *Unavailable, or ErrChanged where somebody else changed it meanwhile; nothing has
@@ -57,17 +61,21 @@ type PasswordChanger interface {
 
 // What may be wrong with a new password.
 const (
-	PasswordShort  = "short"   // fewer than MinPassword characters
-	PasswordLong   = "long"    // more than MaxPassword bytes
-	PasswordNoText = "no-text" // no UTF-8
-	PasswordName   = "name"    // it is the user name, once or several times
-	PasswordSame   = "same"    // it is the one of before
+	PasswordShort   = "short"   // fewer than PasswordChanger.MinPassword characters
+	PasswordLong    = "long"    // more than MaxPassword bytes
+	PasswordNoText  = "no-text" // no UTF-8
+	PasswordName    = "name"    // it is the user name, once or several times
+	PasswordSame    = "same"    // it is the one of before
+	PasswordCommon  = "common"  // it is one of the most common ones
+	PasswordGuessed = "guessed" // it can be guessed by whoever tries likely ones first
 )
 
 const (
 	// MinPassword is the least length of a password that is the only factor, in
-	// characters (NIST SP 800-63B-4 section 3.1.1).
-	MinPassword = 15
+	// characters (NIST SP 800-63B-4 section 3.1.1.2), and MinPasswordOfTwo of one beside which
+	// everybody has a second factor.
+	MinPassword      = 15
+	MinPasswordOfTwo = 8
 	// MaxPassword is the greatest, in bytes: more is refused before it is hashed.
 	MaxPassword = 1024
 )
@@ -76,3 +84,15 @@ const (
 type BadPassword struct{ Why string }
 
 func (b *BadPassword) Error() string { return fmt.Sprintf("the new password is not taken: %s", b.Why) }
+
+// Inviter sets the passwords of people who come with a one-time code. local.Method is one.
+type Inviter interface {
+	// Invited returns the user whom a code is for. The error is a *Refused, which tells people
+	// nothing of why, or a *Unavailable.
+	Invited(ctx context.Context, code string) (user string, err error)
+	// Accept sets next as the password of whom a code is for, and returns the login that a
+	// sign-in by it gives. The code is good no more then. The error is a *BadPassword for next, a
+	// *Refused for the code, ErrChanged where somebody else changed the password meanwhile, or a
+	// *Unavailable; the code is as good as it was.
+	Accept(ctx context.Context, code, next string) (*Login, error)
+}

@@ -78,6 +78,10 @@ func (d *devices) EndOthers(_ context.Context, login *auth.Login, _ string) (int
 	return d.end(login, func(n string) bool { return n != login.Session.ID() })
 }
 
+func (d *devices) EndEvery(_ context.Context, login *auth.Login, _ string) (int, error) {
+	return d.end(login, func(string) bool { return true })
+}
+
 // openAccount is a house with a list of devices and a diary.
 func openAccount(t *testing.T, edit ...func(*auth.HandlerConfig)) (h *house, d *devices, j *diary) {
 	d, j = &devices{}, &diary{}
@@ -227,6 +231,8 @@ type changer struct {
 
 func (c *changer) CanChange(*auth.Login) bool { return true }
 
+func (c *changer) MinPassword() int { return auth.MinPassword }
+
 func (c *changer) Change(_ context.Context, _ auth.Asker, login *auth.Login, _, _ string) (*auth.Login, error) {
 	c.asked++
 	fresh := *login
@@ -252,6 +258,8 @@ func TestPasswordThatIsNotChanged(t *testing.T) {
 		{auth.ErrChanged, 409, "Somebody else changed your password in this very moment."},
 		{&auth.BadPassword{Why: auth.PasswordShort}, 422, "it needs 15 characters"},
 		{&auth.BadPassword{Why: auth.PasswordNoText}, 422, "cannot be read as text"},
+		{&auth.BadPassword{Why: auth.PasswordCommon}, 422, "one of the most common ones"},
+		{&auth.BadPassword{Why: auth.PasswordGuessed}, 422, "too easy to guess"},
 		{errors.New("nobody expected this"), 500, "Something went wrong here"},
 	} {
 		c.err = k.err

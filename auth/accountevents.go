@@ -70,6 +70,7 @@ var ownEvents = map[event.Name]map[string]web.Message{
 		event.BadCredentials:  "A sign-in failed: the password was wrong",
 		event.BadSecondFactor: "A sign-in failed: the password was right, and the second proof was not",
 		event.BadPasskey:      "A sign-in failed: the passkey could not be verified",
+		event.BadInvite:       "A sign-in failed: a one-time code for a new password was not good",
 		event.TooMany:         "A sign-in was put off: too many had failed",
 		event.ProviderRefused: "A sign-in failed: the provider said no",
 		event.NotAllowed:      "A sign-in failed: the account is not allowed here",
@@ -123,6 +124,7 @@ var ownEvents = map[event.Name]map[string]web.Message{
 	},
 	event.RecoveryCodesMade: {"": "Recovery codes were made; older ones are worth nothing"},
 	event.RecoveryCodeUsed:  {"": "A recovery code was used to sign in"},
+	event.PasswordReset:     {"": "The password was set by a one-time code"},
 }
 
 func eventWords(name event.Name, reason string) web.Message {

@@ -100,7 +100,7 @@ func (h *Handler) changePassword(w http.ResponseWriter, r *http.Request) error {
 }
 
 // changedAndOut is the page of a password that is changed, after which no session could be
-// begun: it must not look as if nothing had happened.
+// begun: it must not look as if nothing had happened. An error that is no outage is returned.
 func (h *Handler) changedAndOut(err error) error {
 	u, ok := errors.AsType[*Unavailable](err)
 	if !ok {
@@ -113,11 +113,26 @@ func (h *Handler) changedAndOut(err error) error {
 
 // badPasswords say what is wrong with a new password.
 var badPasswords = map[string]web.Message{
-	PasswordShort:  "The new password is too short: it needs {min} characters, since it is all that stands at the door. A few words in a row are long and easy to remember. Nothing was changed.",
-	PasswordLong:   "The new password is too long. Nothing was changed.",
-	PasswordNoText: "The new password cannot be read as text. Nothing was changed.",
-	PasswordName:   "The new password is your user name, which is the first that anybody would try. Nothing was changed.",
-	PasswordSame:   "The new password is the one you have. Nothing was changed.",
+	PasswordShort:   "The new password is too short: it needs {min} characters. A few words in a row are long and easy to remember. Nothing was changed.",
+	PasswordLong:    "The new password is too long. Nothing was changed.",
+	PasswordNoText:  "The new password cannot be read as text. Nothing was changed.",
+	PasswordName:    "The new password is your user name, which is the first that anybody would try. Nothing was changed.",
+	PasswordSame:    "The new password is the one you have. Nothing was changed.",
+	PasswordCommon:  "The new password is one of the most common ones, which anybody would try first. Choose another, such as a few words in a row that have nothing to do with each other. Nothing was changed.",
+	PasswordGuessed: "The new password is too easy to guess: it is short, or made of what anybody would try first, such as names, dates, rows of keys or repetitions. Add a few words that have nothing to do with each other. Nothing was changed.",
+}
+
+// badPassword says it in words.
+func (h *Handler) badPassword(bad *BadPassword) web.Text {
+	return web.Text{Message: badPasswords[bad.Why], Args: web.Args{"min": h.minPassword()}}
+}
+
+// minPassword is the least length of a new password.
+func (h *Handler) minPassword() int {
+	if h.cfg.Passwords == nil {
+		return MinPassword
+	}
+	return h.cfg.Passwords.MinPassword()
 }
 
 // notChanged shows the form again, and says why.
@@ -125,8 +140,7 @@ func (h *Handler) notChanged(w http.ResponseWriter, r *http.Request, v passwordV
 	n := web.NoteOf(r.Context())
 	n.Err, n.Decision = err, "refused"
 	if bad, ok := errors.AsType[*BadPassword](err); ok {
-		m := badPasswords[bad.Why]
-		v.Alert, v.BadNew = web.Text{Message: m, Args: web.Args{"min": MinPassword}}, true
+		v.Alert, v.BadNew = h.badPassword(bad), true
 		return h.showPassword(w, r, http.StatusUnprocessableEntity, v)
 	}
 	if t, ok := errors.AsType[*Throttled](err); ok {
@@ -152,7 +166,7 @@ func (h *Handler) notChanged(w http.ResponseWriter, r *http.Request, v passwordV
 }
 
 func (h *Handler) showPassword(w http.ResponseWriter, r *http.Request, status int, v passwordView) error {
-	v.Min = MinPassword
+	v.Min = h.minPassword()
 	title := web.Message("Change your password")
 	if !v.Alert.IsZero() {
 		title = "Error: Your password is not changed"

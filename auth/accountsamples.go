@@ -54,6 +54,13 @@ func accountSamples() map[string][]web.Sample {
 			account(accountView{Who: accountWho{User: "alice"}, CanChange: true, MayPasskeys: true, Passkeys: keys}, own(passwordPath), own(passkeysPath), "Laptop"),
 			account(accountView{Who: accountWho{User: "alice"}, MayPasskeys: true, PasskeysNote: "Your passkeys cannot be shown right now. Nothing has changed; try again shortly."}, own(passkeysPath)),
 		},
+		"invite": {
+			{Page: web.Page{Title: "Set your password", Script: scriptURL, Data: inviteView{Min: MinPassword}}, Must: []string{own(invitePath), `"code"`}},
+			{Page: web.Page{Title: "Set your password", Script: scriptURL, Data: inviteView{Min: MinPassword, Alert: web.T("This code is not good: it was mistyped, used already, or made more than a day ago. Ask whoever runs this gateway for another.")}},
+				Must: []string{own(invitePath), `"code"`}},
+			{Page: web.Page{Title: "Set your password", Script: scriptURL, Data: inviteView{User: "alice", Code: "SAMPLE-CODE", Min: MinPassword, Alert: web.T("The two new passwords differ. Nothing was changed."), BadNew: true}},
+				Must: []string{own(invitePath), "SAMPLE-CODE", "alice", `"new"`, `"again"`}},
+		},
 		"accountpassword": {
 			password(passwordView{}),
 			password(passwordView{Alert: web.T("The current password is wrong. Nothing was changed."), BadCurrent: true}),

@@ -81,6 +81,8 @@ func (p *stamped) Login(ctx context.Context, from auth.Asker, user, password str
 
 func (p *stamped) CanChange(*auth.Login) bool { return true }
 
+func (p *stamped) MinPassword() int { return auth.MinPassword }
+
 func (p *stamped) Change(_ context.Context, from auth.Asker, login *auth.Login, _, _ string) (*auth.Login, error) {
 	p.asked, p.stamp = append(p.asked, from), p.stamp+"+"
 	fresh := *login

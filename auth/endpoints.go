@@ -38,7 +38,7 @@ func (h *Handler) serveApart(w http.ResponseWriter, r *http.Request, path string
 		ep = endpoint{get: h.arrive}
 	case path == "logout":
 		ep.get = h.leaveToSignOut
-	case path == accountPath || known && ep.get != nil && strings.HasPrefix(path, accountPath+"/"):
+	case path == accountPath || path == invitePath && known || known && ep.get != nil && strings.HasPrefix(path, accountPath+"/"):
 		ep = endpoint{get: h.leaveToAccount(path)}
 	case path == "login" || known && strings.HasPrefix(path, "login/"):
 		ep = endpoint{get: h.leave, post: h.leave}

@@ -67,6 +67,8 @@ type HandlerConfig struct {
 	NewDevices bool
 	// Passwords changes passwords. Nil means that it is not done here.
 	Passwords PasswordChanger
+	// Invites takes one-time codes by which people set a password. Nil takes none.
+	Invites Inviter
 	// Factors are what those who sign in by password prove who they are with besides it. Nil is
 	// nothing: a password is enough.
 	Factors *Factors
@@ -158,6 +160,9 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 			h.endpoints[passkeysPath] = endpoint{get: h.passkeysPage, post: h.changePasskeys}
 			h.endpoints["account/passkeys/options"] = endpoint{post: h.offerPasskey}
 		}
+	}
+	if cfg.Invites != nil {
+		h.endpoints[invitePath] = endpoint{get: h.invitePage, post: h.acceptInvite}
 	}
 	h.endpoints["account/signout"] = endpoint{post: h.signOutDevices}
 	if err := h.providerEndpoints(); err != nil {

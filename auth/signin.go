@@ -74,25 +74,38 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 	if answer := one(values, "passkey"); answer != "" && h.passkeys(r) != nil {
 		return h.signInByPasskey(w, r, v, answer)
 	}
-	from := h.asker(r)
-	login, err := h.cfg.Password.Login(r.Context(), from, one(values, "username"), one(values, "password"))
-	if err == nil && h.cfg.Factors != nil {
-		var e Enrolled
-		if e, err = h.cfg.Factors.Credentials.Enrolled(r.Context(), login.Identity.Subject); err == nil && h.needsMore(&e, &v.Demand) {
-			return h.goHalfway(w, r, login, v.goal, v.Remember)
+	login, err := h.cfg.Password.Login(r.Context(), h.asker(r), one(values, "username"), one(values, "password"))
+	if err == nil {
+		var answered bool
+		if answered, err = h.provenByPassword(w, r, login, v.goal, v.Remember); answered {
+			return err
 		}
 	}
-	if err == nil {
-		err = h.cfg.Sessions.Begin(w.Header(), h.meets(r, from.Browser, login), login, v.Remember)
+	return h.refuse(w, r, v, err)
+}
+
+// provenByPassword goes on with somebody who has shown by a password who they are: to what else is
+// asked of them, or to where they go. Where answered is false nobody was signed in, and the error
+// says why.
+func (h *Handler) provenByPassword(w http.ResponseWriter, r *http.Request, login *Login, g goal, remember bool) (answered bool, err error) {
+	if f := h.cfg.Factors; f != nil {
+		e, err := f.Credentials.Enrolled(r.Context(), login.Identity.Subject)
+		if err != nil {
+			return false, err
+		}
+		if h.needsMore(&e, &g.Demand) {
+			return true, h.goHalfway(w, r, login, g, remember)
+		}
 	}
-	if err != nil {
-		return h.refuse(w, r, v, err)
+	from := h.asker(r)
+	if err := h.cfg.Sessions.Begin(w.Header(), h.meets(r, from.Browser, login), login, remember); err != nil {
+		return false, err
 	}
 	h.know(w, r, from.Browser, login)
-	if !v.Demand.MetBy(login, h.cfg.Now()) {
-		return h.insufficient(r, nil, login, &v.goal)
+	if !g.Demand.MetBy(login, h.cfg.Now()) {
+		return true, h.insufficient(r, nil, login, &g)
 	}
-	return signedIn(w, r, login, v.goal)
+	return true, signedIn(w, r, login, g)
 }
 
 // signedIn ends a sign-in, of whatever kind, at the page that looks whether the

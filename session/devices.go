@@ -84,6 +84,11 @@ func (m *Manager) EndOthers(ctx context.Context, login *auth.Login, reason strin
 	return m.endOwn(ctx, login, reason, func(info *Info) bool { return info.Name != nameOf(login) })
 }
 
+// EndEvery implements auth.Devices.
+func (m *Manager) EndEvery(ctx context.Context, login *auth.Login, reason string) (int, error) {
+	return m.endOwn(ctx, login, reason, func(*Info) bool { return true })
+}
+
 // endTogether is how many sessions of a person end at the same time. Each is a write that waits
 // for the store's disk or network; bolt has those that come together in one transaction.
 const endTogether = 64

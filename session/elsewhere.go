@@ -16,6 +16,9 @@ const arrivalTime = time.Minute
 // an outage, and then nobody whom it knows; but the session is not its to end. Nil
 // means that err is about the session itself, or nil.
 func (m *Manager) knownElsewhere(e *entry, err error) error {
+	if away, ok := errors.AsType[*auth.Unavailable](err); ok {
+		return away // it is no word about anybody
+	}
 	refused, ok := errors.AsType[*auth.Refused](err)
 	if !ok || !refused.Here || !m.shared() {
 		if e.missed.Load() != 0 {

@@ -162,15 +162,21 @@ func (l Ledger) find(ctx context.Context, purpose string, parts ...string) ([]Ke
 }
 
 // Which picks sessions to end: those of a user, or of one name, or both; but not
-// the one whose name is Except. The zero Which picks none.
+// the one whose name is Except; or those of a subject of a provider, whatever rules call them.
+// The zero Which picks none.
 type Which struct {
 	User   string `json:"user,omitempty"`
 	Name   string `json:"name,omitempty"`
 	Except string `json:"except,omitempty"`
+
+	Provider string `json:"-"`
+	Subject  string `json:"-"`
 }
 
 func (l Ledger) pick(ctx context.Context, w Which) (keys []Key, err error) {
 	switch {
+	case w.Subject != "":
+		return l.find(ctx, tagSubject, w.Provider, w.Subject)
 	case w == Which{User: w.User}:
 		if w.User == "" {
 			return nil, nil

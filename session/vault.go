@@ -63,6 +63,17 @@ func (v Vault) Save(ctx context.Context, name string, prev uint64, value []byte,
 	})
 }
 
+// Watch has notify called, until stop is, whenever what is kept under name may have changed: see
+// [Store.Watch].
+func (v Vault) Watch(name string, notify func()) (stop func()) {
+	return v.Store.Watch(vaultKey(name), func(bool) { notify() })
+}
+
+// Forget takes away what is kept under name, whether it opens or not.
+func (v Vault) Forget(ctx context.Context, name string) error {
+	return v.Store.Delete(ctx, vaultKey(name))
+}
+
 // Reseal seals what is kept under name anew, unless the key that seals now did that.
 // Whoever keeps a thing for longer than keys stay on the ring calls it now and then,
 // before the old key is taken away. Gateways whose rings have another order for a

@@ -25,6 +25,8 @@ type Cabinet interface {
 	Save(ctx context.Context, name string, prev uint64, value []byte, ttl time.Duration) (bool, error)
 	// Reseal seals what lies under name by the key that seals now, if it is not.
 	Reseal(ctx context.Context, name string) error
+	// Forget takes away what lies under name, whether it can be read or not.
+	Forget(ctx context.Context, name string) error
 }
 
 // Book is the records of all users. Every error that is not the caller's own is an outage: it
@@ -115,6 +117,27 @@ func (b *Book) Reseal(ctx context.Context, user string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("seal credentials anew: %w", err)
+	}
+	r, _, err := b.read(ctx, name, 0)
+	if err != nil || len(r.Handle) == 0 {
+		return err
+	}
+	return b.ResealNote(ctx, HandleKind, string(r.Handle))
+}
+
+// Forget takes away all that is kept of a user, also where it can not be read any more.
+func (b *Book) Forget(ctx context.Context, user string) error {
+	name, err := b.name(ctx, "user", user)
+	if err == nil {
+		if r, _, unread := b.read(ctx, name, 0); unread == nil && len(r.Handle) > 0 {
+			_, err = b.TakeNote(ctx, HandleKind, string(r.Handle))
+		}
+	}
+	if err == nil {
+		err = b.cabinet.Forget(ctx, name)
+	}
+	if err != nil {
+		return fmt.Errorf("forget credentials: %w", err)
 	}
 	return nil
 }

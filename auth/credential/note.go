@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// HandleKind is the kind of the notes that say whose a Record.Handle is.
+const HandleKind = "handle"
+
 // Note returns the value that was put under a key of a kind, or nil where there is none.
 func (b *Book) Note(ctx context.Context, kind, key string) ([]byte, error) {
 	name, err := b.name(ctx, kind, key)

@@ -60,6 +60,11 @@ type Guesses struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
+// Empty reports whether nothing is kept.
+func (r *Record) Empty() bool {
+	return !r.HasSecond() && len(r.Handle) == 0 && len(r.Recovery) == 0 && r.Guesses == (Guesses{})
+}
+
 // HasSecond reports whether there is anything that proves more than a password.
 func (r *Record) HasSecond() bool { return len(r.Passkeys) > 0 || r.Authenticator != nil }
 

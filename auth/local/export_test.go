@@ -97,3 +97,11 @@ func SlowHasher(atOnce int, work func()) *Hasher {
 
 // StampOf is the stamp of a login made with a stored hash.
 func StampOf(password string) string { return stampOf(password) }
+
+// Reread reads the users again, as whoever follows their file does.
+func (d *Directory) Reread(t *testing.T) {
+	t.Helper()
+	if err := d.read(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -208,7 +208,7 @@ func TestDirectoryFollowsTheFile(t *testing.T) {
 	}
 	defer d.Close()
 	changed := make(chan bool, 10)
-	d.OnChange(func() { changed <- true })
+	d.OnChange(func(file bool) { changed <- file })
 	m := &local.Method{Name: "local", Users: d, Minter: minter{}}
 	login := &auth.Login{Identity: auth.Identity{Subject: "alice"}, Stamp: local.StampOf(h)}
 	if err := m.Check(login); err != nil {

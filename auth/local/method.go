@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -28,6 +29,8 @@ type Method struct {
 	Hasher *Hasher
 	// Throttle slows down guessing.
 	Throttle Guard
+	// Rules are for new passwords.
+	Rules Rules
 	// Minter signs access tokens.
 	Minter auth.Minter
 	// Now is the clock; nil means time.Now.
@@ -50,6 +53,9 @@ var (
 func (m *Method) Login(ctx context.Context, from auth.Asker, user, password string) (*auth.Login, error) {
 	if len(password) > maxPassword || len(user) > 256 || !utf8.ValidString(user) || !utf8.ValidString(password) {
 		return nil, &auth.Refused{Reason: "the user name or password is too long or no text"}
+	}
+	if m.Users.at.Load().unread {
+		return nil, errUnread
 	}
 	u, this := m.Users.find(strings.TrimSpace(user)), try{account: canonical(user), addr: from.Addr}
 	if u != nil {
@@ -84,6 +90,9 @@ func (m *Method) Login(ctx context.Context, from auth.Asker, user, password stri
 	}
 	switch {
 	case ok:
+		if now := m.Users.find(u.Name); now == nil || now.stamp != u.stamp { // while it was looked at
+			return nil, errPassword
+		}
 		return m.login(ctx, u, m.now(), byPassword)
 	case u == nil:
 		err = &auth.Refused{Reason: "no such user"}
@@ -131,8 +140,11 @@ func (m *Method) login(ctx context.Context, u *known, at time.Time, p auth.Proof
 
 // Proven implements auth.Prover.
 func (m *Method) Proven(ctx context.Context, user, stamp string, at time.Time, p auth.Proof) (*auth.Login, error) {
-	u := m.Users.find(user)
+	v := m.Users.at.Load()
+	u := v.users[user]
 	switch {
+	case v.unread:
+		return nil, errUnread
 	case u == nil:
 		return nil, errGone
 	case u.Disabled:
@@ -165,18 +177,24 @@ var (
 	errGone     = &auth.Refused{Reason: "no such user any more", Here: true, Event: event.UserWithdrawn}
 	errDisabled = &auth.Refused{Reason: "disabled", Event: event.UserWithdrawn}
 	errPassword = &auth.Refused{Reason: "the password was changed", Event: event.NewPassword}
-	errNewer    = &auth.Refused{Reason: "signed in by another password than the users file here has, after that was read", Here: true, Event: event.NewPassword}
+	errNewer    = &auth.Refused{Reason: "signed in by another password than this gateway knows, after it was told of that", Here: true, Event: event.NewPassword}
+	// errUnread is no word about anybody: passwords may have been changed since they were
+	// written into the file, and the ones of before must not open anything.
+	errUnread = &auth.Unavailable{What: "what keeps the passwords", RetryAfter: boardAgain, Err: errors.New("it was not read yet since this gateway started")}
 )
 
 // Check implements auth.Checker. It allocates nothing: it is asked on every request.
 func (m *Method) Check(login *auth.Login) error {
-	u := m.Users.find(login.Identity.Subject)
+	v := m.Users.at.Load()
+	u := v.users[login.Identity.Subject]
 	switch {
+	case v.unread:
+		return errUnread
 	case u == nil:
 		return errGone
 	case u.Disabled:
 		return errDisabled
-	case u.stamp != login.Stamp && login.AuthTime.UnixNano() > m.Users.readAt.Load():
+	case u.stamp != login.Stamp && login.AuthTime.UnixNano() > max(v.readAt, u.since):
 		// Another gateway knows of a newer password: it was changed there a moment ago.
 		return errNewer
 	case u.stamp != login.Stamp:

@@ -14,6 +14,13 @@
       if (input.value.indexOf("#") < 0) input.value += hash;
     });
   }
+  // The code of an invitation comes there too. It is good once, and has no business in the
+  // history of the browser.
+  var code = document.querySelector("input[data-code]");
+  if (code && hash) {
+    code.value = hash.slice(1);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
   var go = document.querySelector("a[data-go]");
   if (go) location.replace(go.href);
 

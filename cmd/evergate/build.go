@@ -56,6 +56,7 @@ type gateway struct {
 	keys     *token.Keys
 	throttle local.Guard
 	book     *credential.Book // nil where there is no store
+	board    local.Board      // nil where nothing is kept of users beside their file
 	hasher   *local.Hasher
 	forms    *auth.Forms
 	sessions sessions
@@ -158,7 +159,7 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		return nil, err
 	}
 	g.close = append(g.close, g.keys.Close)
-	g.throttle, g.book = buildThrottle(in, traced, g.ring), buildBook(traced, g.ring)
+	g.throttle, g.book, g.board = buildThrottle(in, traced, g.ring), buildBook(traced, g.ring), buildBoard(in, traced, g.ring)
 	g.close = append(g.close, g.closeEditions)
 	first, err := g.prepare(cfg)
 	if err != nil {
@@ -235,7 +236,7 @@ func (g *gateway) buildAdmin() {
 	g.Admin.Beside["audit"] = func(context.Context) error { return g.audit.Trouble() }
 	g.Admin.Dashboard = g.dashboard.Private()
 	if g.Admin.API != nil {
-		g.Admin.API.Decisions, g.Admin.API.Tell = g.decisions, g.tell
+		g.Admin.API.Decisions, g.Admin.API.Tell, g.Admin.API.Users = g.decisions, g.tell, operated{g}
 	}
 	g.Admin.Current = func() map[string]admin.Check { return g.current.Load().checks }
 	if g.Certificates != nil {

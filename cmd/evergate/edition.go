@@ -187,6 +187,9 @@ func (g *gateway) wire(e *edition) error {
 	}
 	if e.people != nil {
 		pageConfig.Password, pageConfig.Passwords = e.people, e.people
+		if g.board != nil {
+			pageConfig.Invites = e.people
+		}
 	}
 	var err error
 	if pageConfig.Factors, err = g.buildFactors(e); err != nil {

@@ -19,6 +19,9 @@ var _ credential.Cabinet = cabinet{}
 // Reseal implements credential.Cabinet.
 func (c cabinet) Reseal(ctx context.Context, name string) error { return c.vault.Reseal(ctx, name) }
 
+// Forget implements credential.Cabinet.
+func (c cabinet) Forget(ctx context.Context, name string) error { return c.vault.Forget(ctx, name) }
+
 // buildBook returns what keeps the credentials of the users that are kept here; nil where there
 // is no store, and so no such users either.
 func buildBook(store session.Store, ring *session.Ring) *credential.Book {

@@ -16,9 +16,7 @@ import (
 	"time"
 
 	"github.com/evergate/evergate/auth"
-	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
-	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/follow"
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/proxy"
@@ -267,65 +265,6 @@ func singles(err error) (all []error) {
 		return all
 	}
 	return []error{err}
-}
-
-// hashesAtOnce bounds the memory of sign-ins: each hash takes 64 MiB.
-const hashesAtOnce = 4
-
-// preparePeople opens the users that are kept here, or takes them over from before;
-// without any, e.people stays nil.
-func (g *gateway) preparePeople(e, before *edition) error {
-	file := ""
-	for _, id := range e.cfg.Identity {
-		if id.Local != nil {
-			file = id.Local.UsersFile
-		}
-	}
-	if file == "" && g.in.Users == nil {
-		return nil
-	}
-	if e.users = before.users; e.users == nil || e.users.file != file {
-		o := local.DirectoryOptions{Log: g.log, Load: func() ([]local.User, error) { return g.in.Users, nil }}
-		if g.in.Users == nil {
-			o.Path, o.Load = file, func() ([]local.User, error) { return loadUsers(file) }
-			o.Save, o.CanSave = savePassword(file), func() bool { return config.CanSetPassword(file) }
-		}
-		all, err := local.NewDirectory(o)
-		if err != nil {
-			return err
-		}
-		all.OnChange(func() {
-			event.Tell(g.life, nil, g.events.Hear, slog.LevelInfo, "", event.Event{Name: event.UsersReloaded, Count: all.Len()})
-			g.sessions.Recheck()
-		})
-		e.users = &users{Directory: all, file: file, part: part{close: all.Close}}
-	}
-	g.hold(e, &e.users.part)
-	e.people = &local.Method{
-		Name: "local", Prefix: e.cfg.Prefix("local"), Users: e.users.Directory, Hasher: g.hasher, Throttle: g.throttle,
-		Minter: e.issuer, Log: g.log, Heard: g.events.Hear,
-	}
-	return nil
-}
-
-// users are those of one file.
-type users struct {
-	*local.Directory
-	file string
-	part part
-}
-
-func loadUsers(file string) ([]local.User, error) {
-	users, err := config.LoadUsers(file)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]local.User, 0, len(users))
-	for _, u := range users {
-		out = append(out, local.User{Name: u.Name, Password: u.Password, DisplayName: u.DisplayName,
-			Email: u.Email, Groups: u.Groups, Disabled: u.Disabled})
-	}
-	return out, nil
 }
 
 // leaseTime outlives the slowest provider's answer: while one gateway may be

@@ -32,6 +32,7 @@ const (
 	PasskeyAdded         Name = "passkey.added"
 	PasskeyRemoved       Name = "passkey.removed"
 	CloneSuspected       Name = "passkey.clone_suspected"
+	PasswordReset        Name = "password.reset"
 	ConfigReloaded       Name = "config.reloaded"
 	ConfigBad            Name = "config.bad"
 	KeysReloaded         Name = "keys.reloaded"
@@ -43,6 +44,9 @@ const (
 	AdminReloaded        Name = "admin.reload"
 	AdminUpgraded        Name = "admin.upgrade"
 	AdminShown           Name = "admin.decisions_shown"
+	AdminInvited         Name = "admin.invited"
+	AdminFactorsReset    Name = "admin.mfa_reset"
+	AdminForgot          Name = "admin.forgot"
 	ProviderAway         Name = "provider.away"
 	ProviderBack         Name = "provider.back"
 	UpstreamAway         Name = "upstream.away"
@@ -87,6 +91,7 @@ const (
 	BadCredentials  = "credentials"   // no such user, a wrong password, or disabled
 	BadSecondFactor = "second_factor" // the password was right, and what was to prove more was not
 	BadPasskey      = "passkey"       // a passkey without a password could not be verified, or its user is disabled
+	BadInvite       = "invite"        // a one-time code for a new password that was never made, is over or was used
 	TooMany         = "throttled"     // too many attempts failed lately
 	ProviderRefused = "refused"       // the provider said no
 	NotAllowed      = "not_allowed"   // the provider's `allow` does not let them in
@@ -138,7 +143,7 @@ var Kinds = []Kind{
 	{Name: SessionStarted, Audit: true, Own: true, Says: "Somebody signed in.", Fields: with()},
 	{Name: LoginFailed, Audit: true, Own: true, Says: "Somebody was not signed in. The user is named where there is such a user.",
 		Fields:  []string{fUser, fProvider, fSubject, fReason, fDetail},
-		Reasons: []string{BadCredentials, BadSecondFactor, BadPasskey, TooMany, ProviderRefused, NotAllowed, Insufficient, Unavailable, CookieLost, BadCallback}},
+		Reasons: []string{BadCredentials, BadSecondFactor, BadPasskey, BadInvite, TooMany, ProviderRefused, NotAllowed, Insufficient, Unavailable, CookieLost, BadCallback}},
 	{Name: SessionHandedOver, Audit: true, Says: "A sign-in was handed to the host of an app.", Fields: with()},
 	{Name: SessionEnded, Audit: true, Own: true, Says: "A session ended: its person signed out, or its time was over when it was used next.",
 		Fields: with(fReason), Reasons: []string{SignedOut, Replaced, IdleTooLong, LifetimeOver}},
@@ -176,6 +181,7 @@ var Kinds = []Kind{
 	{Name: PasskeyAdded, Audit: true, Own: true, Says: "Somebody made a passkey; \"part\" is what they call it.", Fields: with(fPart)},
 	{Name: PasskeyRemoved, Audit: true, Own: true, Says: "Somebody removed a passkey of theirs.", Fields: with(fPart)},
 	{Name: CloneSuspected, Audit: true, Own: true, Says: "A passkey counted backwards and was refused: somebody may have a copy of it.", Fields: with(fPart)},
+	{Name: PasswordReset, Audit: true, Own: true, Says: "A password was set by a one-time code that the operator had made.", Fields: []string{fUser, fProvider, fSubject}},
 	{Name: ConfigReloaded, Audit: true, Says: "Another config is in force: the policy may have changed.", Fields: []string{fReason, fChanged},
 		Reasons: []string{ByFile, BySignal, ByCommand}},
 	{Name: ConfigBad, Audit: true, Says: "A config could not be used; the one of before stays in force.", Fields: []string{fReason, fDetail},
@@ -189,6 +195,9 @@ var Kinds = []Kind{
 	{Name: AdminReloaded, Audit: true, Says: "The operator had the config read again.", Fields: []string{fActor}},
 	{Name: AdminUpgraded, Audit: true, Says: "The operator had another process take over.", Fields: []string{fActor}},
 	{Name: AdminShown, Audit: true, Says: "The operator had decisions shown in the answers to somebody, or ended that.", Fields: []string{fActor, fUser, fDetail}},
+	{Name: AdminInvited, Audit: true, Says: "The operator had a one-time code made by which somebody sets their password.", Fields: []string{fActor, fUser}},
+	{Name: AdminFactorsReset, Audit: true, Says: "The operator had somebody's passkeys, authenticator and recovery codes taken away, and their sessions ended.", Fields: []string{fActor, fUser, fCount, fDetail}},
+	{Name: AdminForgot, Audit: true, Says: "The operator had everything taken away that was kept of a user beside the users file.", Fields: []string{fActor, fUser}},
 	{Name: ProviderAway, Audit: true, Says: "A provider does not answer: renewals wait, sessions are kept.", Fields: []string{fProvider, fDetail}},
 	{Name: ProviderBack, Audit: true, Says: "A provider answers again.", Fields: []string{fProvider}},
 	{Name: UpstreamAway, Says: "A target of an upstream fails its health check, or was set aside for its errors.", Fields: []string{fPart, fDetail}},

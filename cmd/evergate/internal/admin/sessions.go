@@ -25,7 +25,7 @@ type Sessions interface {
 // /api/sessions?user= lists, POST /api/sessions/revoke ends those that its body
 // picks, POST /api/reload reads the config again, POST /api/upgrade starts the program
 // anew to take over, GET /api/process says which process answers, GET /api/config whether
-// its config is that of the file. GET /api/decisions, /api/decisions/show and /api/observed
+// its config is that of the file. /api/users/ is in users.go. GET /api/decisions, /api/decisions/show and /api/observed
 // are in decisions.go.
 type API struct {
 	// Token is what the Authorization header must bring as a Bearer token. The zero
@@ -33,6 +33,8 @@ type API struct {
 	Token secret.Text
 	// Sessions is nil where there is no store to find them in.
 	Sessions Sessions
+	// Users is nil where no users are kept here.
+	Users Users
 	// Reload reads the config again; nil where there is no file.
 	Reload func() Reloaded
 	// Running tells what is in force; nil where there is no file.
@@ -76,6 +78,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	switch call {
 	case "GET /api/decisions", "GET /api/observed", "GET /api/decisions/show", "POST /api/decisions/show":
 		a.decisions(w, r, call)
+	case "POST /api/users/invite", "POST /api/users/reset-mfa", "POST /api/users/forget":
+		a.users(w, r, call)
 	case "POST /api/reload":
 		a.tell(r, slog.LevelInfo, "the config is read again, as the operator asked", event.Event{Name: event.AdminReloaded, Actor: byToken})
 		a.reload(w)
