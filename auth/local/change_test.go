@@ -45,6 +45,16 @@ func (s *userList) method(t *testing.T, h *local.Hasher) *local.Method {
 	return &local.Method{Name: "local", Users: d, Hasher: h, Throttle: local.NewThrottle(nil), Minter: minter{}}
 }
 
+// quick is a hash of p for a QuickHasher, another each time.
+func quick(t *testing.T, p string) string {
+	t.Helper()
+	h, err := local.QuickHasher(1).Hash(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 // until waits for what other goroutines bring about.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
@@ -58,8 +68,8 @@ func until(t *testing.T, what string, is func() bool) {
 const other = "other words in a row"
 
 func TestChange(t *testing.T) {
-	s := &userList{users: []local.User{{Name: "alice", Password: hashOf(t, password), Groups: []string{"staff"}}, {Name: "bob", Password: hashOf(t, password)}}}
-	m := s.method(t, local.NewHasher(2))
+	s := &userList{users: []local.User{{Name: "alice", Password: quick(t, password), Groups: []string{"staff"}}, {Name: "bob", Password: quick(t, password)}}}
+	m := s.method(t, local.QuickHasher(2))
 	var log bytes.Buffer
 	m.Log = slog.New(slog.NewTextHandler(&log, nil))
 	var told, files atomic.Int32
@@ -100,7 +110,7 @@ func TestChange(t *testing.T) {
 		t.Error("the users file was written")
 	}
 	// What was kept is what the next start finds.
-	if again := s.method(t, local.NewHasher(1)); again.Check(after) != nil {
+	if again := s.method(t, local.QuickHasher(1)); again.Check(after) != nil {
 		t.Errorf("read anew: %v", again.Check(after))
 	}
 	if text := log.String(); strings.Contains(text, password) || strings.Contains(text, other) || strings.Contains(text, "$argon2id") {
@@ -215,8 +225,8 @@ func TestNobodyChangesWhatIsNotSaved(t *testing.T) {
 // TestChangedAtAnotherGateway: one that was not told yet does not know the new password, and does
 // not end the session that came of it; those of before end once it was.
 func TestChangedAtAnotherGateway(t *testing.T) {
-	s := &userList{users: []local.User{{Name: "alice", Password: hashOf(t, password)}}}
-	here, there := s.method(t, local.NewHasher(1)), s.method(t, local.NewHasher(1))
+	s := &userList{users: []local.User{{Name: "alice", Password: quick(t, password)}}}
+	here, there := s.method(t, local.QuickHasher(1)), s.method(t, local.QuickHasher(1))
 	old, err := there.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
 	if err != nil {
 		t.Fatal(err)
@@ -242,8 +252,8 @@ func TestChangedAtAnotherGateway(t *testing.T) {
 
 // TestTwoChangeAtOnce: of two gateways one is told that the other was faster.
 func TestTwoChangeAtOnce(t *testing.T) {
-	s := &userList{users: []local.User{{Name: "alice", Password: hashOf(t, password)}, {Name: "bob", Password: hashOf(t, password)}}}
-	here, there := s.method(t, local.NewHasher(2)), s.method(t, local.NewHasher(2))
+	s := &userList{users: []local.User{{Name: "alice", Password: quick(t, password)}, {Name: "bob", Password: quick(t, password)}}}
+	here, there := s.method(t, local.QuickHasher(2)), s.method(t, local.QuickHasher(2))
 	login := func(user string) *auth.Login {
 		t.Helper()
 		l, err := here.Login(t.Context(), auth.Asker{Addr: home}, user, password)
@@ -268,7 +278,7 @@ func TestTwoChangeAtOnce(t *testing.T) {
 	if _, err := here.Login(t.Context(), auth.Asker{Addr: home}, "alice", "the other gateway's words"); err != nil {
 		t.Errorf("the one that was faster: %v", err)
 	}
-	given := hashOf(t, password)
+	given := quick(t, password)
 	s.write(func(users []local.User) { users[0].Password = given })
 	alice = func() *auth.Login { here.Users.Reread(t); return login("alice") }()
 	change(bob, nil) // somebody else's is in nobody's way
@@ -282,9 +292,9 @@ func TestTwoChangeAtOnce(t *testing.T) {
 // TestFileHasTheLastWord: a password that was changed here counts as long as the users file has
 // the one that it was changed from.
 func TestFileHasTheLastWord(t *testing.T) {
-	first, second := hashOf(t, password), hashOf(t, "what an operator gave")
+	first, second := quick(t, password), quick(t, "what an operator gave")
 	s := &userList{users: []local.User{{Name: "alice", Password: first}}}
-	m := s.method(t, local.NewHasher(1))
+	m := s.method(t, local.QuickHasher(1))
 	works := func(word string) bool {
 		_, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", word)
 		return err == nil
@@ -315,8 +325,8 @@ func TestFileHasTheLastWord(t *testing.T) {
 // TestStartWithoutTheBoard: as long as nobody knows whether a password was changed, none opens
 // anything, and no session ends for it.
 func TestStartWithoutTheBoard(t *testing.T) {
-	s := &userList{users: []local.User{{Name: "alice", Password: hashOf(t, password)}}}
-	m := s.method(t, local.NewHasher(1))
+	s := &userList{users: []local.User{{Name: "alice", Password: quick(t, password)}}}
+	m := s.method(t, local.QuickHasher(1))
 	login, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +336,7 @@ func TestStartWithoutTheBoard(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.board.set(func() { s.board.fault = errBoard })
-	again := s.method(t, local.NewHasher(1))
+	again := s.method(t, local.QuickHasher(1))
 	for what, err := range map[string]error{
 		"a session": again.Check(fresh),
 		"a sign-in": func() error {
@@ -360,8 +370,8 @@ func TestStartWithoutTheBoard(t *testing.T) {
 
 // TestCheckAllocatesNothing: it is asked on every request.
 func TestCheckAllocatesNothing(t *testing.T) {
-	s := &userList{users: []local.User{{Name: "alice", Password: hashOf(t, password)}}}
-	m := s.method(t, local.NewHasher(1))
+	s := &userList{users: []local.User{{Name: "alice", Password: quick(t, password)}}}
+	m := s.method(t, local.QuickHasher(1))
 	login, err := m.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
 	if err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 // invitees is a users file with alice, who has a password that nobody knows.
 func invitees(t *testing.T) (*userList, *local.Method, *time.Time) {
 	t.Helper()
-	s := &userList{users: []local.User{{Name: "alice", Password: hashOf(t, "nobody knows this one")}, {Name: "bob", Password: hashOf(t, password), Disabled: true}}}
-	m := s.method(t, local.NewHasher(1))
+	s := &userList{users: []local.User{{Name: "alice", Password: quick(t, "nobody knows this one")}, {Name: "bob", Password: quick(t, password), Disabled: true}}}
+	m := s.method(t, local.QuickHasher(1))
 	now := time.Now()
 	m.Now = func() time.Time { return now }
 	return s, m, &now
@@ -80,7 +80,7 @@ func TestInviteThatIsVoid(t *testing.T) {
 		},
 		"a day has passed": func(_ *userList, _ *local.Method, now *time.Time) { *now = now.Add(24 * time.Hour) },
 		"the file has another password": func(s *userList, m *local.Method, _ *time.Time) {
-			given := hashOf(t, "what an operator gave")
+			given := quick(t, "what an operator gave")
 			s.write(func(users []local.User) { users[0].Password = given })
 			m.Users.Reread(t)
 		},
@@ -121,7 +121,7 @@ func TestInviteThatIsVoid(t *testing.T) {
 // TestOneCodeAtTwoGateways: it is good at one of them.
 func TestOneCodeAtTwoGateways(t *testing.T) {
 	s, here, _ := invitees(t)
-	there := s.method(t, local.NewHasher(1))
+	there := s.method(t, local.QuickHasher(1))
 	code, _, err := here.Invite(t.Context(), "alice")
 	if err != nil {
 		t.Fatal(err)
