@@ -17,13 +17,6 @@ import (
 // one that was to be replaced.
 var ErrUserChanged = errors.New("the user was changed meanwhile")
 
-// CanSetPassword reports whether SetPassword is likely to work for a users file: it is there
-// to be replaced, and its folder may be written.
-func CanSetPassword(path string) bool {
-	_, err := readFile(path)
-	return err == nil && replace.Possible(path)
-}
-
 // SetPassword puts the hash of a new password in the place of the one that was there. All
 // else in the file stays as it stands, comments and order included: people change their
 // passwords whenever they like, and a file that an operator keeps by hand must not look

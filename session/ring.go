@@ -103,6 +103,9 @@ func (r *Ring) Replace(keys ...secret.Text) error {
 // Len is the number of keys.
 func (r *Ring) Len() int { return len(*r.keys.Load()) }
 
+// Sealing names the key that seals now. The name opens nothing.
+func (r *Ring) Sealing() string { return r.sealing().id }
+
 // sealing returns the key that seals now: the first that is old enough, or the
 // oldest one.
 func (r *Ring) sealing() ringKey {

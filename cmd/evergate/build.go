@@ -189,6 +189,11 @@ func build(cfg *config.Config, log *slog.Logger, in parts) (_ *gateway, err erro
 		return nil, err
 	}
 	g.begin(first)
+	if g.board != nil {
+		resealed := make(chan struct{})
+		go func() { defer close(resealed); g.reseal() }()
+		g.close = append(g.close, func() error { <-resealed; return nil }) // Close has ended its life
+	}
 
 	g.Public = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e := g.enter()

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/evergate/evergate/auth"
+	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/internal/secret"
 )
 
@@ -21,8 +22,6 @@ func newPassword() secret.Text {
 	s := strings.ToLower(rand.Text())[:20]
 	return secret.New(s[:4] + "-" + s[4:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:])
 }
-
-const minPassword = auth.MinPassword
 
 // readPassword reads a new password: the first line of stdin, or typed twice.
 func (p *program) readPassword(fromStdin bool) (secret.Text, error) {
@@ -53,9 +52,26 @@ func (p *program) readPassword(fromStdin bool) (secret.Text, error) {
 	default:
 		return secret.Text{}, &misuse{errors.New("there is no terminal to ask for the password"), "--password-stdin"}
 	}
-	if n := len([]rune(first.Reveal())); n < minPassword {
-		return secret.Text{}, &hinted{fmt.Errorf("the password has %d characters, and needs %d since it is all that stands at the door", n, minPassword),
-			"a few words in a row are long and easy to remember"}
-	}
 	return first, nil
+}
+
+// wrongPassword says what rules have against a password.
+func wrongPassword(why string, rules local.Rules) error {
+	switch why {
+	case auth.PasswordShort:
+		least := rules.Min
+		if least == 0 {
+			least = auth.MinPassword
+		}
+		return fmt.Errorf("the password is too short: it needs %d characters", least)
+	case auth.PasswordLong:
+		return fmt.Errorf("the password is longer than %d bytes", auth.MaxPassword)
+	case auth.PasswordNoText:
+		return errors.New("the password is no UTF-8 text")
+	case auth.PasswordName:
+		return errors.New("the password is the user name, which is the first that anybody would try")
+	case auth.PasswordCommon:
+		return errors.New("the password is one of the most common ones, which anybody would try first")
+	}
+	return errors.New("the password is too easy to guess: it is short, or made of names, dates, rows of keys or repetitions")
 }

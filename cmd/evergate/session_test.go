@@ -30,7 +30,8 @@ type fleet struct {
 	g      *gateway
 }
 
-func newFleet(t *testing.T) *fleet {
+// newFleet starts a gateway. More is further lines of its config.
+func newFleet(t *testing.T, more ...string) *fleet {
 	t.Helper()
 	f := &fleet{T: t}
 	dir := t.TempDir()
@@ -47,7 +48,7 @@ func newFleet(t *testing.T) *fleet {
 	f.file = filepath.Join(dir, "evergate.yaml")
 	text := "listen: " + f.public.Listener.Addr().String() + "\npublic_url: http://" + f.public.Listener.Addr().String() +
 		"\nadmin: { listen: " + f.admin.Listener.Addr().String() + " }\ndata_dir: " + filepath.Join(dir, "data") +
-		"\nidentity: [{ local: { users_file: " + users + " } }]\nroutes: [{ upstream: " + app.URL + " }]\n"
+		"\nidentity: [{ local: { users_file: " + users + " } }]\nroutes: [{ upstream: " + app.URL + " }]\n" + strings.Join(more, "\n")
 	if err := os.WriteFile(f.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -109,9 +110,25 @@ func (f *fleet) in(c *http.Client) bool {
 // run runs the command line and returns what it wrote.
 func (f *fleet) run(args ...string) (stdout, stderr string, code int) {
 	f.Helper()
+	return f.typed("", args...)
+}
+
+// typed is run with something on standard input.
+func (f *fleet) typed(in string, args ...string) (stdout, stderr string, code int) {
+	f.Helper()
 	var out, err strings.Builder
-	code = run(args, strings.NewReader(""), &out, &err)
+	code = run(args, strings.NewReader(in), &out, &err)
 	return out.String(), err.String(), code
+}
+
+// user runs a subcommand of `evergate user` with the config, which has to go well.
+func (f *fleet) user(in, sub string, args ...string) string {
+	f.Helper()
+	out, stderr, code := f.typed(in, append([]string{"user", sub, "--config", f.file}, args...)...)
+	if code != 0 {
+		f.Fatalf("user %s: exit code %d: %s", sub, code, stderr)
+	}
+	return out
 }
 
 func (f *fleet) list(args ...string) (all []session.Info) {

@@ -24,7 +24,7 @@ func (p *program) userCmd() *cobra.Command {
 		Args: func(cmd *cobra.Command, args []string) error { return p.unknown(cmd, args) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.userAddCmd(), p.userPasswdCmd(), p.userDisableCmd(), p.userListCmd())
+	cmd.AddCommand(p.userAddCmd(), p.userInviteCmd(), p.userPasswdCmd(), p.userResetCmd(), p.userDisableCmd(), p.userListCmd())
 	return cmd
 }
 
@@ -38,22 +38,15 @@ func (p *program) userAddCmd() *cobra.Command {
 			"  pass show wiki/alice | evergate user add --config evergate.yaml --password-stdin alice",
 		Args: exactly(1, "one user name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.editUsers(path, args[0], func(users []config.User, i int) ([]config.User, string, error) {
-				if i >= 0 {
-					return nil, "", &hinted{fmt.Errorf("there is a user %q already", args[0]), "evergate user passwd " + args[0]}
-				}
-				for _, u := range users {
-					if config.SameName(u.Name, args[0]) {
-						return nil, "", &hinted{fmt.Errorf("there is a user %q already, in letters of another size or another spelling of the same letters", u.Name), "evergate user passwd " + u.Name}
-					}
-				}
-				hash, err := p.newHash(cmd.Context(), stdin)
-				if err != nil {
-					return nil, "", err
-				}
-				u := config.User{Name: args[0], Password: hash, Groups: groups, Email: email, DisplayName: name}
-				return append(users, u), "added", nil
-			})
+			u := config.User{Name: args[0], Groups: groups, Email: email, DisplayName: name}
+			if err := mayAdd(path, u.Name); err != nil {
+				return err
+			}
+			var err error
+			if u.Password, err = p.newHash(cmd.Context(), path, u, stdin); err != nil {
+				return err
+			}
+			return p.addUser(cmd.Context(), path, u)
 		},
 	}
 	configFlag(cmd, &path)
@@ -76,9 +69,17 @@ func (p *program) userPasswdCmd() *cobra.Command {
 				if i < 0 {
 					return nil, "", noUser(users, args[0])
 				}
-				hash, err := p.newHash(cmd.Context(), stdin)
+				hash, err := p.newHash(cmd.Context(), path, users[i], stdin)
 				if err != nil {
 					return nil, "", err
+				}
+				file, err := usersFile(path)
+				if err != nil {
+					return nil, "", err
+				}
+				// In its place, where that can be: what else people wrote there stays.
+				if config.SetPassword(file, args[0], users[i].Password, hash) == nil {
+					return nil, "changed", nil
 				}
 				users[i].Password = hash
 				return users, "changed", nil
@@ -166,7 +167,8 @@ func (p *program) listUsers(users []config.User, asJSON bool) error {
 }
 
 // editUsers reads the users file, lets edit change it, and writes it back in
-// one step. I is where the named user stands, or -1.
+// one step. I is where the named user stands, or -1. Where edit returns no users it has written
+// them itself.
 func (p *program) editUsers(path, name string, edit func(users []config.User, i int) ([]config.User, string, error)) error {
 	file, err := usersFile(path)
 	if err != nil {
@@ -181,8 +183,10 @@ func (p *program) editUsers(path, name string, edit func(users []config.User, i 
 	if err != nil {
 		return err
 	}
-	if err := config.SaveUsers(file, users); err != nil {
-		return err
+	if users != nil {
+		if err := config.SaveUsers(file, users); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(p.err, "User %s %s in %s.\n", name, done, file)
 	return nil
@@ -210,10 +214,41 @@ func noUser(users []config.User, name string) error {
 	return &hinted{fmt.Errorf("there is no user %q", name), "evergate user list"}
 }
 
-func (p *program) newHash(ctx context.Context, stdin bool) (string, error) {
+// mayAdd reports why there can be no user of a name: there is one already.
+func mayAdd(path, name string) error {
+	file, err := usersFile(path)
+	if err != nil {
+		return err
+	}
+	users, err := config.LoadUsers(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, u := range users {
+		switch {
+		case u.Name == name:
+			return &hinted{fmt.Errorf("there is a user %q already", name), "evergate user passwd " + name}
+		case config.SameName(u.Name, name):
+			return &hinted{fmt.Errorf("there is a user %q already, in letters of another size or another spelling of the same letters", u.Name), "evergate user passwd " + u.Name}
+		}
+	}
+	return nil
+}
+
+// newHash is the hash of a new password of a user, which is asked for, and looked at as at the
+// account page.
+func (p *program) newHash(ctx context.Context, path string, u config.User, stdin bool) (string, error) {
+	cfg, err := loadConfig(path)
+	if err != nil {
+		return "", err
+	}
 	password, err := p.readPassword(stdin)
 	if err != nil {
 		return "", err
+	}
+	rules := passwordRules(cfg)
+	if why := rules.Wrong(local.User{Name: u.Name, DisplayName: u.DisplayName, Email: u.Email}, password.Reveal()); why != "" {
+		return "", &hinted{wrongPassword(why, rules), "a few words in a row that have nothing to do with each other are long and easy to remember"}
 	}
 	return local.NewHasher(1).Hash(ctx, password.Reveal())
 }

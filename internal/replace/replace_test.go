@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -101,19 +100,5 @@ func TestEditAtOnce(t *testing.T) {
 	wg.Wait()
 	if got, _ := os.ReadFile(path); len(got) != each*writers {
 		t.Errorf("got %d edits, want %d", len(got), each*writers)
-	}
-}
-
-func TestPossible(t *testing.T) {
-	dir := t.TempDir()
-	if !replace.Possible(filepath.Join(dir, "users.yaml")) {
-		t.Error("a folder of our own: want it possible")
-	}
-	if runtime.GOOS != "windows" && replace.Possible(filepath.Join(dir, "nowhere", "users.yaml")) {
-		t.Error("a folder that is not there: want it impossible")
-	}
-	// A file system that is read-only for root too.
-	if _, err := os.Stat("/proc/1"); err == nil && replace.Possible("/proc/1/users.yaml") {
-		t.Error("where nobody can make a file: want it impossible")
 	}
 }
