@@ -8,8 +8,9 @@ import (
 	"github.com/evergate/evergate/session"
 )
 
-// resealEvery is how often what is kept of users is looked through, besides after each change of
-// the ring. A key may be taken off the ring a day after the next one seals: docs/key-rotation.md.
+// resealEvery is how often what is kept of users is looked through, besides as another key begins
+// to seal: a user may have come whose record another gateway sealed. Keys stay on the ring for
+// longer than that (docs/key-rotation.md).
 const (
 	resealEvery = 24 * time.Hour
 	resealLook  = time.Minute // how often somebody looks whether another key seals
