@@ -270,7 +270,7 @@ func endpointsOfAdmin(t *testing.T) (all []string) {
 				return true
 			}
 			text, _ := strconv.Unquote(lit.Value)
-			if m := regexp.MustCompile(`^(?:(?:GET|POST) )?(/[a-z][a-z/]*[a-z])$`).FindStringSubmatch(text); m != nil && m[1] != "/api/sessions" || text == "GET /api/sessions" {
+			if m := regexp.MustCompile(`^(?:(?:GET|POST) )?(/[a-z][a-z/-]*[a-z])$`).FindStringSubmatch(text); m != nil && m[1] != "/api/sessions" || text == "GET /api/sessions" {
 				all = append(all, m[1])
 			}
 			return true
