@@ -62,3 +62,15 @@ func (d *Drawer) Writes() int {
 	defer d.mu.Unlock()
 	return d.writes
 }
+
+// Forget implements credential.Cabinet.
+func (d *Drawer) Forget(_ context.Context, name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.away {
+		return errAway
+	}
+	delete(d.values, name)
+	delete(d.counts, name)
+	return nil
+}
