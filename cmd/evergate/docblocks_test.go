@@ -48,6 +48,7 @@ var notRun = map[string]struct {
 	"docs/observe.md":       {4, "what is said, and a query for Prometheus"},
 	"docs/pages.md":         {1, "messages, which TestPagesGuide loads"},
 	"docs/protection.md":    {1, "headers of an answer"},
+	"docs/risk.md":          {1, "lines, which TestRiskGuide of deploy/check asks the queries of"},
 	"docs/redis.md":         {2, "of Redis: TestRedisGuide holds the rule against the one that is tested"},
 	"docs/threat-model.md":  {1, "a drawing"},
 	"docs/users.md":         {2, "a users file, and what a command prints whose code is another each time: TestInvite has it made and used"},
