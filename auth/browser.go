@@ -128,7 +128,7 @@ func (h *Handler) asker(r *http.Request) Asker {
 }
 
 // know gives the browser behind r, which was b until now, the cookie by which it is known
-// at the account of login.
+// at the account of login, and takes away the questions for passkeys that its sign-in page put.
 func (h *Handler) know(w http.ResponseWriter, r *http.Request, b Browser, login *Login) {
 	h.clearCeremonies(w, r)
 	if login.Stamp == "" {
