@@ -17,7 +17,7 @@ const (
 )
 
 const (
-	codesPath = accountPath + "/codes"
+	codesPath = "account/codes"
 	// fewCodes are so few recovery codes that the page says so.
 	fewCodes = 3
 )

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	appPath       = accountPath + "/app"
-	appRemovePath = appPath + "/remove"
+	appPath       = "account/app"
+	appRemovePath = "account/app/remove"
 
 	appKind    = "-app"
 	appPurpose = "app"
