@@ -14,7 +14,7 @@ func factorSamples() map[string][]web.Sample {
 		return web.Sample{Page: web.Page{Title: "Prove that it is you", Script: scriptURL, Data: v}, Must: append(must, "/.evergate/login?rd=%2Fsample")}
 	}
 	app := func(v appView, must ...string) web.Sample {
-		v.User, v.Secret, v.Link, v.QR = "alice", "SAMP LEKE", "otpauth://totp/sample", qr.Code{Size: 9, Path: "M4 4h1v1h-1z"}
+		v.User, v.Secret, v.Link, v.QR = "alice", "SAMP LEKE", "otpauth://totp/sample", qr.Code{Size: 9, Path: "M4 4.5h1"}
 		return web.Sample{Page: web.Page{Title: "Set up an app that makes codes", Data: v}, Must: append(must, own(appPath), `"code"`, v.Secret)}
 	}
 	codes := func(v codesView, must ...string) web.Sample {

@@ -19,7 +19,7 @@ type pagesCodes struct {
 
 const (
 	atSecond = `location.pathname == "/.evergate/second"`
-	atCodes  = `document.querySelectorAll(".codes li").length == 10`
+	atCodes  = `document.readyState == "complete" && document.querySelectorAll(".codes li").length == 10`
 )
 
 // halfway signs in as far as a password goes.

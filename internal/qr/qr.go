@@ -1,4 +1,4 @@
-// Package qr draws QR codes (ISO/IEC 18004) for pages, as the outline of an SVG: nothing is fetched,
+// Package qr draws QR codes (ISO/IEC 18004) for pages, as the lines of an SVG: nothing is fetched,
 // and no style and no script is needed.
 package qr
 
@@ -16,7 +16,8 @@ const quiet = 4
 type Code struct {
 	// Size is how long a side of the square is.
 	Size int
-	// Path is the dark part, as the attribute "d" of a path.
+	// Path is the dark part, as the attribute "d" of a path with a stroke one module wide: a line
+	// for each run of a row, which is half of what their outlines would take.
 	Path string
 }
 
@@ -33,14 +34,22 @@ func Draw(text string) (Code, error) {
 	}
 	var path strings.Builder
 	for y := range side {
+		pen := -1 // where the last run of this row ended
 		for x := 0; x < side; x++ {
 			from := x
 			for x < side && dark(x, y) {
 				x++
 			}
-			if x > from {
-				fmt.Fprintf(&path, "M%d %dh%dv1h-%dz", from+quiet, y+quiet, x-from, x-from)
+			switch {
+			case x == from:
+				continue
+			case pen < 0:
+				fmt.Fprintf(&path, "M%d %d.5", from+quiet, y+quiet)
+			default:
+				fmt.Fprintf(&path, "m%d 0", from-pen)
 			}
+			fmt.Fprintf(&path, "h%d", x-from)
+			pen = x
 		}
 	}
 	return Code{side + 2*quiet, path.String()}, nil

@@ -13,7 +13,7 @@ func TestDraw(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The corner of the finder pattern: seven modules in a row, behind the edge.
-	if (c.Size-2*quiet-17)%4 != 0 || !strings.HasPrefix(c.Path, "M4 4h7v1h-7z") || strings.Trim(c.Path, "Mhvz -0123456789") != "" {
+	if (c.Size-2*quiet-17)%4 != 0 || !strings.HasPrefix(c.Path, "M4 4.5h7m") || strings.Trim(c.Path, "Mmh .0123456789") != "" {
 		t.Errorf("got a side of %d and the path %.60s…", c.Size, c.Path)
 	}
 	if _, err := Draw(strings.Repeat("x", 3000)); err == nil {
