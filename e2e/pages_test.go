@@ -231,6 +231,22 @@ func gatewayPages() []*gatewayPage {
 				v.click(`main button[type=submit]`)
 				v.until("a refusal", patience, `document.querySelector("[role=alert]")`)
 			}},
+		{name: "invite", status: 200, path: "/.evergate/invite", has: `input[name=code]`, says: "one-time code",
+			open: func(v *visitor) { v.visit("plain", "/.evergate/invite") }},
+		{name: "invite refused", status: 403, path: "/.evergate/invite", has: `[role=alert]`, says: "This code is not good",
+			open: func(v *visitor) {
+				v.visit("plain", "/.evergate/invite")
+				v.fill("#code", "AAAAA-AAAAA")
+				v.click(`main button[type=submit]`)
+				v.until("a refusal", patience, `document.querySelector("[role=alert]")`)
+			}},
+		{name: "set password", status: 200, path: "/.evergate/invite", has: `input[autocomplete=new-password]`, says: "carol",
+			open: func(v *visitor) {
+				v.visit("plain", "/.evergate/invite")
+				v.fill("#code", v.w.invite("plain", "carol"))
+				v.click(`main button[type=submit]`)
+				v.until("a form for the password", patience, `document.querySelector("#new")`)
+			}},
 		{name: "dashboard", status: 200, path: "/operator/", has: `h2`, says: "enewal", forOperators: true,
 			open: func(v *visitor) {
 				v.enter("apps", "/page", "alice")

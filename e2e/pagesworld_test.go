@@ -150,6 +150,13 @@ func (w *pagesWorld) revoke(gateway, user string) {
 	evergate(w.t, filepath.Dir(w.config[gateway]), "", "session", "revoke", "--config", w.config[gateway], "--user", user)
 }
 
+// invite has a one-time code made for a user.
+func (w *pagesWorld) invite(gateway, user string) string {
+	w.t.Helper()
+	out := evergate(w.t, filepath.Dir(w.config[gateway]), "", "user", "invite", "--config", w.config[gateway], user)
+	return inviteLines.FindStringSubmatch(out)[2]
+}
+
 // browser starts a Chromium that finds all of it.
 func (w *pagesWorld) browser() *browser {
 	w.t.Helper()
