@@ -41,7 +41,8 @@ type accountView struct {
 type accountWho struct {
 	User, Name, Email string
 	Groups            []string
-	Provider          string // "" for a password that is kept here
+	Provider          string // "" for whoever is kept here
+	Passkey           bool   // who signed in by a passkey alone
 	Since             moments
 	Proof             web.Text // how it was proven, or nothing
 	Ends              time.Time
@@ -135,6 +136,7 @@ func (h *Handler) whoIs(login *Login) accountWho {
 	id, now := &login.Identity, h.cfg.Now()
 	v := accountWho{User: id.User, Name: id.Name, Email: id.Email, Groups: slices.Clone(id.Groups), Proof: proofOf(login)}
 	slices.Sort(v.Groups)
+	v.Passkey = id.Provider == passwordProvider && slices.Contains(login.AMR, "pop") && !slices.Contains(login.AMR, "pwd")
 	if p := h.provider(id.Provider); p != nil {
 		v.Provider = p.label()
 	}
@@ -230,7 +232,11 @@ var proofs = map[string]web.Message{
 func proofOf(login *Login) web.Text {
 	var all []web.Text
 	for _, method := range login.AMR {
-		if m, ok := proofs[method]; ok && !slices.ContainsFunc(all, func(t web.Text) bool { return t.Message == m }) {
+		m, ok := proofs[method]
+		if login.Identity.Provider == passwordProvider && slices.Contains(passkeyAMR, method) {
+			m, ok = "passkey", method == "pop" // what else is said of it is not for people
+		}
+		if ok && !slices.ContainsFunc(all, func(t web.Text) bool { return t.Message == m }) {
 			all = append(all, web.Text{Message: m})
 		}
 	}

@@ -51,7 +51,7 @@ func accountSamples() map[string][]web.Sample {
 			}, own("logout")),
 			account(accountView{Who: accountWho{User: "alice"}, CanChange: true, Factors: &factorsView{MayApp: true, App: at, Any: true, Codes: 2, Few: true}}, own(passwordPath), own(appPath), own(codesPath)),
 			account(accountView{Who: accountWho{User: "alice"}, Factors: &factorsView{MayApp: true}}, own(appPath)),
-			account(accountView{Who: accountWho{User: "alice"}, CanChange: true, MayPasskeys: true, Passkeys: keys}, own(passwordPath), own(passkeysPath), "Laptop"),
+			account(accountView{Who: accountWho{User: "alice", Passkey: true}, CanChange: true, MayPasskeys: true, Passkeys: keys}, own(passwordPath), own(passkeysPath), "Laptop"),
 			account(accountView{Who: accountWho{User: "alice"}, MayPasskeys: true, PasskeysNote: "Your passkeys cannot be shown right now. Nothing has changed; try again shortly."}, own(passkeysPath)),
 		},
 		"invite": {

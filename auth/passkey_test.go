@@ -125,6 +125,7 @@ func TestPasskeyAlone(t *testing.T) {
 
 	k.browser().answered(answer).want(t, 401, notTaken) // not the browser that was asked
 	b.answered(answer, "remember", "1").want(t, 200, "the app")
+	b.get("/.evergate/account").want(t, 200, "by a passkey", "Proven by</dt><dd>passkey</dd>")
 	if left := b.ceremonies(t); left != 0 {
 		t.Errorf("%d ceremonies are left after the sign-in", left)
 	}
