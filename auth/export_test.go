@@ -14,6 +14,9 @@ func MeetingContext(ctx context.Context, cookie, marked bool, tell func(event.Ev
 	return context.WithValue(ctx, meetingKey{}, &meeting{cookie, marked, tell})
 }
 
+// IsMeeting reports whether the browser behind ctx is to be looked up.
+func IsMeeting(ctx context.Context) bool { return ctx.Value(meetingKey{}) != nil }
+
 // NewShelf returns a Shelf in memory.
 func NewShelf(now func() time.Time) Shelf { return newMemoryShelf(now) }
 

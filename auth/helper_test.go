@@ -37,6 +37,7 @@ type sessions struct {
 	// detour sends each request that has not been sent there on a detour.
 	detour bool
 	asked  func(*http.Request) // hears of each request, if set
+	begun  func(*http.Request) // hears of each that a session begins by, if set
 }
 
 const sessionCookie = "evergate-80"
@@ -77,6 +78,9 @@ func (s *sessions) Begin(h http.Header, r *http.Request, login *auth.Login, reme
 	}
 	if s.beginFault != nil {
 		return s.beginFault
+	}
+	if s.begun != nil {
+		s.begun(r)
 	}
 	for _, c := range r.CookiesNamed(sessionCookie) {
 		delete(s.live, c.Value)

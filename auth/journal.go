@@ -139,14 +139,16 @@ type noted struct {
 // Own returns the events of the person of login, the newest first. Count is how often one
 // came in a row. The error is a *Unavailable.
 func (j *ShelfJournal) Own(ctx context.Context, login *Login) ([]event.Event, error) {
-	// What this very browser has just done is to be among them.
-	if behind := make(chan struct{}); j.put(entry{behind: behind}) {
-		late := time.NewTimer(ownWait)
-		defer late.Stop()
-		select {
-		case <-behind:
-		case <-late.C:
-		case <-ctx.Done():
+	// What this very browser has just done is to be among them, and what came of that: a sign-in
+	// that is written down may tell of a new device, which is in the queue then.
+	late, cancel := context.WithTimeout(ctx, ownWait)
+	defer cancel()
+	for range 2 {
+		if behind := make(chan struct{}); j.put(entry{behind: behind}) {
+			select {
+			case <-behind:
+			case <-late.Done():
+			}
 		}
 	}
 	all, _, err := j.load(ctx, journalOf(login.Identity.Provider, login.Identity.Subject))

@@ -60,6 +60,7 @@ func openKeys(t *testing.T, edit ...func(*auth.Factors)) *keyHouse {
 			used[name] = true
 			return first, k.onceErr
 		}
+		c.NewDevices = true
 		c.Heard = func(_ context.Context, e event.Event) { k.told = append(k.told, e) }
 		k.device = passkeytest.NewDevice(t, at.String(), "localhost")
 	})
@@ -124,8 +125,19 @@ func TestPasskeyAlone(t *testing.T) {
 	kept := b.c.Jar.Cookies(mustURL(t, k.URL))
 
 	k.browser().answered(answer).want(t, 401, notTaken) // not the browser that was asked
+	looked := 0                                         // whether the device is known
+	k.sessions.set(func() {
+		k.sessions.begun = func(r *http.Request) {
+			if auth.IsMeeting(r.Context()) {
+				looked++
+			}
+		}
+	})
 	b.answered(answer, "remember", "1").want(t, 200, "the app")
 	b.get("/.evergate/account").want(t, 200, "by a passkey", "Proven by</dt><dd>passkey</dd>")
+	if looked != 1 {
+		t.Errorf("it was looked %d times whether the device is known, want once", looked)
+	}
 	if left := b.ceremonies(t); left != 0 {
 		t.Errorf("%d ceremonies are left after the sign-in", left)
 	}
