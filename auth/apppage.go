@@ -108,7 +108,7 @@ func (h *Handler) removeApp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	removed, err := h.cfg.Factors.Codes.Remove(r.Context(), who.User, h.cfg.Factors.Required)
-	if errors.Is(err, ErrLast) {
+	if errors.Is(err, ErrLastFactor) {
 		return h.lastFactor(appPath)
 	}
 	if err != nil {

@@ -15,9 +15,6 @@ var ErrAnonymous = errors.New("nobody is signed in")
 // again.
 var ErrChanged = errors.New("it was changed by somebody else meanwhile")
 
-// ErrLast reports that what is to be taken away is the last of its kind, and one there has to be.
-var ErrLast = errors.New("it is the last one, and one there has to be")
-
 // Why a request has no live session.
 const (
 	NoCookie  = "no-cookie" // the browser brought none

@@ -12,7 +12,7 @@ type OneTimeCodes interface {
 	// has it do so only for somebody who has no second factor yet, and return ErrChanged
 	// otherwise. The error is a *Refused for the code.
 	SetUp(ctx context.Context, user string, secret []byte, code string, first bool) (Proof, error)
-	// Remove takes away the app, and reports whether there was one. NotLast has it return ErrLast
+	// Remove takes away the app, and reports whether there was one. NotLast has it return ErrLastFactor
 	// where there is nothing else.
 	Remove(ctx context.Context, user string, notLast bool) (removed bool, err error)
 	// Renew makes recovery codes in the place of those before, as they are to be shown once. First

@@ -56,7 +56,8 @@ func (b *Book) Load(ctx context.Context, user string) (*Record, error) {
 }
 
 // Edit has change edit what is kept of a user. It may be called several times, each time with the
-// record as it is then. Its error is returned, and changes nothing.
+// record as it is then. Its error is returned, and changes nothing. Recovery codes go with the last
+// second factor.
 func (b *Book) Edit(ctx context.Context, user string, change func(*Record) error) error {
 	name, err := b.name(ctx, "user", user)
 	if err != nil {
@@ -71,6 +72,7 @@ func (b *Book) Edit(ctx context.Context, user string, change func(*Record) error
 		if err := change(r); err != nil {
 			return err
 		}
+		r.tidy()
 		value, err := json.Marshal(r)
 		if err != nil {
 			return fmt.Errorf("write down credentials: %w", err)

@@ -68,9 +68,9 @@ func (r *Record) Empty() bool {
 // HasSecond reports whether there is anything that proves more than a password.
 func (r *Record) HasSecond() bool { return len(r.Passkeys) > 0 || r.Authenticator != nil }
 
-// Tidy takes away what means nothing where there is no second factor any more: recovery codes
-// stand in for one. Whoever takes the last one away calls it.
-func (r *Record) Tidy() {
+// tidy takes away what means nothing where there is no second factor any more: recovery codes stand
+// in for one, and are not to come alive with the next.
+func (r *Record) tidy() {
 	if !r.HasSecond() {
 		r.Recovery, r.Guesses = nil, Guesses{}
 	}

@@ -148,10 +148,9 @@ func (c *Codes) Remove(ctx context.Context, user string, notLast bool) (bool, er
 			return false, nil
 		case notLast && len(r.Passkeys) == 0:
 			removed = false
-			return false, auth.ErrLast
+			return false, auth.ErrLastFactor
 		}
 		r.Authenticator = nil
-		r.Tidy()
 		return true, nil
 	})
 	return removed, err

@@ -188,7 +188,7 @@ func TestSetUp(t *testing.T) {
 	d.want(d.code(), "refused")
 	d.want(Code(other, Step(d.at)), "taken")
 	codes := d.codes()
-	if removed, err := d.Remove(t.Context(), "alice", true); removed || !errors.Is(err, auth.ErrLast) {
+	if removed, err := d.Remove(t.Context(), "alice", true); removed || !errors.Is(err, auth.ErrLastFactor) {
 		t.Errorf("the last one, where there has to be one: got %t, %v", removed, err)
 	}
 	if removed, err := d.Remove(t.Context(), "alice", false); !removed || err != nil {

@@ -112,6 +112,21 @@ func TestBook(t *testing.T) {
 				t.Errorf("a note that is taken by eight at once: got %v, want it once", taken)
 			}
 
+			// Recovery codes go with the last factor, whatever that was.
+			for _, change := range []func(*credential.Record){
+				func(r *credential.Record) {
+					r.Passkeys, r.Recovery = []credential.Passkey{{ID: []byte("one")}}, []credential.Recovery{{Digest: []byte("digest")}}
+				},
+				func(r *credential.Record) { r.Passkeys = nil },
+			} {
+				if err := books[0].Edit(t.Context(), "bob", func(r *credential.Record) error { change(r); return nil }); err != nil {
+					t.Fatal(err)
+				}
+				if r, err := books[1].Load(t.Context(), "bob"); err != nil || (len(r.Recovery) == 1) != r.HasSecond() {
+					t.Errorf("got %+v, %v, want recovery codes where there is a factor", r, err)
+				}
+			}
+
 			// The ring gets another key, everything is sealed by it, and the old one goes.
 			both := buildBook(s1, ring(newer, older))
 			if err := both.Reseal(t.Context(), "alice"); err != nil {
