@@ -145,7 +145,15 @@ func (p *tab) enrol(w *keysWorld) {
 	p.open(w.url + passkeyURL)
 	p.until("the page of passkeys", patience, keysReady+" && "+keysPage)
 	p.click(keyButton)
+	p.keepCodes()
 	p.until("a passkey is made", patience, `document.body.innerText.includes("Your passkey is made")`)
+}
+
+// keepCodes goes on from the recovery codes that come with the first second factor.
+func (p *tab) keepCodes() {
+	p.t.Helper()
+	p.until("recovery codes", patience, `document.querySelectorAll("#codes li").length == 10`)
+	p.click("main a.button")
 }
 
 // TestPasskeyJourney: a person makes a passkey, signs in with it alone, also for an app on a host
@@ -247,6 +255,7 @@ func TestPasskeyAfterThePassword(t *testing.T) {
 	p.until("a passkey is asked for", patience, keysReady)
 	p.everyLook("passkey-halfway")
 	p.click(keyButton)
+	p.keepCodes()
 	p.until("the app", patience, atHome)
 	if keys := p.keysOf(id); len(keys) != 1 || keys[0].IsResidentCredential {
 		t.Fatalf("got the keys %+v, want one that does not say whose it is", keys)
