@@ -161,7 +161,7 @@ var secondFactor = &section{name: "Between the password and the second factor", 
 				t.Errorf("%d guesses were looked at, want about ten", looked)
 			}
 			right := p.code() // which may take until the next one is there
-			for range 300 { // until the wait is so long that the next line is within it, on a busy machine too
+			for range 300 {   // until the wait is so long that the next line is within it, on a busy machine too
 				if wait, _ := strconv.Atoi(p.prove(step, "000000").Header.Get("Retry-After")); wait >= 4 {
 					break
 				}
