@@ -103,7 +103,7 @@ func (h *Handler) enrolled(w http.ResponseWriter, r *http.Request, who *enrollee
 	case who.Half != nil && codes == nil:
 		return h.complete(w, r, who.Half, p)
 	case who.Half != nil:
-		if _, err := h.beginSession(w, r, who.Half, p); err != nil {
+		if _, err := h.finish(w, r, who.Half, p); err != nil {
 			return err
 		}
 		next = who.Half.Goal.at("landed")

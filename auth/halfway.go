@@ -95,27 +95,23 @@ func (h *Handler) halfwayOf(r *http.Request, id string) (*halfway, error) {
 
 // complete signs somebody in who has proven more than the password, by p.
 func (h *Handler) complete(w http.ResponseWriter, r *http.Request, half *halfway, p Proof) error {
-	login, err := h.beginSession(w, r, half, p)
+	login, err := h.finish(w, r, half, p)
 	if err != nil {
 		return err
 	}
-	if !half.Goal.Demand.MetBy(login, h.cfg.Now()) {
-		return h.insufficient(r, nil, login, &half.Goal)
-	}
-	return signedIn(w, r, login, half.Goal)
+	return h.begun(w, r, login, half.Goal)
 }
 
-// beginSession is complete without the answer, for a page that comes first.
-func (h *Handler) beginSession(w http.ResponseWriter, r *http.Request, half *halfway, p Proof) (*Login, error) {
+// finish is complete without the answer, for a page that comes first.
+func (h *Handler) finish(w http.ResponseWriter, r *http.Request, half *halfway, p Proof) (*Login, error) {
 	login, err := h.proven(w, r, half, p)
 	if err == nil {
-		err = h.cfg.Sessions.Begin(w.Header(), h.meets(r, h.asker(r).Browser, login), login, half.Remember)
+		err = h.beginSession(w, r, login, half.Remember)
 	}
 	if err != nil {
 		return nil, err
 	}
 	h.clearHelper(w, halfwayKind, half.ID)
-	h.know(w, r, h.asker(r).Browser, login)
 	return login, nil
 }
 

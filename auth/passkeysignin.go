@@ -15,18 +15,13 @@ import (
 // user name and the password: its authenticator made sure who holds it.
 func (h *Handler) signInByPasskey(w http.ResponseWriter, r *http.Request, v loginView, answer string) error {
 	login, err := h.byPasskey(w, r, answer)
-	from := h.asker(r)
 	if err == nil {
-		err = h.cfg.Sessions.Begin(w.Header(), h.meets(r, from.Browser, login), login, v.Remember)
+		err = h.beginSession(w, r, login, v.Remember)
 	}
 	if err != nil {
 		return h.refusePasskey(w, r, v, login, err)
 	}
-	h.know(w, r, from.Browser, login)
-	if !v.Demand.MetBy(login, h.cfg.Now()) {
-		return h.insufficient(r, nil, login, &v.goal)
-	}
-	return signedIn(w, r, login, v.goal)
+	return h.begun(w, r, login, v.goal)
 }
 
 // byPasskey is the login of whoever's passkey it is. With a *Refused it returns one that has no more

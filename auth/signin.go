@@ -97,15 +97,29 @@ func (h *Handler) provenByPassword(w http.ResponseWriter, r *http.Request, login
 			return true, h.goHalfway(w, r, login, g, remember)
 		}
 	}
-	from := h.asker(r)
-	if err := h.cfg.Sessions.Begin(w.Header(), h.meets(r, from.Browser, login), login, remember); err != nil {
+	if err := h.beginSession(w, r, login, remember); err != nil {
 		return false, err
 	}
-	h.know(w, r, from.Browser, login)
-	if !g.Demand.MetBy(login, h.cfg.Now()) {
-		return true, h.insufficient(r, nil, login, &g)
+	return true, h.begun(w, r, login, g)
+}
+
+// beginSession begins the session of somebody whom the gateway itself has signed in, by whatever
+// they proved who they are with.
+func (h *Handler) beginSession(w http.ResponseWriter, r *http.Request, login *Login, remember bool) error {
+	from := h.asker(r)
+	if err := h.cfg.Sessions.Begin(w.Header(), h.meets(r, from.Browser, login), login, remember); err != nil {
+		return err
 	}
-	return true, signedIn(w, r, login, g)
+	h.know(w, r, from.Browser, login)
+	return nil
+}
+
+// begun goes on with somebody whose session was just begun.
+func (h *Handler) begun(w http.ResponseWriter, r *http.Request, login *Login, g goal) error {
+	if !g.Demand.MetBy(login, h.cfg.Now()) {
+		return h.insufficient(r, nil, login, &g)
+	}
+	return signedIn(w, r, login, g)
 }
 
 // signedIn ends a sign-in, of whatever kind, at the page that looks whether the
