@@ -122,15 +122,8 @@ func (h *Handler) showCodes(w http.ResponseWriter, r *http.Request, codes []stri
 
 // tellFactor tells what somebody has just done to what they prove who they are with.
 func (h *Handler) tellFactor(r *http.Request, who *enrollee, name event.Name, reason string) {
-	e := event.Event{Name: name, Reason: reason, Provider: passwordProvider, Subject: who.User}
-	if who.Half != nil {
-		e.User = who.Half.User
-	} else {
-		e.User = who.Login.Identity.User
-		if who.Login.Session != nil {
-			e.Session = who.Login.Session.ID()
-		}
-	}
+	e := who.event(name)
+	e.Reason = reason
 	h.tell(r.Context(), "what somebody proves who they are with was changed", e)
 }
 

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 
 	"github.com/evergate/evergate/internal/event"
@@ -181,17 +180,9 @@ func (h *Handler) addPasskey(w http.ResponseWriter, r *http.Request, who *enroll
 
 // tellPasskey tells what became of a passkey.
 func (h *Handler) tellPasskey(ctx context.Context, what event.Name, who *enrollee, name, words string) {
-	e := event.Event{Name: what, Provider: passwordProvider, Subject: who.User, Part: name}
-	switch {
-	case who.Half != nil:
-		e.User = who.Half.User
-	default:
-		e.User = who.Login.Identity.User
-		if s := who.Login.Session; s != nil {
-			e.Session = s.ID()
-		}
-	}
-	event.Tell(ctx, h.cfg.Log, h.cfg.Heard, slog.LevelInfo, words, e)
+	e := who.event(what)
+	e.Part = name
+	h.tell(ctx, words, e)
 }
 
 // passkeysUnchanged shows the page again, and says why nothing was done.

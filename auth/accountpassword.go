@@ -2,11 +2,8 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
-	"time"
 
 	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
@@ -156,9 +153,7 @@ func (h *Handler) notChanged(w http.ResponseWriter, r *http.Request, v passwordV
 		return h.showPassword(w, r, http.StatusConflict, v)
 	}
 	if u, ok := errors.AsType[*Unavailable](err); ok {
-		n.Decision = "unavailable"
-		after := max(u.RetryAfter, time.Second)
-		w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(after.Seconds()))))
+		outOfOrder(w, n, u)
 		v.Alert = web.T("Your password is not changed: {what} is out of order for the moment. Try again shortly; if it stays so, tell whoever runs this gateway.", "what", u.What)
 		return h.showPassword(w, r, http.StatusServiceUnavailable, v)
 	}

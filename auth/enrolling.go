@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
 )
 
@@ -30,6 +31,20 @@ func (e *enrollee) step() string {
 		return ""
 	}
 	return e.Half.ID
+}
+
+// event is one that is about them.
+func (e *enrollee) event(name event.Name) event.Event {
+	about := event.Event{Name: name, Provider: passwordProvider, Subject: e.User}
+	if e.Half != nil {
+		about.User = e.Half.User
+		return about
+	}
+	about.User = e.Login.Identity.User
+	if e.Login.Session != nil {
+		about.Session = e.Login.Session.ID()
+	}
+	return about
 }
 
 // enrolling says who may set something up. With a step it is somebody halfway who has nothing yet:

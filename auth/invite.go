@@ -2,11 +2,8 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
-	"time"
 
 	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
@@ -92,8 +89,7 @@ func (h *Handler) notInvited(w http.ResponseWriter, r *http.Request, v inviteVie
 		return h.showInvite(w, r, http.StatusConflict, v)
 	}
 	if u, ok := errors.AsType[*Unavailable](err); ok {
-		n.Decision = "unavailable"
-		w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(max(u.RetryAfter, time.Second).Seconds()))))
+		outOfOrder(w, n, u)
 		v.Alert = web.T("Your password is not set: {what} is out of order for the moment. Your code is still good. Try again shortly; if it stays so, tell whoever runs this gateway.", "what", u.What)
 		return h.showInvite(w, r, http.StatusServiceUnavailable, v)
 	}

@@ -2,10 +2,7 @@ package auth
 
 import (
 	"errors"
-	"fmt"
-	"math"
 	"net/http"
-	"time"
 
 	"github.com/evergate/evergate/internal/event"
 	"github.com/evergate/evergate/internal/web"
@@ -62,9 +59,8 @@ func (h *Handler) refusePasskey(w http.ResponseWriter, r *http.Request, v loginV
 		return h.showLogin(w, r, http.StatusUnauthorized, v)
 	}
 	if u, ok := errors.AsType[*Unavailable](err); ok {
-		n.Decision = "unavailable"
 		h.notSignedIn(r, passwordProvider, nil, event.Unavailable, u)
-		w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(max(u.RetryAfter, time.Second).Seconds()))))
+		outOfOrder(w, n, u)
 		v.Alert = web.T("You are not signed in: {what} is out of order for the moment. Nothing is wrong with your passkey. Try again shortly.", "what", u.What)
 		return h.showLogin(w, r, http.StatusServiceUnavailable, v)
 	}

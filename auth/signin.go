@@ -153,10 +153,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v loginView, er
 		return h.showLogin(w, r, http.StatusUnauthorized, v)
 	}
 	if u, ok := errors.AsType[*Unavailable](err); ok {
-		n.Decision = "unavailable"
 		h.notSignedIn(r, passwordProvider, nil, event.Unavailable, u)
-		after := max(u.RetryAfter, time.Second)
-		w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(after.Seconds()))))
+		outOfOrder(w, n, u)
 		v.Alert = web.T("You are not signed in: {what} is out of order for the moment. Nothing is wrong with your password. Try again shortly.", "what", u.What)
 		return h.showLogin(w, r, http.StatusServiceUnavailable, v)
 	}
@@ -164,6 +162,12 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v loginView, er
 }
 
 func seconds(n int) web.Text { return web.T("{count} seconds", "count", n) }
+
+// outOfOrder has an answer say when to try again.
+func outOfOrder(w http.ResponseWriter, n *web.Note, u *Unavailable) {
+	n.Decision = "unavailable"
+	w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(max(u.RetryAfter, time.Second).Seconds()))))
+}
 
 // throttled has an answer say when the next attempt is looked at, and returns it in words.
 func throttled(w http.ResponseWriter, n *web.Note, t *Throttled) web.Text {
