@@ -36,24 +36,30 @@ type factorsView struct {
 // HasApp reports whether an app is set up.
 func (v factorsView) HasApp() bool { return !v.App.At.IsZero() }
 
-// listFactors says what is set up. An outage does not take the rest of the page away.
-func (h *Handler) listFactors(r *http.Request, login *Login) *factorsView {
+// listEnrolled says what somebody has set up besides their password, or why that cannot be seen. An
+// outage of the store does not take the rest of the page away.
+func (h *Handler) listEnrolled(r *http.Request, login *Login, v *accountView) {
 	f := h.cfg.Factors
 	if f == nil || login.Identity.Provider != passwordProvider {
-		return nil
+		return
 	}
-	v := &factorsView{Required: f.Required, MayApp: f.Codes != nil}
+	v.Factors, v.MayPasskeys = &factorsView{Required: f.Required, MayApp: f.Codes != nil}, h.passkeys(r) != nil
 	e, err := f.Credentials.Enrolled(r.Context(), login.Identity.Subject)
 	if err != nil {
 		web.NoteOf(r.Context()).Err = err
-		v.Note = "What you have set up cannot be shown right now. Nothing has changed; try again shortly."
-		return v
+		v.Factors.Note = "What you have set up cannot be shown right now. Nothing has changed; try again shortly."
+		if v.MayPasskeys {
+			v.PasskeysNote = "Your passkeys cannot be shown right now. Nothing has changed; try again shortly."
+		}
+		return
 	}
 	if !e.Authenticator.IsZero() {
-		v.App = moments{ago(e.Authenticator, h.cfg.Now()), e.Authenticator}
+		v.Factors.App = moments{ago(e.Authenticator, h.cfg.Now()), e.Authenticator}
 	}
-	v.Any, v.Codes, v.Few = e.Any(), e.Codes, e.Codes <= fewCodes
-	return v
+	v.Factors.Any, v.Factors.Codes, v.Factors.Few = e.Any(), e.Codes, e.Codes <= fewCodes
+	if v.MayPasskeys {
+		v.Passkeys = h.passkeyViews(e.Passkeys)
+	}
 }
 
 // codesView is what the page of recovery codes shows.

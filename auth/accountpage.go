@@ -80,8 +80,7 @@ func (h *Handler) account(w http.ResponseWriter, r *http.Request) error {
 	v := accountView{Done: doneOf(one(query, "done"), one(query, "n")), Who: h.whoIs(login), SignOutElsewhere: h.signsOutAt(login)}
 	h.listDevices(r, login, &v)
 	h.listEvents(r, login, &v)
-	v.Factors = h.listFactors(r, login)
-	h.listPasskeys(r, login, &v)
+	h.listEnrolled(r, login, &v)
 	switch p := h.provider(login.Identity.Provider); {
 	case h.cfg.Passwords != nil && h.cfg.Passwords.CanChange(login):
 		v.CanChange = true

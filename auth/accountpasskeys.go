@@ -45,21 +45,6 @@ func (h *Handler) passkeyViews(all []Passkey) (views []passkeyView) {
 	return views
 }
 
-// listPasskeys fills in those of a person, or says why there are none to be seen. An outage of the
-// store does not take the rest of the page away.
-func (h *Handler) listPasskeys(r *http.Request, login *Login, v *accountView) {
-	if v.MayPasskeys = h.passkeys(r) != nil && login.Identity.Provider == passwordProvider; !v.MayPasskeys {
-		return
-	}
-	e, err := h.cfg.Factors.Credentials.Enrolled(r.Context(), login.Identity.Subject)
-	if err != nil {
-		web.NoteOf(r.Context()).Err = err
-		v.PasskeysNote = "Your passkeys cannot be shown right now. Nothing has changed; try again shortly."
-		return
-	}
-	v.Passkeys = h.passkeyViews(e.Passkeys)
-}
-
 // passkeysPage shows them, and makes another one.
 func (h *Handler) passkeysPage(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
@@ -75,11 +60,8 @@ func (h *Handler) showPasskeys(w http.ResponseWriter, r *http.Request, status in
 	if h.passkeys(r) == nil {
 		return noPasskeysHere()
 	}
-	e, err := h.cfg.Factors.Credentials.Enrolled(r.Context(), who.User)
-	if err != nil {
-		return err
-	}
-	v.Step, v.User, v.Passkeys, v.Full = who.step(), who.User, h.passkeyViews(e.Passkeys), len(e.Passkeys) >= MaxPasskeys
+	keys := who.Enrolled.Passkeys
+	v.Step, v.User, v.Passkeys, v.Full = who.step(), who.User, h.passkeyViews(keys), len(keys) >= MaxPasskeys
 	v.Default = device(r.UserAgent())
 	if who.Half != nil {
 		v.LoginURL = who.Half.Goal.at("login")

@@ -51,8 +51,7 @@ func (b *Book) Load(ctx context.Context, user string) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, _, err := b.read(ctx, name, 0)
-	return r, err
+	return b.read(ctx, name)
 }
 
 // Edit has change edit what is kept of a user. It may be called several times, each time with the
@@ -63,48 +62,69 @@ func (b *Book) Edit(ctx context.Context, user string, change func(*Record) error
 	if err != nil {
 		return err
 	}
-	atLeast := uint64(0)
-	for n := range tries {
-		r, version, err := b.read(ctx, name, atLeast)
+	var refused error
+	err = b.swap(ctx, name, 0, func(was []byte) ([]byte, bool, error) {
+		r, err := decode(was)
 		if err != nil {
-			return err
+			return nil, false, err
 		}
-		if err := change(r); err != nil {
-			return err
+		if refused = change(r); refused != nil {
+			return nil, false, nil
 		}
 		r.tidy()
 		value, err := json.Marshal(r)
+		return value, true, err
+	})
+	if err != nil {
+		return fmt.Errorf("write down credentials: %w", err)
+	}
+	return refused
+}
+
+// swap puts what next makes of the value under name in its place. It may be called several times,
+// each time with what lies there then, until nobody else's change came in between; false has it
+// stay as it is.
+func (b *Book) swap(ctx context.Context, name string, ttl time.Duration, next func(was []byte) (value []byte, change bool, err error)) error {
+	atLeast := uint64(0)
+	for n := range tries {
+		was, version, err := b.cabinet.Load(ctx, name, atLeast)
 		if err != nil {
-			return fmt.Errorf("write down credentials: %w", err)
+			return err
 		}
-		ok, err := b.cabinet.Save(ctx, name, version, value, 0)
-		if err != nil {
-			return fmt.Errorf("write down credentials: %w", err)
+		value, change, err := next(was)
+		if err != nil || !change {
+			return err
 		}
-		if ok {
-			return nil
+		ok, err := b.cabinet.Save(ctx, name, version, value, ttl)
+		if ok || err != nil {
+			return err
 		}
 		atLeast = version + 1
 		if err := pause(ctx, n); err != nil {
-			return fmt.Errorf("write down credentials: %w", err)
+			return err
 		}
 	}
-	return fmt.Errorf("write down credentials: %w", errContended)
+	return errContended
 }
 
-func (b *Book) read(ctx context.Context, name string, atLeast uint64) (*Record, uint64, error) {
-	value, version, err := b.cabinet.Load(ctx, name, atLeast)
+func (b *Book) read(ctx context.Context, name string) (*Record, error) {
+	value, _, err := b.cabinet.Load(ctx, name, 0)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read credentials: %w", err)
+		return nil, fmt.Errorf("read credentials: %w", err)
 	}
+	return decode(value)
+}
+
+// decode reads a record; nil is one that has nothing.
+func decode(value []byte) (*Record, error) {
 	r := new(Record)
 	if value == nil {
-		return r, version, nil
+		return r, nil
 	}
 	if err := json.Unmarshal(value, r); err != nil {
-		return nil, 0, fmt.Errorf("read credentials: what lies there is none: %w", err)
+		return nil, fmt.Errorf("read credentials: what lies there is none: %w", err)
 	}
-	return r, version, nil
+	return r, nil
 }
 
 // Reseal seals what is kept of a user by the key that seals now. Keys leave the ring after some
@@ -120,7 +140,7 @@ func (b *Book) Reseal(ctx context.Context, user string) error {
 	if err != nil {
 		return fmt.Errorf("seal credentials anew: %w", err)
 	}
-	r, _, err := b.read(ctx, name, 0)
+	r, err := b.read(ctx, name)
 	if err != nil || len(r.Handle) == 0 {
 		return err
 	}
@@ -131,7 +151,7 @@ func (b *Book) Reseal(ctx context.Context, user string) error {
 func (b *Book) Forget(ctx context.Context, user string) error {
 	name, err := b.name(ctx, "user", user)
 	if err == nil {
-		if r, _, unread := b.read(ctx, name, 0); unread == nil && len(r.Handle) > 0 {
+		if r, unread := b.read(ctx, name); unread == nil && len(r.Handle) > 0 {
 			_, err = b.TakeNote(ctx, HandleKind, string(r.Handle))
 		}
 	}
@@ -165,28 +185,16 @@ func (b *Book) name(ctx context.Context, kind, of string) (string, error) {
 }
 
 // drawSalt returns the salt of this cabinet. Whoever comes first draws it.
-func (b *Book) drawSalt(ctx context.Context) ([]byte, error) {
-	atLeast := uint64(0)
-	for n := range tries {
-		value, version, err := b.cabinet.Load(ctx, saltName, atLeast)
-		if err != nil || value != nil {
-			return value, err
+func (b *Book) drawSalt(ctx context.Context) (salt []byte, err error) {
+	err = b.swap(ctx, saltName, 0, func(was []byte) ([]byte, bool, error) {
+		if salt = was; salt != nil {
+			return nil, false, nil
 		}
-		salt := make([]byte, sha256.Size)
+		salt = make([]byte, sha256.Size)
 		_, _ = crand.Read(salt) // never fails (crypto/rand)
-		ok, err := b.cabinet.Save(ctx, saltName, version, salt, 0)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			return salt, nil
-		}
-		atLeast = version + 1
-		if err := pause(ctx, n); err != nil {
-			return nil, err
-		}
-	}
-	return nil, errContended
+		return salt, true, nil
+	})
+	return salt, err
 }
 
 // pause waits a moment that is longer each time.

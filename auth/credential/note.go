@@ -40,28 +40,15 @@ func (b *Book) change(ctx context.Context, kind, key string, value []byte, ttl t
 	if err != nil {
 		return nil, err
 	}
-	atLeast := uint64(0)
-	for n := range tries {
-		was, version, err := b.cabinet.Load(ctx, name, atLeast)
-		if err != nil {
-			return nil, fmt.Errorf("change what is noted: %w", err)
-		}
-		if value == nil && was == nil {
-			return nil, nil
-		}
-		ok, err := b.cabinet.Save(ctx, name, version, value, ttl)
-		if err != nil {
-			return nil, fmt.Errorf("change what is noted: %w", err)
-		}
-		if ok {
-			return was, nil
-		}
-		atLeast = version + 1
-		if err := pause(ctx, n); err != nil {
-			return nil, fmt.Errorf("change what is noted: %w", err)
-		}
+	var was []byte
+	err = b.swap(ctx, name, ttl, func(there []byte) ([]byte, bool, error) {
+		was = there
+		return value, value != nil || was != nil, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("change what is noted: %w", err)
 	}
-	return nil, fmt.Errorf("change what is noted: %w", errContended)
+	return was, nil
 }
 
 // ResealNote seals a note anew that is kept for good: see Reseal.

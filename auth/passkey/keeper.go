@@ -24,8 +24,6 @@ import (
 const (
 	// patience is how long a browser waits for its person. The ceremony lasts a little longer.
 	patience = 4 * time.Minute
-	// handleKind is the kind of note that says whose user handle something is.
-	handleKind = "handle"
 	// handleSize is how long a user handle is, in bytes: enough that nobody guesses one, and less
 	// than what an authenticator has to take.
 	handleSize = 32

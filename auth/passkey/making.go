@@ -65,7 +65,7 @@ func (k *Keeper) handled(ctx context.Context, user string) (*credential.Record, 
 		}
 	}
 	// It is put there again each time: whoever drew the handle may have died in between.
-	if err := k.cfg.Book.PutNote(ctx, handleKind, string(r.Handle), []byte(user), 0); err != nil {
+	if err := k.cfg.Book.PutNote(ctx, credential.HandleKind, string(r.Handle), []byte(user), 0); err != nil {
 		return nil, credential.Away(err)
 	}
 	return r, nil

@@ -62,7 +62,7 @@ func (k *Keeper) Assert(ctx context.Context, c *auth.Ceremony, answer []byte) (s
 		return c.User, p, err
 	}
 	if subject = c.User; subject == "" {
-		owner, err := k.cfg.Book.Note(ctx, handleKind, string(parsed.Response.UserHandle))
+		owner, err := k.cfg.Book.Note(ctx, credential.HandleKind, string(parsed.Response.UserHandle))
 		if err != nil {
 			return "", p, credential.Away(err)
 		}

@@ -49,7 +49,7 @@ func (g *gateway) resealNow(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, resealEvery/2)
 	defer cancel()
-	err = board{shelf{session.Vault{Store: g.store, Ring: g.ring}}}.vault.Reseal(ctx, besideUsers)
+	err = session.Vault{Store: g.store, Ring: g.ring}.Reseal(ctx, besideUsers)
 	for _, user := range e.users.Names() {
 		if ctx.Err() != nil {
 			return ctx.Err()
