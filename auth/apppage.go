@@ -3,7 +3,6 @@ package auth
 import (
 	"crypto/rand"
 	"encoding/base32"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -164,23 +163,15 @@ func (h *Handler) secretUnderWay(r *http.Request, who *enrollee) ([]byte, bool) 
 	if !ok {
 		return nil, false
 	}
-	plain, err := h.cfg.Sealer.Open(appPurpose, hostOf(r), value)
-	if err != nil {
-		return nil, false
-	}
 	var u underWay
-	if err := json.Unmarshal(plain, &u); err != nil || u.User != who.User || len(u.Secret) != appSecret {
+	if h.open(appPurpose, hostOf(r), value, &u) != nil || u.User != who.User || len(u.Secret) != appSecret {
 		return nil, false
 	}
 	return u.Secret, true
 }
 
 func (h *Handler) keepUnderWay(w http.ResponseWriter, r *http.Request, who *enrollee, secret []byte) error {
-	plain, err := json.Marshal(underWay{who.User, secret})
-	if err != nil {
-		return fmt.Errorf("set up an app: %w", err)
-	}
-	value, err := h.cfg.Sealer.Seal(appPurpose, hostOf(r), plain, enrolFresh)
+	value, err := h.seal(appPurpose, hostOf(r), underWay{who.User, secret}, enrolFresh)
 	if err != nil {
 		return fmt.Errorf("set up an app: %w", err)
 	}

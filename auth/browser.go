@@ -130,7 +130,8 @@ func (h *Handler) asker(r *http.Request) Asker {
 // know gives the browser behind r, which was b until now, the cookie by which it is known
 // at the account of login, and takes away the questions for passkeys that its sign-in page put.
 func (h *Handler) know(w http.ResponseWriter, r *http.Request, b Browser, login *Login) {
-	h.clearCeremonies(w, r)
+	// The sign-in page asks for a passkey before anybody decides to use one.
+	h.clearHelpers(w, r, ceremonyKind)
 	if login.Stamp == "" {
 		return
 	}

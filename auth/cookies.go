@@ -36,6 +36,15 @@ func (h *Handler) clearHelper(w http.ResponseWriter, kind, id string) {
 	http.SetCookie(w, c)
 }
 
+// clearHelpers takes all of a kind from the browser.
+func (h *Handler) clearHelpers(w http.ResponseWriter, r *http.Request, kind string) {
+	for _, c := range r.Cookies() {
+		if id, ok := strings.CutPrefix(c.Name, h.helperName(kind, "")); ok && isHelperID(id) {
+			h.clearHelper(w, kind, id)
+		}
+	}
+}
+
 // helperValue is what r brings for id; false if that is nothing, or two things.
 func (h *Handler) helperValue(r *http.Request, kind, id string) (string, bool) {
 	cookies := r.CookiesNamed(h.helperName(kind, id))

@@ -80,11 +80,7 @@ func (h *Handler) newFlow(t trip) (*kept, Flow, error) {
 	if t.To != "" {
 		t.Demand = Demand{}
 	}
-	plain, err := marshal(t)
-	if err != nil {
-		return nil, Flow{}, fmt.Errorf("begin a sign-in: %w", err)
-	}
-	state, err := h.cfg.Sealer.Seal(statePurpose, h.publicHost(), plain, stateTTL)
+	state, err := h.seal(statePurpose, h.publicHost(), t, stateTTL)
 	if err != nil {
 		return nil, Flow{}, fmt.Errorf("begin a sign-in: %w", err)
 	}
@@ -104,11 +100,7 @@ func (h *Handler) flow(k *kept, state string) Flow {
 
 // setFlow gives the browser the cookie of k.
 func (h *Handler) setFlow(w http.ResponseWriter, r *http.Request, k *kept) error {
-	plain, err := marshal(k)
-	if err != nil {
-		return fmt.Errorf("begin a sign-in: %w", err)
-	}
-	value, err := h.cfg.Sealer.Seal(flowPurpose, h.flowHost(r), plain, flowTTL)
+	value, err := h.seal(flowPurpose, h.flowHost(r), k, flowTTL)
 	if err != nil {
 		return fmt.Errorf("begin a sign-in: %w", err)
 	}
@@ -156,12 +148,8 @@ func (h *Handler) flowOf(r *http.Request, id, state string) *kept {
 }
 
 func (h *Handler) openFlow(r *http.Request, value string) *kept {
-	plain, err := h.cfg.Sealer.Open(flowPurpose, h.flowHost(r), value)
-	if err != nil {
-		return nil
-	}
 	k := new(kept)
-	if json.Unmarshal(plain, k) != nil || !h.cfg.Now().Before(k.Started.Add(flowTTL)) {
+	if h.open(flowPurpose, h.flowHost(r), value, k) != nil || !h.cfg.Now().Before(k.Started.Add(flowTTL)) {
 		return nil
 	}
 	k.RD = ReturnTo(k.RD)
@@ -171,10 +159,7 @@ func (h *Handler) openFlow(r *http.Request, value string) *kept {
 // openState opens a state that comes back.
 func (h *Handler) openState(state string) (trip, error) {
 	var t trip
-	plain, err := h.cfg.Sealer.Open(statePurpose, h.publicHost(), state)
-	if err == nil {
-		err = json.Unmarshal(plain, &t)
-	}
+	err := h.open(statePurpose, h.publicHost(), state, &t)
 	t.RD = ReturnTo(t.RD)
 	return t, err
 }

@@ -1,11 +1,9 @@
 package auth
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/evergate/evergate/internal/web"
@@ -48,19 +46,11 @@ func (h *Handler) needsMore(e *Enrolled, d *Demand) bool {
 func (h *Handler) goHalfway(w http.ResponseWriter, r *http.Request, login *Login, g goal, remember bool) error {
 	half := halfway{ID: newHelperID(), Subject: login.Identity.Subject, User: login.Identity.User, Stamp: login.Stamp, At: login.AuthTime, AMR: login.AMR, Remember: remember, Goal: g}
 	half.Goal.RD = shorter(g.RD, maxFlowRD-len(g.To)-g.Demand.size())
-	plain, err := marshal(half)
+	value, err := h.seal(halfwayPurpose, hostOf(r), half, halfwayTTL)
 	if err != nil {
 		return fmt.Errorf("go on to the second factor: %w", err)
 	}
-	value, err := h.cfg.Sealer.Seal(halfwayPurpose, hostOf(r), plain, halfwayTTL)
-	if err != nil {
-		return fmt.Errorf("go on to the second factor: %w", err)
-	}
-	for _, c := range r.Cookies() { // one sign-in at a time: the last one counts
-		if id, ok := strings.CutPrefix(c.Name, h.helperName(halfwayKind, "")); ok && isHelperID(id) {
-			h.clearHelper(w, halfwayKind, id)
-		}
-	}
+	h.clearHelpers(w, r, halfwayKind) // one sign-in at a time: the last one counts
 	h.setHelper(w, halfwayKind, half.ID, value, halfwayTTL)
 	web.NoteOf(r.Context()).Decision = "second-factor"
 	return redirect(w, http.StatusSeeOther, own(halfwayPath, "step", half.ID))
@@ -79,13 +69,8 @@ func (h *Handler) halfwayOf(r *http.Request, id string) (*halfway, error) {
 	if !ok {
 		return nil, over
 	}
-	plain, err := h.cfg.Sealer.Open(halfwayPurpose, hostOf(r), value)
-	if err != nil {
-		over.Err = err
-		return nil, over
-	}
 	half := new(halfway)
-	if err := json.Unmarshal(plain, half); err != nil || half.ID != id || h.cfg.Now().Sub(half.At) > halfwayTTL {
+	if err := h.open(halfwayPurpose, hostOf(r), value, half); err != nil || half.ID != id || h.cfg.Now().Sub(half.At) > halfwayTTL {
 		over.Err = err
 		return nil, over
 	}

@@ -3,7 +3,6 @@ package auth
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -75,11 +74,7 @@ func (h *Handler) origin(host string) string {
 }
 
 func (h *Handler) sealErrand(e *errand) (string, error) {
-	plain, err := marshal(e)
-	if err != nil {
-		return "", fmt.Errorf("begin a hand-over: %w", err)
-	}
-	to, err := h.cfg.Sealer.Seal(errandPurpose, h.publicHost(), plain, stateTTL)
+	to, err := h.seal(errandPurpose, h.publicHost(), e, stateTTL)
 	if err != nil {
 		return "", fmt.Errorf("begin a hand-over: %w", err)
 	}
@@ -92,9 +87,8 @@ func (h *Handler) openErrand(to string) *errand {
 	if to == "" || h.cfg.Handovers == nil {
 		return nil
 	}
-	plain, err := h.cfg.Sealer.Open(errandPurpose, h.publicHost(), to)
 	e := new(errand)
-	if err != nil || json.Unmarshal(plain, e) != nil || !h.cfg.AppHost(e.Host) {
+	if h.open(errandPurpose, h.publicHost(), to, e) != nil || !h.cfg.AppHost(e.Host) {
 		return nil
 	}
 	e.RD = ReturnTo(e.RD)

@@ -59,11 +59,7 @@ func (h *Handler) askPasskey(w http.ResponseWriter, r *http.Request) error {
 
 // putQuestion answers with options, and has the browser keep the ceremony.
 func (h *Handler) putQuestion(w http.ResponseWriter, r *http.Request, options []byte, c *Ceremony) error {
-	plain, err := json.Marshal(c)
-	if err != nil {
-		return fmt.Errorf("begin with a passkey: %w", err)
-	}
-	value, err := h.cfg.Sealer.Seal(ceremonyPurpose, hostOf(r), plain, ceremonyTTL)
+	value, err := h.seal(ceremonyPurpose, hostOf(r), c, ceremonyTTL)
 	if err != nil {
 		return fmt.Errorf("begin with a passkey: %w", err)
 	}
@@ -98,16 +94,6 @@ func (h *Handler) dropCeremonies(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// clearCeremonies takes away all that began in a browser that has just signed in: its sign-in page
-// asks for a passkey before anybody decides to use one.
-func (h *Handler) clearCeremonies(w http.ResponseWriter, r *http.Request) {
-	for _, cookie := range r.Cookies() {
-		if id, ok := strings.CutPrefix(cookie.Name, h.helperName(ceremonyKind, "")); ok && isHelperID(id) {
-			h.clearHelper(w, ceremonyKind, id)
-		}
-	}
-}
-
 // ceremonyOf is the ceremony that an answer belongs to, which the browser has to have begun
 // itself; it is over then. Make and user are what it must have been for. The error is a *Refused or
 // a *Unavailable.
@@ -135,12 +121,8 @@ func (h *Handler) ceremonyOf(w http.ResponseWriter, r *http.Request, answer stri
 
 // openCeremony reads a cookie; nil is none that is good.
 func (h *Handler) openCeremony(r *http.Request, value string) *Ceremony {
-	plain, err := h.cfg.Sealer.Open(ceremonyPurpose, hostOf(r), value)
-	if err != nil {
-		return nil
-	}
 	c := new(Ceremony)
-	if err := json.Unmarshal(plain, c); err != nil || h.cfg.Now().Sub(c.Begun) > ceremonyTTL {
+	if h.open(ceremonyPurpose, hostOf(r), value, c) != nil || h.cfg.Now().Sub(c.Begun) > ceremonyTTL {
 		return nil
 	}
 	return c

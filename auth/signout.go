@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -224,11 +223,7 @@ func (h *Handler) signOutThere(r *http.Request, login *Login, back place) (to, s
 	if back.RD = shorter(back.RD, maxStateRD); back.Host == "" && h.isAppHost(r) {
 		back.Host = hostOf(r)
 	}
-	plain, err := marshal(back)
-	if err != nil {
-		return "", p.label()
-	}
-	state, err := h.cfg.Sealer.Seal(logoutPurpose, h.publicHost(), plain, logoutTTL)
+	state, err := h.seal(logoutPurpose, h.publicHost(), back, logoutTTL)
 	if err == nil {
 		to, err = method.LogoutURL(ctx, login, h.absolute("logout"), state)
 	}
@@ -247,8 +242,7 @@ func (h *Handler) backFromProvider(state string) (back place, ok bool) {
 	if state == "" {
 		return back, false
 	}
-	plain, err := h.cfg.Sealer.Open(logoutPurpose, h.publicHost(), state)
-	if err != nil || json.Unmarshal(plain, &back) != nil || back.Host != "" && (h.cfg.AppHost == nil || !h.cfg.AppHost(back.Host)) {
+	if h.open(logoutPurpose, h.publicHost(), state, &back) != nil || back.Host != "" && (h.cfg.AppHost == nil || !h.cfg.AppHost(back.Host)) {
 		return place{}, false
 	}
 	back.RD = ReturnTo(back.RD)
