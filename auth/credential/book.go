@@ -54,13 +54,16 @@ func (b *Book) Load(ctx context.Context, user string) (*Record, error) {
 	return b.read(ctx, name)
 }
 
+// ErrAsItIs is what a change of Edit returns that leaves everything as it is, which is no error.
+var ErrAsItIs = errors.New("nothing is to be changed")
+
 // Edit has change edit what is kept of a user. It may be called several times, each time with the
-// record as it is then. Its error is returned, and changes nothing. Recovery codes go with the last
-// second factor.
+// record as it is then. Its error is returned, and changes nothing; every other one is a
+// *auth.Unavailable. Recovery codes go with the last second factor.
 func (b *Book) Edit(ctx context.Context, user string, change func(*Record) error) error {
 	name, err := b.name(ctx, "user", user)
 	if err != nil {
-		return err
+		return Away(err)
 	}
 	var refused error
 	err = b.swap(ctx, name, 0, func(was []byte) ([]byte, bool, error) {
@@ -75,8 +78,11 @@ func (b *Book) Edit(ctx context.Context, user string, change func(*Record) error
 		value, err := json.Marshal(r)
 		return value, true, err
 	})
-	if err != nil {
-		return fmt.Errorf("write down credentials: %w", err)
+	switch {
+	case err != nil:
+		return Away(fmt.Errorf("write down credentials: %w", err))
+	case errors.Is(refused, ErrAsItIs):
+		return nil
 	}
 	return refused
 }

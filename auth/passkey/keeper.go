@@ -150,7 +150,7 @@ func holderOf(r *credential.Record, name string) (*holder, error) {
 
 // Rename implements auth.Passkeys.
 func (k *Keeper) Rename(ctx context.Context, user, id, name string) error {
-	return k.edit(ctx, user, func(r *credential.Record) error {
+	return k.cfg.Book.Edit(ctx, user, func(r *credential.Record) error {
 		i := indexOf(r, id)
 		if i < 0 {
 			return auth.ErrNoPasskey
@@ -163,7 +163,7 @@ func (k *Keeper) Rename(ctx context.Context, user, id, name string) error {
 // Remove implements auth.Passkeys. What its user calls themselves to authenticators stays: other
 // passkeys of theirs say it, and the next one will.
 func (k *Keeper) Remove(ctx context.Context, user, id string, last bool) (name string, err error) {
-	err = k.edit(ctx, user, func(r *credential.Record) error {
+	err = k.cfg.Book.Edit(ctx, user, func(r *credential.Record) error {
 		i := indexOf(r, id)
 		if i < 0 {
 			return auth.ErrNoPasskey
@@ -181,23 +181,4 @@ func (k *Keeper) Remove(ctx context.Context, user, id string, last bool) (name s
 // indexOf finds a passkey by what names it in forms.
 func indexOf(r *credential.Record, id string) int {
 	return slices.IndexFunc(r.Passkeys, func(p credential.Passkey) bool { return credential.PasskeyID(p.ID) == id })
-}
-
-// errUnchanged ends an edit that has nothing to write down.
-var errUnchanged = errors.New("nothing is to be written down")
-
-// edit is Book.Edit, with the errors of auth: what change itself returns is no outage.
-func (k *Keeper) edit(ctx context.Context, user string, change func(*credential.Record) error) error {
-	var own error
-	err := k.cfg.Book.Edit(ctx, user, func(r *credential.Record) error {
-		own = change(r)
-		return own
-	})
-	switch {
-	case err == nil || errors.Is(own, errUnchanged):
-		return nil
-	case own != nil:
-		return own
-	}
-	return credential.Away(err)
 }

@@ -53,7 +53,7 @@ func (k *Keeper) handled(ctx context.Context, user string) (*credential.Record, 
 	if len(r.Handle) == 0 {
 		drawn := make([]byte, handleSize)
 		_, _ = rand.Read(drawn) // never fails (crypto/rand)
-		err := k.edit(ctx, user, func(now *credential.Record) error {
+		err := k.cfg.Book.Edit(ctx, user, func(now *credential.Record) error {
 			if len(now.Handle) == 0 {
 				now.Handle = drawn
 			}
@@ -81,7 +81,7 @@ func (k *Keeper) Add(ctx context.Context, c *auth.Ceremony, name string, answer 
 		return auth.Proof{}, err
 	}
 	var made *webauthn.Credential
-	err = k.edit(ctx, c.User, func(r *credential.Record) error {
+	err = k.cfg.Book.Edit(ctx, c.User, func(r *credential.Record) error {
 		if len(r.Passkeys) >= auth.MaxPasskeys {
 			return auth.ErrManyPasskeys
 		}

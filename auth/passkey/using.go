@@ -71,7 +71,7 @@ func (k *Keeper) Assert(ctx context.Context, c *auth.Ceremony, answer []byte) (s
 		}
 	}
 	var used *webauthn.Credential
-	err = k.edit(ctx, subject, func(r *credential.Record) error {
+	err = k.cfg.Book.Edit(ctx, subject, func(r *credential.Record) error {
 		if used, err = k.verify(c, r, parsed); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ type cloned struct{ name string }
 
 func (*cloned) Error() string { return "the counter of the passkey went back" }
 
-// note writes down in r that a passkey was used. The error is a *cloned, or errUnchanged where
+// note writes down in r that a passkey was used. The error is a *cloned, or credential.ErrAsItIs where
 // there is nothing to be written.
 func (k *Keeper) note(r *credential.Record, used *webauthn.Credential) error {
 	i := slices.IndexFunc(r.Passkeys, func(p credential.Passkey) bool { return bytes.Equal(p.ID, used.ID) })
@@ -130,7 +130,7 @@ func (k *Keeper) note(r *credential.Record, used *webauthn.Credential) error {
 	}
 	now := k.cfg.Now()
 	if bytes.Equal(data, p.Data) && now.Sub(p.Used) < usedEvery {
-		return errUnchanged
+		return credential.ErrAsItIs
 	}
 	p.Data, p.Used = data, now
 	return nil

@@ -2,7 +2,6 @@ package totp
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/evergate/evergate/auth"
@@ -38,21 +37,18 @@ var (
 	errNone  = &auth.Refused{Reason: "no code is set up"}
 )
 
-// asItIs ends a change that changes nothing.
-var errAsItIs = errors.New("nothing is to be changed")
-
-// edit is Book.Edit, with what the change itself says kept apart from outages.
+// edit is Book.Edit for a change that says something of what it changed.
 func (c *Codes) edit(ctx context.Context, user string, change func(*credential.Record) (changed bool, verdict error)) error {
 	var verdict error
 	err := c.Book.Edit(ctx, user, func(r *credential.Record) error {
 		var changed bool
 		if changed, verdict = change(r); !changed {
-			return errAsItIs
+			return credential.ErrAsItIs
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errAsItIs) {
-		return credential.Away(err)
+	if err != nil {
+		return err
 	}
 	return verdict
 }
