@@ -17,6 +17,9 @@ type Vault struct {
 
 const purposeVault = "vault"
 
+// resealTries bounds how often a thing is sealed anew once more that others change meanwhile.
+const resealTries = 20
+
 // vaultTime is how long before a thing is over that has no end.
 const vaultTime = 10 * 365 * 24 * time.Hour
 
@@ -79,23 +82,27 @@ func (v Vault) Forget(ctx context.Context, name string) error {
 // before the old key is taken away. Gateways whose rings have another order for a
 // while may undo each other's; that is harmless.
 func (v Vault) Reseal(ctx context.Context, name string) error {
-	key := vaultKey(name)
-	rec, err := v.Store.Get(ctx, key, 0)
-	if errors.Is(err, ErrNotFound) {
-		return nil
+	key, atLeast := vaultKey(name), uint64(0)
+	for n := 0; ; n++ {
+		rec, err := v.Store.Get(ctx, key, atLeast)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		value, current, err := v.Ring.OpenBlob(purposeVault, key[:], rec.Data)
+		if err != nil || current {
+			return err
+		}
+		err = v.Store.Put(ctx, key, rec.Version, Record{
+			Version: rec.Version + 1, Expires: rec.Expires, Data: v.Ring.SealBlob(purposeVault, key[:], value),
+		})
+		// What was written meanwhile, or before a copy at hand was out of date, may be sealed by
+		// the old key all the same.
+		if !errors.Is(err, ErrConflict) || n == resealTries {
+			return err
+		}
+		atLeast = rec.Version + 1
 	}
-	if err != nil {
-		return err
-	}
-	value, current, err := v.Ring.OpenBlob(purposeVault, key[:], rec.Data)
-	if err != nil || current {
-		return err
-	}
-	err = v.Store.Put(ctx, key, rec.Version, Record{
-		Version: rec.Version + 1, Expires: rec.Expires, Data: v.Ring.SealBlob(purposeVault, key[:], value),
-	})
-	if errors.Is(err, ErrConflict) { // whoever was faster has sealed it anew
-		return nil
-	}
-	return err
 }
