@@ -36,7 +36,8 @@ measured:
 	$(GO) test -count=1 -timeout 5m -run 'TestSchemaGoesWithTheDecoder|TestWorkGrowsWithTheFile' ./config
 	$(GO) test -count=1 -timeout 5m -run TestMemoryOfConnections ./cmd/evergate
 
-beside: deploy simulate
+beside: deploy
+	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory packaging
 	@$(MAKE) --no-print-directory storm
 	@nice -n 19 $(MAKE) --no-print-directory fuzz FUZZTIME=5s FUZZFLAGS=-anew FUZZ='$(FUZZ_FIRST)'
