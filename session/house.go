@@ -60,7 +60,7 @@ func (m *Manager) writeEntry(ctx context.Context, e *entry) {
 		e.mu.Unlock()
 		next := *l.state
 		next.Seen = later(seen, next.Seen)
-		if unsaved != nil && next.Login.grant() != unsaved.over {
+		if unsaved != nil && !unsaved.follows(&next.Login) {
 			// Another process has renewed, or the write had gone through after all.
 			e.dropUnsaved(unsaved)
 			unsaved = nil

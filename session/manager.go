@@ -267,7 +267,14 @@ func newEntry(key Key) *entry {
 // unsavedLogin is a renewed login that the store does not have yet.
 type unsavedLogin struct {
 	storedLogin
-	over string // the grant that the store has in its place
+	over string // the grant that the store had in its place
+	sent string // the grant it was obtained with, which a write that takes long may store yet
+}
+
+// follows reports whether it takes the place of l in the store.
+func (u *unsavedLogin) follows(l *storedLogin) bool {
+	has := l.grant()
+	return has == u.over || has == u.sent
 }
 
 // version is one opened record. It is a value that is replaced, never edited.

@@ -122,6 +122,7 @@ type faulty struct {
 	slow        func()      // called once, when a record was read and is not handed out yet
 	epoch       atomic.Uint64
 	deleting    time.Duration // how long Delete takes
+	late        atomic.Pointer[chan struct{}]
 }
 
 func (f *faulty) Epoch() uint64 { return f.epoch.Load() }
@@ -148,6 +149,10 @@ func (f *faulty) Lease(ctx context.Context, k session.Key, h session.Holder, ttl
 }
 
 func (f *faulty) Put(ctx context.Context, k session.Key, prev uint64, r session.Record) error {
+	if done := f.late.Swap(nil); done != nil { // this one write takes until then, and works
+		<-*done
+		return f.Store.Put(ctx, k, prev, r)
+	}
 	if f.write.Load() {
 		return errDisk
 	}
@@ -897,6 +902,38 @@ func TestStoreThatCannotBeWrittenInterruptsNobody(t *testing.T) {
 		b.start()
 		if again := b.mustServe(j).AccessToken.Value.Reveal(); again != got {
 			b.Errorf("after the disk has room again, and a restart: got %q, want %q", again, got)
+		}
+	})
+}
+
+// A write that was under way while the token was renewed again stores the one before the last.
+func TestWriteThatTakesLongLosesNoRenewal(t *testing.T) {
+	run(t, func(b *bed) {
+		b.method.rotates = true
+		j := b.signIn()
+		b.store.write.Store(true)
+		time.Sleep(life + time.Second)
+		b.mustServe(j)
+		time.Sleep(life - 2500*time.Millisecond)
+		done := make(chan struct{})
+		b.store.late.Store(&done)
+		time.Sleep(3 * time.Second)
+		if b.store.late.Load() != nil {
+			t.Fatal("nothing tried to write")
+		}
+		want := b.mustServe(j)
+		if got := want.AccessToken.Value.Reveal(); got != "token-2" {
+			t.Fatalf("got %q, want the second renewal's", got)
+		}
+		close(done)
+		b.store.write.Store(false)
+		time.Sleep(3 * time.Second)
+		_ = b.m.Close()
+		b.start()
+		got := b.mustServe(j)
+		if got.AccessToken.Value.Reveal() != "token-2" || got.RefreshToken.Reveal() != want.RefreshToken.Reveal() || b.method.calls() != 2 {
+			b.Errorf("after a restart: got %q and %q after %d renewals, want those of the second renewal",
+				got.AccessToken.Value.Reveal(), got.RefreshToken.Reveal(), b.method.calls())
 		}
 	})
 }

@@ -243,7 +243,7 @@ func (m *Manager) commit(ctx context.Context, l loaded, h handle, sent, fresh st
 		m.tell(ctx, slog.LevelDebug, "access token renewed", done)
 		break
 	}
-	e.settled(&unsavedLogin{next.Login, had}, resource)
+	e.settled(&unsavedLogin{next.Login, had, sent.grant()}, resource)
 	tellRenewal(ctx, renewalUnsaved, nil)
 	return false
 }
