@@ -33,6 +33,7 @@ front: e2e
 # how a config is read, which is work for one goroutine.
 measured:
 	$(GO) test -count=1 -timeout 10m ./bench/... ./internal/slim
+	$(GO) test -count=1 -timeout 5m -run 'TestFilledIsAsPut|TestLongListIsLeftOut|TestMostlyEmptyFileIsCompacted|TestDamagedPagesAreErrors' ./session/bolt
 	$(GO) test -count=1 -timeout 5m -run 'TestSchemaGoesWithTheDecoder|TestWorkGrowsWithTheFile' ./config
 	$(GO) test -count=1 -timeout 5m -run TestMemoryOfConnections ./cmd/evergate
 
@@ -115,9 +116,10 @@ soak:
 	cd e2e && EVERGATE_REQUESTS=100000 EVERGATE_FULL=1 EVERGATE_SEED=$$(date +%Y%m%d)0000000 $(GO) test -count=1 -timeout 0 -v -run 'TestDifferential$$|TestWearing$$' ./attacks
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=10m
 
-# How many go on at once they settle among themselves: e2e/seats_test.go.
+# How many go on at once they settle among themselves: e2e/seats_test.go. The attacks come after
+# the rest, so that a browser is not starved by them.
 e2e:
-	@if [ -f e2e/go.mod ]; then cd e2e && $(GO) vet ./... && $(GO) test -count=1 -parallel 64 -timeout 24m ./...; fi
+	cd e2e && $(GO) vet ./... && $(GO) test -p 1 -count=1 -parallel 64 -timeout 24m ./...
 
 # Each fuzz target that there is, for FUZZTIME; corpora are in testdata/fuzz and in code. With
 # FUZZ='session FuzzC' only those of that name.

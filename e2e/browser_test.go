@@ -26,6 +26,10 @@ type browser struct {
 	ctx context.Context
 }
 
+// ownAffairs is what Chromium does for each window and page without being asked: pages of its own
+// under the address bar. It is a third of the work.
+const ownAffairs = "WebUIOmniboxPopup,WebUIOmniboxAimPopup,AiModeOmniboxEntryPoint"
+
 // newBrowser starts Chromium, with further flags for its command line; it ends with
 // the test.
 func newBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) *browser {
@@ -37,6 +41,7 @@ func newBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) *browser {
 		chromedp.Flag("headless", "new"),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-features", "Translate,"+ownAffairs),
 		chromedp.DisableGPU,
 		chromedp.WindowSize(1100, 900),
 		chromedp.UserDataDir(t.TempDir()),

@@ -74,9 +74,9 @@ func TestBoundSessionGoesOn(t *testing.T) {
 			t.Errorf("the page asked %d times in %v, want more", n, life)
 		}
 	}
-	// A proof is good for ten seconds and given two before that, by whichever request comes then.
+	// A proof is good for ten seconds, and given ahead by a request; by none is it given twice.
 	refreshed := said.count("refreshed Refreshed")
-	if least, most := 2*3, 2*6; refreshed < least || refreshed > most {
+	if least, most := 2*3, len(linesOf(t, g.log(), "decision", "allowed")); refreshed < least || refreshed > most {
 		t.Errorf("on two hosts the browser proved itself %d times in %v, want %d to %d times: %q", refreshed, life, least, most, said.said())
 	}
 	t.Logf("in %v the browser proved itself %d times on two hosts", life, refreshed)
@@ -145,11 +145,11 @@ func TestBoundSessionFromElsewhere(t *testing.T) {
 	p.open(g.url("wiki") + "/")
 	p.atApp(g.url("wiki") + "/")
 	untilOver()
-	before := said.count("refreshed Refreshed")
+	before := said.exactly("refreshed Refreshed")
 	if got := eval[string](p, fmt.Sprintf("fetch(%q, { mode: 'no-cors', credentials: 'include' }).then((r) => r.type)", g.url("apps")+"/told")); got != "opaque" {
 		t.Errorf("got %s", got)
 	}
-	if n := said.count("refreshed Refreshed"); n != before+1 {
+	if n := said.exactly("refreshed Refreshed"); n != before+1 {
 		t.Errorf("a page of a sister host had the key proven %d times, want once", n-before)
 	}
 	var told []map[string]any

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,8 +68,9 @@ func (w *wire) taken() []sentProof {
 }
 
 // TestWhatABrowserSendsToProveItsKey: Chromium's network stack makes these requests below
-// everything that knows of pages, so they have neither Sec-Fetch-Site nor Origin. That is why
-// http.CrossOriginProtection lets them pass: as it does what no page can send. A page that
+// everything that knows of pages, so they had neither Sec-Fetch-Site nor Origin up to 2026, and
+// say by now that they come from the same origin. Either way http.CrossOriginProtection lets them
+// pass: as it does what no page can send. A page that
 // posts to the same addresses says where it comes from, and is refused; it cannot set the
 // headers either, but for a page of the same origin.
 func TestWhatABrowserSendsToProveItsKey(t *testing.T) {
@@ -89,12 +91,12 @@ func TestWhatABrowserSendsToProveItsKey(t *testing.T) {
 	said.until(t, "refreshed Refreshed", 1)
 
 	sent := w.taken()
-	if len(sent) != 2 || sent[0].path != "POST /.evergate/dbsc/register" || sent[1].path != "POST /.evergate/dbsc/refresh" {
+	if len(sent) < 2 || sent[0].path != "POST /.evergate/dbsc/register" || sent[1].path != "POST /.evergate/dbsc/refresh" {
 		t.Fatalf("the browser sent %v, want one registration, and one proof with the challenge that it had", sent)
 	}
-	for i, s := range sent {
-		for _, name := range []string{"Sec-Fetch-Site", "Sec-Fetch-Mode", "Origin", "Referer"} {
-			if values := s.header.Values(name); len(values) > 0 {
+	for i, s := range sent[:2] { // what comes after is ahead of the next end
+		for name, own := range map[string]string{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors", "Origin": g.url("apps"), "Referer": ""} {
+			if values := s.header.Values(name); len(values) > 0 && !slices.Equal(values, []string{own}) {
 				t.Errorf("%s came with %s: %q", s.path, name, values)
 			}
 		}

@@ -24,10 +24,10 @@ import (
 // software, and without asking whether this site takes part in a trial.
 //
 // It signs six times in nine minutes for one site, which no test has time for; RefreshQuota
-// switches that off. It would also prove its key anew with every request that finds less than
-// two minutes of life in the bound cookie; here it is as long before the end of ten seconds
-// as it is of ten minutes.
-const bindingFlags = "DeviceBoundSessions:ForceEnableForTesting/true/RefreshQuota/false,DeviceBoundSessionProactiveRefresh:Threshold/2s," +
+// switches that off. It also proves its key anew with every request that finds less than two
+// minutes of life in the bound cookie, which is every request here where one of before has its
+// answer. Until 2026 a flag of Chromium could change that.
+const bindingFlags = "DeviceBoundSessions:ForceEnableForTesting/true/RefreshQuota/false," +
 	"EnableBoundSessionCredentialsSoftwareKeysForManualTesting,DeviceBoundSessionsDevTools"
 
 // boundFor is the life of a bound cookie in these tests, the shortest that there is.
@@ -165,6 +165,12 @@ func (g *boundGateway) mustHave(n int, name string) []map[string]any {
 	return events
 }
 
+// until waits for an event of a name in the audit log.
+func (g *boundGateway) until(name string) {
+	g.t.Helper()
+	await(g.t, name+" is in the audit log", func() bool { return len(g.audited(name)) > 0 })
+}
+
 // newBoundBrowser is a Chromium that trusts the gateway's certificate: it binds nothing where
 // it has to overlook one.
 func (g *boundGateway) newBoundBrowser(flags ...chromedp.ExecAllocatorOption) *browser {
@@ -175,7 +181,8 @@ func (g *boundGateway) newBoundBrowser(flags ...chromedp.ExecAllocatorOption) *b
 func (g *boundGateway) newTrustingBrowser(flags ...chromedp.ExecAllocatorOption) *browser {
 	g.t.Helper()
 	return newBrowser(g.t, append([]chromedp.ExecAllocatorOption{chromedp.Env("HOME=" + trusting(g.t, g.certs)),
-		chromedp.Flag("host-resolver-rules", "MAP *.evergate.test 127.0.0.1")}, flags...)...)
+		chromedp.Flag("host-resolver-rules", "MAP *.evergate.test 127.0.0.1"),
+		chromedp.Flag("disable-features", "Translate")}, flags...)...)
 }
 
 // trusting is a home in which Chromium finds an authority to trust.
@@ -249,6 +256,16 @@ func (b *bindings) said() (words []string) {
 func (b *bindings) count(word string) (n int) {
 	for _, said := range b.said() {
 		if said == word || strings.HasPrefix(said, word+" ") {
+			n++
+		}
+	}
+	return n
+}
+
+// exactly is how often just that was said.
+func (b *bindings) exactly(words string) (n int) {
+	for _, said := range b.said() {
+		if said == words {
 			n++
 		}
 	}

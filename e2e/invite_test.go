@@ -81,7 +81,7 @@ routes: [{ upstream: %q }]
 	desk.open(public + "/")
 	desk.until("the other device has to sign in", patience, atSignIn)
 	desk.signIn("alice", first)
-	desk.until("the password of before is no good", patience, `document.querySelector("[role=alert]")`)
+	desk.until("the password of before is no good", patience, `document.querySelector("[role=alert]")?.innerText.includes("do not match")`)
 
 	desk.open(public + "/.evergate/invite#" + code)
 	desk.until("the code is in the form", patience, `document.querySelector("#code")?.value`)

@@ -77,20 +77,24 @@ func TestPagesLighthouse(t *testing.T) {
 	p.open("https://apps.evergate.test/")
 	p.signIn("alice", pagesPassword)
 	p.until("the app", patience, atTheApp)
-	cookie := ""
+	type cookie struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	}
+	var cookies []cookie
 	for _, c := range p.cookies("https://apps.evergate.test/") {
-		cookie += c.Name + "=" + c.Value + "; "
+		cookies = append(cookies, cookie{c.Name, c.Value})
 	}
 
 	type page struct {
-		Name   string `json:"name"`
-		URL    string `json:"url"`
-		Cookie string `json:"cookie,omitempty"`
+		Name    string   `json:"name"`
+		URL     string   `json:"url"`
+		Cookies []cookie `json:"cookies,omitempty"`
 	}
 	pages := []page{
 		{Name: "sign in", URL: "https://apps.evergate.test/.evergate/login"},
 		{Name: "signed out", URL: "https://apps.evergate.test/.evergate/logout"},
-		{Name: "denied", URL: "https://apps.evergate.test/finance/books", Cookie: cookie},
+		{Name: "denied", URL: "https://apps.evergate.test/finance/books", Cookies: cookies},
 		{Name: "app unreachable", URL: "https://apps.evergate.test/down/page"},
 	}
 	flags := []string{"--headless=new", "--disable-gpu", "--disable-quic", "--disable-component-update", "--ignore-certificate-errors", "--host-resolver-rules=" + rules}

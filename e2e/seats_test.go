@@ -13,7 +13,7 @@ import (
 type seats chan struct{}
 
 var (
-	common   = make(seats, 6)
+	common   = make(seats, 4)
 	pressing = make(seats, 1) // for tests that keep the machine busy
 	long     = make(seats, 2) // for those that take minutes: they begin at once
 

@@ -1,11 +1,13 @@
 // Has Lighthouse look at pages for accessibility and best practices. It reads {chromium, flags,
-// pages: [{name, url, cookie}]} on stdin and prints [{name, scores, lost}].
+// pages: [{name, url, cookies}]} on stdin and prints [{name, scores, lost}].
 import { text } from 'node:stream/consumers';
 import { launch } from 'chrome-launcher';
 import lighthouse from 'lighthouse';
+import puppeteer from 'puppeteer-core';
 
 const { chromium, flags, pages } = JSON.parse(await text(process.stdin));
 const chrome = await launch({ chromePath: chromium, chromeFlags: flags, logLevel: 'silent' });
+const browser = await puppeteer.connect({ browserURL: `http://127.0.0.1:${chrome.port}`, defaultViewport: null });
 const results = [];
 
 // Chromium logs the status of a page that is an error. Such a page must have it.
@@ -13,17 +15,19 @@ const isOwnStatus = (item, url) => item.source === 'network' && item.sourceLocat
   /^Failed to load resource: the server responded with a status of [45]\d\d /.test(item.description);
 
 try {
-  for (const { name, url, cookie } of pages) {
+  for (const { name, url, cookies = [] } of pages) {
+    const page = await browser.newPage();
+    await page.setCookie(...cookies.map((c) => ({ ...c, url, path: '/', secure: true, httpOnly: true })));
     const run = await lighthouse(url, {
-      port: chrome.port, output: 'json', logLevel: 'silent',
+      output: 'json', logLevel: 'silent',
       onlyCategories: ['accessibility', 'best-practices'],
       ignoreStatusCode: true, // the pages of errors are pages
       throttlingMethod: 'simulate', // with any other the waits below are 5 s at least
       // Nothing moves on these pages once they are there.
       pauseAfterFcpMs: 0, pauseAfterLoadMs: 0, networkQuietThresholdMs: 0, cpuQuietThresholdMs: 0,
       disableFullPageScreenshot: true,
-      extraHeaders: cookie ? { Cookie: cookie } : null,
-    });
+      disableStorageReset: cookies.length > 0,
+    }, undefined, page);
     const { categories, audits, runtimeError, finalDisplayedUrl } = run.lhr;
     results.push({
       name, url: finalDisplayedUrl, error: runtimeError?.message ?? '',
@@ -35,6 +39,7 @@ try {
     });
   }
 } finally {
+  await browser.disconnect();
   await chrome.kill();
 }
 console.log(JSON.stringify(results));

@@ -44,6 +44,7 @@ func mostlyEmpty(t *testing.T, path string) {
 
 func TestMostlyEmptyFileIsCompactedAtTheStart(t *testing.T) {
 	t.Parallel()
+	laborious(t)
 	path := filepath.Join(t.TempDir(), "s.db")
 	mostlyEmpty(t, path)
 	before := sizeOf(t, path)

@@ -46,6 +46,7 @@ func noise(n int) []byte {
 // says, it does not panic, and what it gives is what was put.
 func TestDamagedPagesAreErrors(t *testing.T) {
 	t.Parallel()
+	laborious(t)
 	path := filepath.Join(t.TempDir(), "s.db")
 	s := open(t, path)
 	const records = 40

@@ -31,6 +31,7 @@ func entriesFrom(t *testing.T, s *bolt.Store, first, n int) (all []bolt.Entry) {
 // and compares what is in them, their sizes, and what becomes of them later.
 func TestFilledIsAsPut(t *testing.T) {
 	t.Parallel()
+	laborious(t)
 	const n = 25_000 // more than one transaction
 	dir := t.TempDir()
 	filled, put := open(t, filepath.Join(dir, "filled.db")), open(t, filepath.Join(dir, "put.db"))

@@ -20,6 +20,16 @@ func keyOf(i int) (k session.Key) {
 
 func tagOf(i int) session.Tag { return session.Tag{byte(i), byte(i >> 8), 7} }
 
+// laborious skips what makes thousands of records to look at the file afterwards, under the race
+// detector: that takes ten times as long, and smaller tests do the same side by side. `make
+// measured` runs it.
+func laborious(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("thousands of records are made without the race detector: make measured")
+	}
+}
+
 // fill puts n records of 1000 bytes, from first on.
 func fill(t *testing.T, s *bolt.Store, first, n int) {
 	t.Helper()

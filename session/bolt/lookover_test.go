@@ -135,6 +135,7 @@ func keyOfBytes(i int) []byte { k := keyOf(i); return k[:] }
 // TestLongListIsLeftOut has more free pages than are noted with each write.
 func TestLongListIsLeftOut(t *testing.T) {
 	t.Parallel()
+	laborious(t)
 	path := filepath.Join(t.TempDir(), "s.db")
 	s := open(t, path)
 	entries := entriesFrom(t, s, 0, 12_000)
