@@ -18,11 +18,9 @@ PAGES := e2e/pages
 
 .PHONY: test check unit simulate soak e2e deploy packages deps build fuzz bench bench-deps bench-compare bench-curves release packaging packaging-full
 
-# The end-to-end tests mostly wait, and histories take the longest: so deploy/ is read and
-# started, histories are played, packages are installed, reloads storm and targets are fuzzed
-# beside the rest.
-test: deps check unit
-	@$(MAKE) --no-print-directory --output-sync=target -j2 beside front
+# One after the other: the browsers of the end-to-end tests keep two cores busy, and whatever goes
+# on beside them has people wait who have their patience.
+test: deps check unit front beside
 
 .PHONY: beside front storm measured
 front: e2e
