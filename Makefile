@@ -20,12 +20,10 @@ PAGES := e2e/pages
 
 # One after the other: the browsers of the end-to-end tests keep two cores busy, and whatever goes
 # on beside them has people wait who have their patience.
-test: deps check unit front beside
+test: deps check unit e2e measured deploy simulate packaging storm
+	@nice -n 19 $(MAKE) --no-print-directory fuzz FUZZTIME=5s FUZZFLAGS=-anew FUZZ='$(FUZZ_FIRST)'
 
-.PHONY: beside front storm measured
-front: e2e
-	@$(MAKE) --no-print-directory measured
-
+.PHONY: storm measured
 # What runs programs that are built as people get them, and what is of no worth with the race
 # detector on: the measurements, in little, the program without what nobody calls, memory, and
 # how a config is read, which is work for one goroutine.
@@ -34,12 +32,6 @@ measured:
 	$(GO) test -count=1 -timeout 5m -run 'TestFilledIsAsPut|TestLongListIsLeftOut|TestMostlyEmptyFileIsCompacted|TestDamagedPagesAreErrors' ./session/bolt
 	$(GO) test -count=1 -timeout 5m -run 'TestSchemaGoesWithTheDecoder|TestWorkGrowsWithTheFile' ./config
 	$(GO) test -count=1 -timeout 5m -run TestMemoryOfConnections ./cmd/evergate
-
-beside: deploy
-	@$(MAKE) --no-print-directory simulate
-	@$(MAKE) --no-print-directory packaging
-	@$(MAKE) --no-print-directory storm
-	@nice -n 19 $(MAKE) --no-print-directory fuzz FUZZTIME=5s FUZZFLAGS=-anew FUZZ='$(FUZZ_FIRST)'
 
 # What is in deploy/, read by the programs that it is for, and started.
 deploy:

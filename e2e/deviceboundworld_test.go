@@ -165,12 +165,6 @@ func (g *boundGateway) mustHave(n int, name string) []map[string]any {
 	return events
 }
 
-// until waits for an event of a name in the audit log.
-func (g *boundGateway) until(name string) {
-	g.t.Helper()
-	await(g.t, name+" is in the audit log", func() bool { return len(g.audited(name)) > 0 })
-}
-
 // newBoundBrowser is a Chromium that trusts the gateway's certificate: it binds nothing where
 // it has to overlook one.
 func (g *boundGateway) newBoundBrowser(flags ...chromedp.ExecAllocatorOption) *browser {
@@ -181,8 +175,7 @@ func (g *boundGateway) newBoundBrowser(flags ...chromedp.ExecAllocatorOption) *b
 func (g *boundGateway) newTrustingBrowser(flags ...chromedp.ExecAllocatorOption) *browser {
 	g.t.Helper()
 	return newBrowser(g.t, append([]chromedp.ExecAllocatorOption{chromedp.Env("HOME=" + trusting(g.t, g.certs)),
-		chromedp.Flag("host-resolver-rules", "MAP *.evergate.test 127.0.0.1"),
-		chromedp.Flag("disable-features", "Translate")}, flags...)...)
+		chromedp.Flag("host-resolver-rules", "MAP *.evergate.test 127.0.0.1")}, flags...)...)
 }
 
 // trusting is a home in which Chromium finds an authority to trust.
@@ -256,16 +249,6 @@ func (b *bindings) said() (words []string) {
 func (b *bindings) count(word string) (n int) {
 	for _, said := range b.said() {
 		if said == word || strings.HasPrefix(said, word+" ") {
-			n++
-		}
-	}
-	return n
-}
-
-// exactly is how often just that was said.
-func (b *bindings) exactly(words string) (n int) {
-	for _, said := range b.said() {
-		if said == words {
 			n++
 		}
 	}
