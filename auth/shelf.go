@@ -3,9 +3,13 @@ package auth
 import (
 	"context"
 	"maps"
+	"math"
 	"sync"
 	"time"
 )
+
+// Newest is higher than any version of a Shelf: see its Load.
+const Newest uint64 = math.MaxUint64
 
 // Shelf is where gateways keep small things for a while that they share. It is for
 // the Shelf to keep the values secret. Every error is an outage, a value that is there
@@ -13,7 +17,8 @@ import (
 type Shelf interface {
 	// Load returns what lies under name, nil where that is nothing, and the version
 	// that Save takes it for. It is no older than version atLeast, unless the shelf
-	// has lost that.
+	// has lost that, and what lies there now for Newest; otherwise it may be of 100 ms
+	// ago.
 	Load(ctx context.Context, name string, atLeast uint64) (value []byte, version uint64, err error)
 	// Save puts value under name for ttl, as version prev+1, if version prev is what
 	// lies there: 0 is nothing. Otherwise it reports false, and changes nothing. A nil

@@ -6,8 +6,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
+
+// Newest is higher than the version of any record: a Store looks where the record is.
+const Newest uint64 = math.MaxUint64
 
 // Store keeps records: bytes under a hashed key, with an expiry and a version.
 // It sees no user, no token and no handle in the clear.
@@ -19,8 +23,8 @@ type Store interface {
 	// Get returns the record under key, or ErrNotFound if there is none or its
 	// expiry has passed by the store's clock. A store may answer from a copy at
 	// hand as long as that is not older than version atLeast, and as long as it
-	// hears within 100 ms of changes that others make. The caller may keep the
-	// bytes, and does not edit them.
+	// hears within 100 ms of changes that others make; it has none for Newest. The
+	// caller may keep the bytes, and does not edit them.
 	Get(ctx context.Context, key Key, atLeast uint64) (Record, error)
 	// Put stores rec if the version stored under key is prev, where a key that
 	// holds nothing has version 0; otherwise it returns ErrConflict and changes

@@ -36,7 +36,8 @@ func (v Vault) Load(ctx context.Context, name string) (value []byte, version uin
 	return v.LoadNewer(ctx, name, 0)
 }
 
-// LoadNewer is Load for somebody who knows that there was a version at least so high.
+// LoadNewer is Load for somebody who knows that there was a version at least so high, or
+// wants what is there now: Newest.
 func (v Vault) LoadNewer(ctx context.Context, name string, atLeast uint64) (value []byte, version uint64, err error) {
 	key := vaultKey(name)
 	rec, err := v.Store.Get(ctx, key, atLeast)

@@ -12,13 +12,16 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"github.com/evergate/evergate/auth"
 )
 
 // Cabinet is where a Book lies. It is for the Cabinet to keep the values secret; names are as good
 // as random. Every error is an outage. Methods are safe for concurrent use.
 type Cabinet interface {
 	// Load returns what lies under name and its version, or nil and the version that Save takes
-	// where that is nothing. It is no older than version atLeast.
+	// where that is nothing. It is no older than version atLeast, and what lies there now for
+	// auth.Newest; otherwise it may be of 100 ms ago.
 	Load(ctx context.Context, name string, atLeast uint64) (value []byte, version uint64, err error)
 	// Save puts value under name, if version prev is what lies there. Otherwise it reports false,
 	// and changes nothing. A ttl of zero keeps it for good; a nil value takes away what was there.
@@ -89,9 +92,9 @@ func (b *Book) Edit(ctx context.Context, user string, change func(*Record) error
 
 // swap puts what next makes of the value under name in its place. It may be called several times,
 // each time with what lies there then, until nobody else's change came in between; false has it
-// stay as it is.
+// stay as it is: for what lies there now, since nobody finds out afterwards that it was older.
 func (b *Book) swap(ctx context.Context, name string, ttl time.Duration, next func(was []byte) (value []byte, change bool, err error)) error {
-	atLeast := uint64(0)
+	atLeast := auth.Newest
 	for n := range tries {
 		was, version, err := b.cabinet.Load(ctx, name, atLeast)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 // Methods are safe for concurrent use.
 type Board interface {
 	// Load returns the value and its version; nil is nothing yet. It is no older than version
-	// atLeast, unless the Board has lost that.
+	// atLeast, unless the Board has lost that, and what is kept now for auth.Newest.
 	Load(ctx context.Context, atLeast uint64) (value []byte, version uint64, err error)
 	// Save puts value in the place of version prev, as version prev+1. Otherwise it reports
 	// false, and changes nothing.
@@ -158,7 +158,7 @@ func (d *Directory) edit(ctx context.Context, name string, now time.Time, change
 	defer d.reading.Unlock()
 	_ = d.readNow() // an edit of a moment ago; a file that is bad is told by those who follow it
 	defer d.swap()
-	atLeast := d.version
+	atLeast := auth.Newest // change may leave all as it is
 	for range boardTries {
 		if err := d.readBoard(ctx, atLeast); err != nil {
 			return away(err)

@@ -35,6 +35,23 @@ func (away) Get(context.Context, session.Key, uint64) (session.Record, error) {
 	return session.Record{}, errors.New("no route to it")
 }
 
+// late is a store that hears of no change itself: what it read once is what it answers.
+type late struct {
+	session.Store
+	first map[session.Key]session.Record
+}
+
+func (l late) Get(ctx context.Context, key session.Key, atLeast uint64) (session.Record, error) {
+	if copied, ok := l.first[key]; ok && copied.Version >= atLeast {
+		return copied, nil
+	}
+	rec, err := l.Store.Get(ctx, key, atLeast)
+	if _, ok := l.first[key]; !ok && err == nil {
+		l.first[key] = rec
+	}
+	return rec, err
+}
+
 // desk is Codes with a clock that stands still, and alice, whose app has a secret.
 type desk struct {
 	*Codes
@@ -210,5 +227,27 @@ func TestOutageIsNoRefusal(t *testing.T) {
 	_, err := d.Check(t.Context(), "alice", d.code())
 	if _, ok := errors.AsType[*auth.Unavailable](err); !ok {
 		t.Errorf("got %v, want a *auth.Unavailable", err)
+	}
+}
+
+// TestWhatIsChangedIsWhatThereIs: a copy at hand that is older than what was just written does not
+// have somebody who set an app up go without recovery codes, nor keep what is to be removed.
+func TestWhatIsChangedIsWhatThereIs(t *testing.T) {
+	d := newDesk(t)
+	if removed, err := d.Remove(t.Context(), "alice", false); !removed || err != nil {
+		t.Fatalf("got %t, %v", removed, err)
+	}
+	d.Book = credential.NewBook(vault{session.Vault{Store: late{d.store, map[session.Key]session.Record{}}, Ring: d.ring}})
+	if r, err := d.Book.Load(t.Context(), "alice"); err != nil || r.HasSecond() {
+		t.Fatalf("got %+v, %v, want nothing set up", r, err)
+	}
+	if _, err := d.SetUp(t.Context(), "alice", d.secret, d.code(), true); err != nil {
+		t.Fatal(err)
+	}
+	if codes, err := d.Renew(t.Context(), "alice", true); err != nil || len(codes) != recoveryCodes {
+		t.Errorf("got %d recovery codes, %v", len(codes), err)
+	}
+	if removed, err := d.Remove(t.Context(), "alice", false); !removed || err != nil {
+		t.Errorf("remove: got %t, %v", removed, err)
 	}
 }

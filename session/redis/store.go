@@ -42,6 +42,9 @@ func (s *Store) Get(ctx context.Context, key session.Key, atLeast uint64) (sessi
 		return session.Record{}, err
 	}
 	name := s.keys.record(key)
+	if atLeast == session.Newest { // what another connection is being told may be older
+		return s.read(ctx, c.Do(ctx, c.B().Get().Key(name).Build()), now)
+	}
 	answer := c.DoCache(ctx, c.B().Get().Key(name).Cache(), cacheTime)
 	rec, err := s.read(ctx, answer, now)
 	if rec.Version < atLeast && answer.IsCacheHit() && answer.NonRedisError() == nil {

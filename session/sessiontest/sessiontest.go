@@ -24,6 +24,7 @@ func TestStore(t *testing.T, open func(t *testing.T) session.Store) {
 		"what is put can be got":                     putGet,
 		"a version must follow the stored one":       compareAndSet,
 		"of many who write one wins":                 race,
+		"the newest is what was written last":        newest,
 		"what is deleted does not come back":         deleted,
 		"an expired record is as good as none":       expiry,
 		"keys and data of any bytes are kept":        hostile,
@@ -212,6 +213,25 @@ func ownBytes(t *testing.T, s session.Store) {
 	}
 	if again, err := s.Get(t.Context(), k, 2); err != nil || string(again.Data) != "other" {
 		t.Errorf("stored bytes: got %q, %v, want other", again.Data, err)
+	}
+}
+
+// newest: a copy at hand is not what is asked for, nor what it becomes while the store tells of a change.
+func newest(t *testing.T, s session.Store) {
+	k := newKey()
+	if _, err := s.Get(t.Context(), k, 0); !errors.Is(err, session.ErrNotFound) {
+		t.Fatalf("get what is not there: got %v, want ErrNotFound", err)
+	}
+	for version := uint64(1); version <= 300; version++ {
+		if err := put(t, s, k, version, "data"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Get(t.Context(), k, session.Newest); err != nil || got.Version != version {
+			t.Fatalf("after version %d was written: got %d, %v", version, got.Version, err)
+		}
+		if _, err := s.Get(t.Context(), k, 0); err != nil { // the next round's copy at hand
+			t.Fatal(err)
+		}
 	}
 }
 
