@@ -11,7 +11,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # prometheus has promtool, and is asked what deploy/ says of metrics; rpm installs the rpm. rsyslog, logrotate
 # and jq do with the audit log what docs/audit.md says. wrk sends the requests that are measured.
 LEGACY := apache2 libapache2-mod-php dokuwiki nagios4-core nagios4-cgi python3-notebook
-PACKAGES := $(LEGACY) chromium libnss3-tools oathtool transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl prometheus rpm rsyslog logrotate jq wrk $(shell command -v npm >/dev/null || echo nodejs npm)
+PACKAGES := $(LEGACY) chromium chromium-headless-shell libnss3-tools oathtool transmission-daemon systemd redis-server redis-sentinel haproxy nginx-light nghttp2-client openssl prometheus rpm rsyslog logrotate jq wrk $(shell command -v npm >/dev/null || echo nodejs npm)
 PANVA := e2e/providers/panva
 # What looks at the gateway's pages: axe-core, Lighthouse, html-validate and others, from npm.
 PAGES := e2e/pages

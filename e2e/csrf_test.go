@@ -75,7 +75,7 @@ routes:
 	g.awaitTLS(t, "127.0.0.1:"+port)
 
 	wiki, shop := "https://wiki.evergate.test:"+port, "https://shop.evergate.test:"+port
-	b := newBrowser(t, chromedp.Flag("host-resolver-rules", "MAP *.evergate.test 127.0.0.1"), chromedp.Flag("ignore-certificate-errors", true))
+	b := newChromium(t, chromedp.Flag("host-resolver-rules", "MAP *.evergate.test 127.0.0.1"), chromedp.Flag("ignore-certificate-errors", true))
 	p := b.tab()
 	const sent = `document.querySelector("#sent") && document.querySelector("#sent").innerText == %q`
 	expect := func(what string, want ...string) {

@@ -174,7 +174,7 @@ func (g *boundGateway) newBoundBrowser(flags ...chromedp.ExecAllocatorOption) *b
 
 func (g *boundGateway) newTrustingBrowser(flags ...chromedp.ExecAllocatorOption) *browser {
 	g.t.Helper()
-	return newBrowser(g.t, append([]chromedp.ExecAllocatorOption{chromedp.Env("HOME=" + trusting(g.t, g.certs)),
+	return newChromium(g.t, append([]chromedp.ExecAllocatorOption{chromedp.Env("HOME=" + trusting(g.t, g.certs)),
 		chromedp.Flag("host-resolver-rules", "MAP *.evergate.test 127.0.0.1")}, flags...)...)
 }
 

@@ -240,19 +240,36 @@ func (v *visitor) lookInside() {
 	await(v.t, "all of the page in the frame", func() bool { return see[string](v, "document.readyState") == "complete" })
 }
 
-// document is what came for the page that is looked at, and its bytes.
+// document is what came for the page that is looked at, and its bytes. What came over the wire is
+// told beside what is shown: a page may be seen a moment before.
 func (v *visitor) document() (*network.Response, []byte) {
 	v.t.Helper()
-	v.mu.Lock()
-	d, ok := v.documents[v.main]
+	frame := v.main
 	if v.frame != "" {
-		d, ok = v.documents[v.frame]
+		frame = v.frame
 	}
-	v.mu.Unlock()
-	if !ok {
-		v.t.Fatal("no page came")
-	}
+	var d document
+	await(v.t, "what came for the page", func() bool {
+		loader := loaderOf(call(v, cdppage.GetFrameTree, cdp.Empty{}).FrameTree, frame)
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		d = v.documents[frame]
+		return loader != "" && string(d.request) == string(loader) // documents are requested under the id of their loader
+	})
 	return d.response, call(v, network.GetResponseBody, network.GetResponseBodyParams{RequestID: d.request}).Body
+}
+
+// loaderOf is by what the document of a frame came.
+func loaderOf(tree *cdppage.FrameTree, frame cdp.FrameID) cdp.LoaderID {
+	if tree.Frame.ID == frame {
+		return tree.Frame.LoaderID
+	}
+	for _, child := range tree.ChildFrames {
+		if loader := loaderOf(child, frame); loader != "" {
+			return loader
+		}
+	}
+	return ""
 }
 
 // see returns the value of a JavaScript expression on the page that is looked at.
