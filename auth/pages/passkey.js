@@ -5,6 +5,7 @@
   var button = document.querySelector("button[data-passkey]");
   if (!button) return;
   var form = button.form, field = form.elements.passkey, said = form.querySelector("[data-failed]"), waiting, timer;
+  field.value = ""; // of before, where a browser puts back what was in a form
   var say = function (text) { said.textContent = text || ""; said.hidden = !text; };
   if (!window.PublicKeyCredential || !navigator.credentials) return say(said.dataset.none);
 
