@@ -89,7 +89,7 @@ var mutants = []mutant{
 		{"renew.go", "m.runRenewal(span.Onto(m.grants, s),", "m.runRenewal(e.asking,"}}},
 	{name: "a reply before it is persisted", few: 20000, changes: []change{
 		{"renew.go", "\treturn m.commit(ctx, l, h, stored, storeLogin(fresh), resource, took)", `	next := storeLogin(fresh)
-	l.entry.settled(&unsavedLogin{next, l.state.Login.grant()}, resource)
+	l.entry.settled(&unsavedLogin{next, l.state.Login.grant(), stored.grant()}, resource)
 	m.wg.Go(func() {
 		time.Sleep(20 * time.Second)
 		m.commit(context.WithoutCancel(ctx), l, h, stored, next, resource, took)
@@ -139,6 +139,7 @@ func TestSimulationNotices(t *testing.T) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel() // to build one leaves a core to another
 			program := m.build(t)
 			cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestSimulation$", "-test.v")
 			cmd.Env = append(os.Environ(), "EVERGATE_ENOUGH=1", "EVERGATE_HISTORIES="+strconv.Itoa(m.few), "EVERGATE_PLAN="+m.plan)
