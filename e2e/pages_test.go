@@ -292,6 +292,7 @@ func gatewayPages() []*gatewayPage {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	needPagesTools(t)
+	long.take(t)
 	w := newPagesWorld(t)
 	b := w.browser()
 	pages := gatewayPages()
