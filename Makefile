@@ -117,7 +117,7 @@ FUZZTIME ?= 60s
 FUZZ ?=
 # What strangers send first, and what everything else stands on. All of them run their corpora with
 # the unit tests, and for longer in soak.
-FUZZ_FIRST := Fuzz(Cookie|Sealed|Chunks|Handle|StateCookie|Callback|CallbackAnswer|SignedToken|Discovery|KeySet|TokenAnswer|ReturnTo|Clean|Forwarded|ForwardAuth|Parse|Users|OpenState|Record|Head|Handler|Registers)$$
+FUZZ_FIRST := Fuzz(Answers|Cookie|Sealed|Chunks|Handle|StateCookie|Callback|CallbackAnswer|SignedToken|Discovery|KeySet|TokenAnswer|ReturnTo|Clean|Forwarded|ForwardAuth|Parse|Users|OpenState|Record|Head|Handler|Registers)$$
 fuzz:
 	$(GO) run ./internal/fuzz -time $(FUZZTIME) -only '$(FUZZ)' $(FUZZFLAGS)
 
