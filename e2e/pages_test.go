@@ -363,6 +363,7 @@ func (v *visitor) lookAt(p *gatewayPage) (html, policy string) {
 	if p.framed {
 		v.lookInside()
 	}
+	await(v.t, "all of the page", func() bool { return see[string](v, "document.readyState") == "complete" })
 	if at := see[string](v, "location.pathname"); at != p.path {
 		v.stuck(fmt.Sprintf("got a page at %s, want it at %s", at, p.path))
 	}
