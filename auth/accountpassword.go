@@ -29,8 +29,31 @@ func (h *Handler) passwordPage(w http.ResponseWriter, r *http.Request) error {
 	if !h.canChange(login) {
 		return h.noPasswordHere(login)
 	}
+	if _, answered, err := h.changing(w, r, login); answered || err != nil {
+		return err
+	}
 	web.NoteOf(r.Context()).Decision = "account"
 	return h.showPassword(w, r, http.StatusOK, passwordView{User: login.Identity.Subject})
+}
+
+// changing says by which login a password is changed. Somebody who has a second factor has signed in
+// by it of late: or an old session and the password would make a new session, as strong as the old
+// one was, and keep the owner out. Whose session is stronger without one has that no more, since
+// nothing shows any longer by what it was. Where answered is true the answer is given.
+func (h *Handler) changing(w http.ResponseWriter, r *http.Request, login *Login) (by *Login, answered bool, err error) {
+	if h.cfg.Factors != nil {
+		e, err := h.cfg.Factors.Credentials.Enrolled(r.Context(), login.Identity.Subject)
+		if err != nil {
+			return nil, false, err
+		}
+		if e.Any() {
+			answered, err := h.provingAnew(w, r, login, e, passwordPath)
+			return login, answered, err
+		}
+	}
+	alone := *login
+	alone.AMR, alone.ACR = nil, ""
+	return &alone, false, nil
 }
 
 func (h *Handler) canChange(login *Login) bool {
@@ -62,6 +85,10 @@ func (h *Handler) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if !h.canChange(login) {
 		return h.noPasswordHere(login)
 	}
+	by, answered, err := h.changing(w, r, login)
+	if answered || err != nil {
+		return err
+	}
 	v := passwordView{User: login.Identity.Subject}
 	next := one(values, "new")
 	if next != one(values, "again") {
@@ -70,7 +97,7 @@ func (h *Handler) changePassword(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx := r.Context()
 	from := h.asker(r)
-	fresh, err := h.cfg.Passwords.Change(ctx, from, login, one(values, "current"), next)
+	fresh, err := h.cfg.Passwords.Change(ctx, from, by, one(values, "current"), next)
 	if err != nil {
 		return h.notChanged(w, r, v, err)
 	}

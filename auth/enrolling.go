@@ -86,16 +86,25 @@ func (h *Handler) enrolling(w http.ResponseWriter, r *http.Request, step, page s
 	if err != nil {
 		return nil, false, err
 	}
+	if answered, err := h.provingAnew(w, r, login, e, page); answered || err != nil {
+		return nil, answered, err
+	}
+	web.NoteOf(r.Context()).Decision = "account"
+	return &enrollee{User: login.Identity.Subject, Login: login, Enrolled: e}, false, nil
+}
+
+// provingAnew sends the person of login to sign in once more for a page, unless they did of late, and
+// by what they have besides a password. Where answered is true the answer is given.
+func (h *Handler) provingAnew(w http.ResponseWriter, r *http.Request, login *Login, e Enrolled, page string) (answered bool, err error) {
 	demand := Demand{Fresh: true, MaxAge: enrolFresh}
 	if e.Any() {
 		demand.ACR = []string{ACRMulti}
 	}
-	if !demand.MetBy(login, h.cfg.Now()) {
-		web.NoteOf(r.Context()).Decision = "login"
-		return nil, true, redirect(w, http.StatusSeeOther, own("login", append([]string{"rd", own(page)}, demand.params()...)...))
+	if demand.MetBy(login, h.cfg.Now()) {
+		return false, nil
 	}
-	web.NoteOf(r.Context()).Decision = "account"
-	return &enrollee{User: login.Identity.Subject, Login: login, Enrolled: e}, false, nil
+	web.NoteOf(r.Context()).Decision = "login"
+	return true, redirect(w, http.StatusSeeOther, own("login", append([]string{"rd", own(page)}, demand.params()...)...))
 }
 
 // notEnrolledHere is the page of those who sign in elsewhere.

@@ -20,6 +20,10 @@ const purposeVault = "vault"
 // resealTries bounds how often a thing is sealed anew once more that others change meanwhile.
 const resealTries = 20
 
+// forgetTime is for how long nothing lies in the place of what was forgotten: longer than anybody
+// takes who read it before, so that their write is refused.
+const forgetTime = 15 * time.Second
+
 // vaultTime is how long before a thing is over that has no end.
 const vaultTime = 10 * 365 * 24 * time.Hour
 
@@ -73,9 +77,25 @@ func (v Vault) Watch(name string, notify func()) (stop func()) {
 	return v.Store.Watch(vaultKey(name), func(bool) { notify() })
 }
 
-// Forget takes away what is kept under name, whether it opens or not.
+// Forget takes away what is kept under name, whether it opens or not. Something may be kept there
+// anew at once, which a deletion would keep from it: a Store may know for an hour what was deleted.
 func (v Vault) Forget(ctx context.Context, name string) error {
-	return v.Store.Delete(ctx, vaultKey(name))
+	key := vaultKey(name)
+	for n := 0; ; n++ {
+		rec, err := v.Store.Get(ctx, key, Newest)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = v.Store.Put(ctx, key, rec.Version, Record{
+			Version: rec.Version + 1, Expires: rec.Now.Add(forgetTime), Data: v.Ring.SealBlob(purposeVault, key[:], nil),
+		})
+		if !errors.Is(err, ErrConflict) || n == resealTries {
+			return err
+		}
+	}
 }
 
 // Reseal seals what is kept under name anew, unless the key that seals now did that.

@@ -47,7 +47,7 @@ func (m *Method) Change(ctx context.Context, from auth.Asker, login *auth.Login,
 	if err != nil {
 		return nil, err
 	}
-	// What else was proven in this session is proven still.
+	// What else was proven of late is proven still.
 	return m.login(ctx, now, m.now(), auth.Proof{AMR: login.AMR, ACR: login.ACR})
 }
 

@@ -241,12 +241,13 @@ func TestPasswordAloneChangesNoFactor(t *testing.T) {
 	thief, owner := h.visitor(), h.visitor()
 	thief.guess(h.g, "alice", testPassword)
 	owner.guess(h.g, "alice", testPassword)
-	key := url.Values{"code": {"123456"}}
+	key := url.Values{"code": {"123456"}, "current": {testPassword}, "new": {newWords}, "again": {newWords}}
 	wantPage(t, "the thief's app is on its way", thief.do(h.g, http.MethodGet, "/.evergate/account/app", nil), 200)
 	codes, _ := recovery(t, h.setUp(owner, ""))
 	for _, c := range []struct{ method, path string }{
 		{"GET", "/.evergate/account/app"}, {"POST", "/.evergate/account/app"}, {"POST", "/.evergate/account/app/remove"},
 		{"GET", "/.evergate/account/codes"}, {"POST", "/.evergate/account/codes"},
+		{"GET", "/.evergate/account/password"}, {"POST", "/.evergate/account/password"},
 	} {
 		w := thief.do(h.g, c.method, c.path, key)
 		wantPage(t, c.method+" "+c.path, w, 303, "/.evergate/login?", "acr_values=mfa", "max_age=600")
@@ -324,6 +325,31 @@ func TestGuessingCodes(t *testing.T) {
 		t.Error("there is no Retry-After")
 	}
 	wantPage(t, "a recovery code", h.prove(guesser, step, codes[0]), 303, "landed")
+}
+
+// TestForgottenAndSetUpAnew: whoever has lost all of it, and was helped, sets up something else at once.
+func TestForgottenAndSetUpAnew(t *testing.T) {
+	t.Parallel()
+	store, err := redis.Open(redis.Options{Addresses: []string{redistest.Start(t).Address()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	h := newSecondHouse(t, "optional", store, newKeyFile(t))
+	v := h.visitor()
+	v.guess(h.g, "alice", testPassword)
+	if err := h.g.book.Forget(t.Context(), "alice"); err != nil { // of whom nothing is kept
+		t.Fatal(err)
+	}
+	for range 2 {
+		recovery(t, h.setUp(v, ""))
+		if err := h.g.book.Forget(t.Context(), "alice"); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := h.g.book.Load(t.Context(), "alice"); err != nil || r.HasSecond() || len(r.Recovery) > 0 {
+			t.Errorf("got %+v, %v, want nothing left", r, err)
+		}
+	}
 }
 
 // TestReplicasTakeACodeOnce: twenty at once, over two gateways on a real Redis.
