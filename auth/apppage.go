@@ -82,14 +82,17 @@ func (h *Handler) setUpApp(w http.ResponseWriter, r *http.Request) error {
 			Detail: "The key for your app was good for ten minutes, in one browser. Nothing was changed. Remove it from the app, and begin again.",
 			Links:  []web.Link{{Text: "Begin again", URL: own(appPath, "step", step)}}}
 	}
-	p, err := h.cfg.Factors.Codes.SetUp(r.Context(), who.User, secret, one(values, "code"), who.Half != nil)
+	p, err := h.cfg.Factors.Codes.SetUp(r.Context(), who.User, secret, one(values, "code"), !who.Enrolled.Any())
 	if refused, ok := errors.AsType[*Refused](err); ok {
 		n := web.NoteOf(r.Context())
 		n.Err, n.Decision = refused, "refused"
 		return h.showApp(w, r, http.StatusUnprocessableEntity, who, secret,
 			web.T("That is not the code that the app shows now. Look whether the clock of your phone is right, and type the next one. Nothing was changed."))
 	}
-	if errors.Is(err, ErrChanged) { // in another tab, a moment ago
+	if errors.Is(err, ErrChanged) { // in another tab, or by an operator, a moment ago
+		if who.Half == nil {
+			return redirect(w, http.StatusSeeOther, own(appPath))
+		}
 		return redirect(w, http.StatusSeeOther, own(halfwayPath, "step", step))
 	}
 	if err != nil {

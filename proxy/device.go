@@ -40,6 +40,18 @@ func demandDevice(d *Decision) {
 	d.Outcome, d.Err = Denied, errUnbound
 }
 
+// asksMoreOfDevice reports whether a route of now serves bound sessions alone, or those that are
+// proven, and c began for one that need not be. Who has one that is begins again.
+func (c *carriage) asksMoreOfDevice(now *Route) bool {
+	switch {
+	case now.Device == c.route.Device || now.Device == DeviceIgnored || c.login == nil:
+		return false
+	case c.route.Device == DeviceIgnored:
+		return true
+	}
+	return now.Device == DeviceRequired && (c.login.Session == nil || !c.login.Session.Bound())
+}
+
 // unbound has the browser make a key and come again, as long as the session may be bound. That
 // ends a while after the sign-in, and with it the coming again.
 func (g *Gate) unbound(w http.ResponseWriter, r *http.Request, d *Decision) error {

@@ -102,12 +102,16 @@ var errNobody = errors.New("nobody is signed in")
 
 // mayStill says whether login may go on with c, by the rules in force.
 func (c *carriage) mayStill(login *auth.Login) error {
-	policy := &c.route.Policy
+	of := c.route
 	name, _, _ := cleanHost(c.in.Host)
 	if g := c.streams.current(); g != nil {
 		if route, err := g.route(name, c.target, c.in.Method); err == nil {
-			policy = &route.Policy
+			of = route
 		}
+	}
+	policy := &of.Policy
+	if login != nil && c.asksMoreOfDevice(of) {
+		return errUnbound
 	}
 	if login == nil && !policy.Public {
 		return errNobody

@@ -104,6 +104,46 @@ func TestRulesOfASessionAreThoseInForce(t *testing.T) {
 	}
 }
 
+// TestStreamsFollowWhatIsAskedOfDevices: where a route asks for a bound session by now, what began
+// without one, or without a proof of it, ends.
+func TestStreamsFollowWhatIsAskedOfDevices(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(ticks))
+	defer app.Close()
+	way := newWay(t, proxy.UpstreamOptions{Target: app.URL})
+	for _, c := range []struct {
+		name      string
+		bound     bool
+		then, now proxy.DeviceDemand
+		may       bool
+	}{
+		{"the same", false, proxy.DevicePreferred, proxy.DevicePreferred, true},
+		{"required, and it is bound", true, proxy.DevicePreferred, proxy.DeviceRequired, true},
+		{"required, and it is not bound", false, proxy.DevicePreferred, proxy.DeviceRequired, false},
+		{"required, and nobody asked for the proof", true, proxy.DeviceIgnored, proxy.DeviceRequired, false},
+		{"preferred, and nobody asked for the proof", true, proxy.DeviceIgnored, proxy.DevicePreferred, false},
+		{"not asked for any more", true, proxy.DeviceRequired, proxy.DeviceIgnored, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, streams := newSession(), &proxy.Streams{}
+			s.bound = c.bound
+			gw := newGateway(t, &proxy.Gate{Auth: alice(s), Router: newRouter(t, &proxy.Route{Upstream: way, Device: c.then}), Streams: streams})
+			res, err := http.DefaultClient.Do(gw.request(t, "GET", "/", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			allowed := <-s.check
+			if err := allowed(&auth.Login{}); err != nil {
+				t.Errorf("as it began: got %v", err)
+			}
+			streams.Follow(&proxy.Gate{Router: newRouter(t, &proxy.Route{Upstream: way, Device: c.now})})
+			if err := allowed(&auth.Login{}); (err == nil) != c.may {
+				t.Errorf("by the route of now: got %v, want that it may go on: %t", err, c.may)
+			}
+		})
+	}
+}
+
 // TestStreamsEndWithTheGateway: WebSockets hear that they should come again; a download
 // goes on.
 func TestStreamsEndWithTheGateway(t *testing.T) {

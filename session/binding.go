@@ -63,9 +63,13 @@ func (m *Manager) behind(r *http.Request) (l loaded, host string, err error) {
 }
 
 // mayBind reports whether the session of l may be bound on host: it is not, and has come there
-// a moment ago.
+// a moment ago, from a sign-in of a moment ago or from where it is bound. Whoever copied it later
+// could take it to a host that its owner has not opened, and bind it there to a key of their own.
 func (l *loaded) mayBind(host string) bool {
 	fam, known := l.state.Families[host]
+	if host != l.state.Home && l.state.Bound[l.state.Home].Key == "" && !l.now.Before(l.state.Created.Add(bindWithin)) {
+		return false
+	}
 	return known && l.state.Bound[host].Key == "" && fam.Generation == l.state.Bases[host]+1 && l.now.Before(fam.Rotated.Add(bindWithin))
 }
 

@@ -35,8 +35,9 @@ func (s *state) merged(o *state) state {
 	return next
 }
 
-// mergedBindings are those of the branch in which a host began anew last, and of two the later
-// one: a store that has lost it must not leave a session bound to nothing.
+// mergedBindings are those of the branch in which a host began anew last, and of two the first one:
+// a store that has lost it must not leave a session bound to nothing, nor to the key of whoever
+// found it so.
 func mergedBindings(s, o *state) map[string]binding {
 	if len(s.Bound) == 0 && len(o.Bound) == 0 {
 		return nil
@@ -51,7 +52,7 @@ func mergedBindings(s, o *state) map[string]binding {
 		}
 	}
 	for host, b := range o.Bound {
-		if o.Bases[host] >= s.Bases[host] && b.At.After(all[host].At) {
+		if was, bound := all[host]; o.Bases[host] >= s.Bases[host] && (!bound || b.At.Before(was.At)) {
 			all[host] = b
 		}
 	}

@@ -208,6 +208,7 @@ func (s state) withRoom(host string) state {
 		}
 	}
 	s.Floor = max(s.Floor, s.Families[oldest].Generation)
+	s = s.unbound(oldest)
 	s.Families, s.Handed, s.Bases = maps.Clone(s.Families), maps.Clone(s.Handed), maps.Clone(s.Bases)
 	delete(s.Families, oldest)
 	delete(s.Handed, oldest)

@@ -121,7 +121,7 @@ func (c *Codes) SetUp(ctx context.Context, user string, secret []byte, typed str
 		return auth.Proof{}, errWrong
 	}
 	err := c.edit(ctx, user, func(r *credential.Record) (bool, error) {
-		if first && r.HasSecond() {
+		if first == r.HasSecond() { // who may do it was asked of another record
 			return false, auth.ErrChanged
 		}
 		r.Authenticator = &credential.Authenticator{Secret: secret, Created: now, Step: step}

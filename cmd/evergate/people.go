@@ -144,7 +144,7 @@ func (o operated) Invite(ctx context.Context, user string) (admin.Invitation, er
 }
 
 // ResetFactors implements admin.Users. Sessions end after what they were begun with is gone, so
-// that none is begun with it afterwards.
+// that none is begun with it afterwards. An error may come after the first half of it.
 func (o operated) ResetFactors(ctx context.Context, user string) (ended int, err error) {
 	m, err := o.people()
 	if err != nil {

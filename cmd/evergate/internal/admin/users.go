@@ -69,7 +69,7 @@ func (a *API) users(w http.ResponseWriter, r *http.Request, call string) {
 		answerUsers(w, out, err)
 	case "POST /api/users/reset-mfa":
 		n, err := a.Users.ResetFactors(r.Context(), named.User)
-		if err == nil || n > 0 {
+		if !undone(err) {
 			told.Name, told.Count, told.Err = event.AdminFactorsReset, n, err
 			a.tell(r, slog.LevelInfo, "somebody's passkeys, authenticator and recovery codes were taken away, as the operator asked", told)
 		}
@@ -82,6 +82,12 @@ func (a *API) users(w http.ResponseWriter, r *http.Request, call string) {
 		}
 		answerUsers(w, named, err)
 	}
+}
+
+// undone reports whether err says that nothing was begun. After another, some of it may be done.
+func undone(err error) bool {
+	_, refused := errors.AsType[*auth.Refused](err)
+	return refused || errors.Is(err, ErrNoUsers) || errors.Is(err, ErrNoUser)
 }
 
 func answerUsers(w http.ResponseWriter, v any, err error) {
