@@ -366,13 +366,13 @@ func TestWithoutProofAgainAndAgain(t *testing.T) {
 	})
 }
 
-// TestAskedForFromElsewhere: browsers do not prove their key for what a page of another origin
-// has them send. Nothing is served by that, and it ends nothing.
+// TestAskedForFromElsewhere: browsers do not prove their key for what a page of another origin, or
+// an extension, has them send. Nothing is served by that, and it ends nothing.
 func TestAskedForFromElsewhere(t *testing.T) {
 	bindable(t, func(b *keyBed) {
 		j := b.boundBed()
 		for range 10 {
-			for _, from := range []string{"same-site", "cross-site"} {
+			for _, from := range []string{"same-site", "cross-site", "none"} {
 				r := without(j).request("GET")
 				r.Header.Set("Sec-Fetch-Site", from)
 				var absent *auth.Absent

@@ -203,11 +203,12 @@ type unproven struct {
 // prove its key.
 //
 // What does not count towards the end is what browsers send without the proof although they have
-// the key: above all what a page of another origin has them send, for which they prove nothing.
+// the key: above all what a page of another origin, or an extension, has them send, for which they
+// prove nothing.
 // A thief can look like that, and is served no more by it.
 func (p *proofs) refuse(r *http.Request, host string, s unproven) error {
 	ctx, skipped := r.Context(), r.Header.Get("Secure-Session-Skipped")
-	misses, news := s.miss(p.now(), skipped == "" && !web.IsUpgrade(r) && !web.IsFromElsewhere(r) && !auth.IsGlance(ctx))
+	misses, news := s.miss(p.now(), skipped == "" && !web.IsUpgrade(r) && !web.IsFromElsewhere(r) && !web.IsFromNoPage(r) && !auth.IsGlance(ctx))
 	if news {
 		e := about(event.DeviceMismatch, s.key, s.id)
 		e.Count = misses

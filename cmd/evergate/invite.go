@@ -128,6 +128,9 @@ func (p *program) forget(ctx context.Context, path, user string) error {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, adminTokenFile)); errors.Is(err, fs.ErrNotExist) {
+		if cfg.Session.Store == "redis" { // gateways elsewhere may keep something
+			fmt.Fprintf(p.err, "No gateway has run here. If there was a user %s before, run this where one does: evergate user reset-mfa --config %s %s\n", user, path, user)
+		}
 		return nil
 	}
 	client := adminOf(cfg)

@@ -278,7 +278,7 @@ var cookiesStored = []attack{
 					t.Fatal(err)
 				}
 			}
-			code, said := evergate(t, dir, map[string]string{"evergate.yaml": mistakesBase, "users.yaml": users(t)}, "serve")
+			code, said := evergate(t, dir, map[string]string{"evergate.yaml": mistakesBase, "users.yaml": usersFile}, "serve")
 			if kept, err := os.ReadFile(elsewhere); code != 1 || !strings.Contains(said, "not a regular file") || string(kept) != "somebody's" || err != nil {
 				t.Errorf("a link in the place of the session file: got exit code %d and %q, and it leads to %q", code, said, kept)
 			}

@@ -34,7 +34,7 @@ var mistakesOpen = []attack{
 			if _, ready := l.operator("/readyz"); !strings.Contains(ready, "allow") || !strings.Contains(ready, `"ready":true`) {
 				t.Errorf("/readyz says %q, want that it is ready, and the fault", ready)
 			}
-			usersText := users(t)
+			usersText := usersFile
 			l.write("users.yaml", "users: [alice\n")
 			l.write("evergate.yaml", string(good))
 			if code, said := evergate(t, l.dir, nil, "reload", "--config", "evergate.yaml"); code != 0 && !strings.Contains(said, "users.yaml") {
@@ -199,7 +199,7 @@ func mistakesAdmin(l *lab, bytes string) *reply {
 // mistakesStart runs the program at path in a folder where a key of the ring is not there, and returns what it said.
 func mistakesStart(t *testing.T, path, dir string) string {
 	t.Helper()
-	for name, text := range map[string]string{"evergate.yaml": mistakesBase + "keys: { files: [nothing.key] }\n", "users.yaml": users(t)} {
+	for name, text := range map[string]string{"evergate.yaml": mistakesBase + "keys: { files: [nothing.key] }\n", "users.yaml": usersFile} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

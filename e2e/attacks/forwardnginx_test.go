@@ -37,7 +37,7 @@ func newForwardNginx(t *testing.T) *lab {
 	l.config, l.address, l.host = filepath.Join(l.dir, "evergate.yaml"), fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("%s:%d", gatewayHost, port)
 	l.admin, l.forward = at(), at()
 	l.roots = certificate(t, l.dir)
-	l.write("users.yaml", users(t))
+	l.write("users.yaml", usersFile)
 	l.write("oidc.secret", oidctest.ClientSecret)
 	l.write("evergate.yaml", fmt.Sprintf(`listen: %s
 public_url: https://%s

@@ -18,7 +18,7 @@ func TestHeaders(t *testing.T) {
 	headersOP = oidctest.Start(t, oidctest.Config(headersPeople))
 	l := newLab(t, setup{
 		identity: "  - local: { users_file: users.yaml }\n" + headersProvider(headersOP.URL()),
-		files:    map[string]string{"users.yaml": users(t), "oidc.secret": oidctest.ClientSecret},
+		files:    map[string]string{"users.yaml": usersFile, "oidc.secret": oidctest.ClientSecret},
 		routes:   usualRoutes + strings.ReplaceAll(headersRoutes, "REFUSER", refuser.url()),
 		more:     "trusted_proxies: [127.0.0.2]\nsession: { rotation_grace: 1s }\n",
 	})

@@ -35,7 +35,7 @@ func TestIDTokens(t *testing.T) {
 			identity += signinConfig(name, providers[name].Issuer, "claims: { user: preferred_username }")
 		}
 	}
-	l := signinLab(t, setup{identity: identity, files: map[string]string{"users.yaml": users(t)}, routes: `  - match: { path: /mail/ }
+	l := signinLab(t, setup{identity: identity, files: map[string]string{"users.yaml": usersFile}, routes: `  - match: { path: /mail/ }
     allow: [ emails: ["*@company.com"] ]
     upstream: %[1]q
   - match: { path: /robots/ }

@@ -83,7 +83,7 @@ func (l *lab) found(files map[string]string, all ...mistake) {
 	l.t.Helper()
 	for _, m := range all {
 		dir, config := l.t.TempDir(), m.config(l.t)
-		beside := map[string]string{"evergate.yaml": config, "users.yaml": users(l.t)}
+		beside := map[string]string{"evergate.yaml": config, "users.yaml": usersFile}
 		for name, text := range files {
 			beside[name] = text
 		}
@@ -134,7 +134,7 @@ var mistakesWritten = []attack{
 			for name, key := range map[string]string{"short": "evergate-key-1.1700000000.c2hvcnQ", "zeros": zeros, "a word": "changeme", "empty": "\n", "cut off": good[:len(good)-4], "twice": good + "\n" + good} {
 				dir := t.TempDir()
 				config := mistakesBase + "keys: { files: [ring.key] }\n"
-				code, said := evergate(t, dir, map[string]string{"evergate.yaml": config, "users.yaml": users(t), "ring.key": key}, "serve", "--config", "evergate.yaml")
+				code, said := evergate(t, dir, map[string]string{"evergate.yaml": config, "users.yaml": usersFile, "ring.key": key}, "serve", "--config", "evergate.yaml")
 				if code != 1 || !strings.Contains(said, "key") || len(key) > 10 && strings.Contains(said, key) {
 					t.Errorf("%s: serve: got exit code %d and %q, want 1, and not the key", name, code, said)
 				}
@@ -151,7 +151,7 @@ var mistakesWritten = []attack{
 			dir := t.TempDir()
 			config := strings.Replace(mistakesBase, "  - local: { users_file: users.yaml }\n", "  - local: { users_file: users.yaml }\n"+mistakesOIDC, 1) +
 				"keys: { files: [ring.key] }\ntls: { cert_file: tls.pem, key_file: tls.key }\n"
-			files := map[string]string{"evergate.yaml": config, "users.yaml": users(t), "oidc.secret": "a secret of the client", "ring.key": session.NewKey(time.Now()).Reveal(), "tls.pem": "", "tls.key": ""}
+			files := map[string]string{"evergate.yaml": config, "users.yaml": usersFile, "oidc.secret": "a secret of the client", "ring.key": session.NewKey(time.Now()).Reveal(), "tls.pem": "", "tls.key": ""}
 			evergate(t, dir, files, "version")
 			for _, name := range []string{"users.yaml", "oidc.secret", "ring.key", "tls.key"} {
 				if err := os.Chmod(filepath.Join(dir, name), 0o644); err != nil {
@@ -168,7 +168,7 @@ var mistakesWritten = []attack{
 				t.Errorf("serve: got exit code %d and %q, want 1", code, said)
 			}
 			dir = t.TempDir()
-			evergate(t, dir, map[string]string{"evergate.yaml": mistakesBase, "users.yaml": users(t)}, "version")
+			evergate(t, dir, map[string]string{"evergate.yaml": mistakesBase, "users.yaml": usersFile}, "version")
 			if err := os.Chmod(filepath.Join(dir, "evergate.yaml"), 0o666); err != nil {
 				t.Fatal(err)
 			}
@@ -227,7 +227,7 @@ var mistakesWritten = []attack{
 			}
 			// The start says it too, with nobody having asked.
 			dir := t.TempDir()
-			_, said := evergate(t, dir, map[string]string{"evergate.yaml": m.config(t) + "keys: { files: [nothing.key] }\n", "users.yaml": users(t)}, "serve", "--config", "evergate.yaml")
+			_, said := evergate(t, dir, map[string]string{"evergate.yaml": m.config(t) + "keys: { files: [nothing.key] }\n", "users.yaml": usersFile}, "serve", "--config", "evergate.yaml")
 			if !strings.Contains(said, "any server on the way") {
 				t.Errorf("serve says %q, want the warning", said)
 			}

@@ -80,7 +80,7 @@ var mistakesRoutes = []attack{
 	{"G-29", "critical", "a public route that answers with the config, a key, the users file or the operator's token: named by an absolute path where the others are relative and the other way round, through a link to a folder, and by a hard link",
 		"refused with the line, at `check` and at start", func(t *testing.T, l *lab) {
 			dir := t.TempDir()
-			evergate(t, dir, map[string]string{"users.yaml": users(t), "ring.key": session.NewKey(time.Now()).Reveal()}, "version")
+			evergate(t, dir, map[string]string{"users.yaml": usersFile, "ring.key": session.NewKey(time.Now()).Reveal()}, "version")
 			for _, err := range []error{os.MkdirAll(filepath.Join(dir, "data"), 0o700), os.Mkdir(filepath.Join(dir, "www"), 0o700), os.Symlink(".", filepath.Join(dir, "lnk")),
 				os.Symlink("..", filepath.Join(dir, "www", "up")), os.Link(filepath.Join(dir, "ring.key"), filepath.Join(dir, "www", "hard"))} {
 				if err != nil {

@@ -48,7 +48,7 @@ func TestSignIn(t *testing.T) {
 	l := signinLab(t, setup{identity: identity + signinLies.config(), routes: `  - match: { path: /strong/ }
     allow: [ acr: [gold] ]
     upstream: %[1]q
-` + usualRoutes, files: map[string]string{"users.yaml": users(t),
+` + usualRoutes, files: map[string]string{"users.yaml": usersFile,
 		"client.key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}}, providers)
 	signins.try(t, l)
 }

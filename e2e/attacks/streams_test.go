@@ -26,7 +26,7 @@ func TestStreams(t *testing.T) {
 	}))
 	l := newLab(t, setup{
 		identity: "  - local: { users_file: users.yaml }\n" + headersProvider(streamsOP.URL()),
-		files:    map[string]string{"users.yaml": users(t), "oidc.secret": oidctest.ClientSecret},
+		files:    map[string]string{"users.yaml": usersFile, "oidc.secret": oidctest.ClientSecret},
 		routes: `  - { match: { path: /public/ }, public: true, upstream: %[1]q }
   - { match: { path: /staff/ }, allow: [ groups: [staff] ], upstream: %[1]q }
   - { match: { path: /listed/ }, origins: ["https://dashboard.example.com"], upstream: %[1]q }

@@ -23,7 +23,7 @@ func TestTheft(t *testing.T) {
 	local := newLab(t, setup{})
 	bound := newLab(t, setup{routes: boundRoutes, more: boundSession})
 	proven := providerLab(t, 5*time.Minute, setup{identity: "      dpop: true\n", routes: "  - upstream: %[1]q\n    token: { dpop: true }\n"})
-	keys := newLab(t, setup{identity: "  - local: { users_file: users.yaml, second_factor: required }\n", files: map[string]string{"users.yaml": users(t)}})
+	keys := newLab(t, setup{identity: "  - local: { users_file: users.yaml, second_factor: required }\n", files: map[string]string{"users.yaml": usersFile}})
 	theft.tryOn(t, quick, map[string]*lab{"TD-2": local, "TD-3": local, "TD-7": bound, "TD-8": proven, "TD-9": keys})
 }
 

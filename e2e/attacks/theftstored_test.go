@@ -118,7 +118,7 @@ func theftDir(t *testing.T, dump string, more map[string]string) string {
 	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{"evergate.yaml": mistakesBase, "users.yaml": users(t), "data/sessions.db": dump}
+	files := map[string]string{"evergate.yaml": mistakesBase, "users.yaml": usersFile, "data/sessions.db": dump}
 	for name, text := range more {
 		files[name] = text
 	}

@@ -162,6 +162,12 @@ func IsFromElsewhere(r *http.Request) bool {
 	return false
 }
 
+// IsFromNoPage reports whether a browser says that no page sent r, nor somebody who opened one: an
+// extension did. Older browsers say nothing.
+func IsFromNoPage(r *http.Request) bool {
+	return first(r.Header, "Sec-Fetch-Site") == "none" && !IsNavigation(r)
+}
+
 // IsUpgrade reports whether r asks to change the protocol.
 func IsUpgrade(r *http.Request) bool {
 	return first(r.Header, "Upgrade") != "" || r.Method == http.MethodConnect
