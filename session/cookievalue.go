@@ -28,8 +28,11 @@ func (p *pairs) next() (name, value string, ok bool) {
 	pair, rest, _ := strings.Cut(p.rest, ";")
 	p.rest = rest
 	name, value, _ = strings.Cut(pair, "=")
-	return strings.Trim(name, " \t"), strings.TrimRight(value, " \t"), true
+	return strings.Trim(name, blank), strings.TrimRight(value, blank), true
 }
+
+// blank is what net/http takes away around a pair, also of what no server lets through.
+const blank = " \t\r\n"
 
 // cookiesOf returns what stands behind the name of a cookie that r brings once, and "" where r
 // brings it otherwise; and whether it may bring one of another name as well.

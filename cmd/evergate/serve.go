@@ -101,6 +101,7 @@ func (p *program) serve(ctx context.Context, cfg *config.Config, file string) er
 			log.Warn("the process before was not told", "err", err)
 		}
 		stop := next.start(signals.upgrade)
+		heap.Settle() // it serves already
 		watch, hangups := reloads.follow(), onSignal(signals.hangup, func() { reloads.reload(event.BySignal) })
 		err = s.run(ctx, next.moves, sockets, &rest)
 		stop()

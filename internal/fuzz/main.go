@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,7 +62,7 @@ func run(ctx context.Context, out io.Writer, dir string, o options) error {
 	if err != nil {
 		return err
 	}
-	pkgs, cache, err := packages(ctx, dir)
+	pkgs, cache, err := packages(ctx, dir, wanted)
 	if err != nil {
 		return err
 	}
@@ -114,9 +115,12 @@ func run(ctx context.Context, out io.Writer, dir string, o options) error {
 	return errors.Join(failed...)
 }
 
-// packages are those of the module in dir that have targets in their tests, and where Go keeps
-// what it has built and tried.
-func packages(ctx context.Context, dir string) (all []pkg, cache string, err error) {
+// declared finds targets in the text of a test. What there really is the test program says.
+var declared = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(`)
+
+// packages are those of the module in dir that have wanted targets in their tests, and where Go
+// keeps what it has built and tried. To build one for fuzzing takes longer than to look.
+func packages(ctx context.Context, dir string, wanted *regexp.Regexp) (all []pkg, cache string, err error) {
 	const format = `{{.ImportPath}}{{"\t"}}{{.Dir}}{{range .TestGoFiles}}{{"\t"}}{{.}}{{end}}{{range .XTestGoFiles}}{{"\t"}}{{.}}{{end}}`
 	list, err := goSays(ctx, dir, "list", "-f", format, "./...")
 	if err != nil {
@@ -129,7 +133,7 @@ func packages(ctx context.Context, dir string) (all []pkg, cache string, err err
 			if err != nil {
 				return nil, "", err
 			}
-			if bytes.Contains(text, []byte("\nfunc Fuzz")) {
+			if slices.ContainsFunc(declared.FindAllSubmatch(text, -1), func(m [][]byte) bool { return wanted.MatchString(f[0] + " " + string(m[1])) }) {
 				all = append(all, pkg{f[0], f[1]})
 				break
 			}
