@@ -157,11 +157,6 @@ func (c *carriage) end() {
 		c.ending.Done() // it never ran
 	}
 	c.ending.Wait()
-	if c.in.ContentLength != 0 && c.note.Ended.Load() {
-		// What was being sent is nobody's any more. net/http would wait for the rest of it, and
-		// leave the client with half an answer meanwhile.
-		_ = c.controller().SetReadDeadline(past)
-	}
 	c.answered()
 	if c.down.close() {
 		c.log.Debug("a client took nothing more of its answer, which was cut", "event", "client.stalled", "request_id", c.note.ID, "route", c.route.label)

@@ -34,6 +34,8 @@ func (c *carriage) fail(u *Upstream, w http.ResponseWriter, err error) {
 		return // the connection is the tunnel's already
 	}
 	if c.note.Ended.Load() {
+		// What was being sent is nobody's any more, and the rest of it is not waited for.
+		_ = c.controller().SetReadDeadline(past)
 		panic(http.ErrAbortHandler)
 	}
 	if f, ok := errors.AsType[*furtherSignIn](err); ok {
