@@ -180,9 +180,21 @@ func certificate(t *testing.T, dir string) *x509.CertPool {
 // usersFile has alice and bob of staff, and root of admin, with the password of all of them. Its
 // hash is the cheapest that is taken, since they sign in a thousand times.
 var usersFile = strings.NewReplacer("HASH", "'$argon2id$v=19$m=19456,t=2,p=1$c2FsdCBvZiB0aGUgYXR0YWNrcw$lvsTMoOBvgaVqjVyHK2psms8/EpKAy+tW8OrUX2mm9Q'").Replace(`users:
-  alice: { password: HASH, groups: [staff], email: alice@example.com }
-  bob: { password: HASH, groups: [staff], email: bob@example.com }
-  root: { password: HASH, groups: [admin], email: root@example.com }
+    alice:
+        password: HASH
+        groups:
+            - staff
+        email: alice@example.com
+    bob:
+        password: HASH
+        groups:
+            - staff
+        email: bob@example.com
+    root:
+        password: HASH
+        groups:
+            - admin
+        email: root@example.com
 `)
 
 // program is an evergate that runs.
