@@ -237,7 +237,6 @@ func (v *visitor) lookInside() {
 		return v.frame != ""
 	})
 	v.context = call(v, cdppage.CreateIsolatedWorld, cdppage.CreateIsolatedWorldParams{FrameID: v.frame}).ExecutionContextID
-	await(v.t, "all of the page in the frame", func() bool { return see[string](v, "document.readyState") == "complete" })
 }
 
 // document is what came for the page that is looked at, and its bytes. What came over the wire is

@@ -155,23 +155,23 @@ func mustBeRefused(t *testing.T, err error) {
 // TestBoundInTimeOrNotAtAll: whoever copies the cookie of a session that is bound to nothing
 // must not bind it to a key of theirs.
 func TestBoundInTimeOrNotAtAll(t *testing.T) {
+	offered := func(b *bed, r *http.Request) string {
+		t.Helper()
+		challenge, err := b.m.Offer(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return challenge
+	}
 	run(t, func(b *bed) {
 		k := b.keys()
 		j := b.signIn()
-		offered := func(r *http.Request) string {
-			t.Helper()
-			challenge, err := b.m.Offer(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return challenge
-		}
-		if offered(j.request("GET")) == "" {
+		if offered(b, j.request("GET")) == "" {
 			t.Error("after the sign-in: got no challenge")
 		}
 		late := k.challenge(j)
 		time.Sleep(time.Minute)
-		if offered(j.request("GET")) != "" {
+		if offered(b, j.request("GET")) != "" {
 			t.Error("a minute later: got a challenge")
 		}
 		_, err := b.m.Bind(http.Header{}, j.request("POST"), "thief", late)
@@ -181,25 +181,17 @@ func TestBoundInTimeOrNotAtAll(t *testing.T) {
 	run(t, func(b *bed) {
 		k := b.keys()
 		owner, there := k.boundBed(), jar{}
-		offered := func(r *http.Request) string {
-			t.Helper()
-			challenge, err := b.m.Offer(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return challenge
-		}
 		time.Sleep(2 * time.Minute)
 		// Where it is bound it may be bound on a host that it is handed to as well.
 		b.visit(owner, there, wiki)
-		if offered(there.at(wiki)) == "" {
+		if offered(b, there.at(wiki)) == "" {
 			t.Error("after the hand-over: got no challenge")
 		}
-		if offered(owner.request("GET")) != "" {
+		if offered(b, owner.request("GET")) != "" {
 			t.Error("on the first host: got a challenge once more")
 		}
 		time.Sleep(time.Minute)
-		if offered(there.at(wiki)) != "" {
+		if offered(b, there.at(wiki)) != "" {
 			t.Error("a minute after the hand-over: got a challenge")
 		}
 	})

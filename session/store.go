@@ -6,12 +6,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math"
 	"time"
+
+	"github.com/evergate/evergate/auth"
 )
 
 // Newest is higher than the version of any record: a Store looks where the record is.
-const Newest uint64 = math.MaxUint64
+const Newest = auth.Newest
 
 // Store keeps records: bytes under a hashed key, with an expiry and a version.
 // It sees no user, no token and no handle in the clear.

@@ -17,12 +17,13 @@ type Vault struct {
 
 const purposeVault = "vault"
 
-// resealTries bounds how often a thing is sealed anew once more that others change meanwhile.
-const resealTries = 20
+// rewriteTries bounds how often a thing is written once more that others change meanwhile.
+const rewriteTries = 20
 
-// forgetTime is for how long nothing lies in the place of what was forgotten: longer than anybody
-// takes who read it before, so that their write is refused.
-const forgetTime = 15 * time.Second
+// TookAway is for how long the store knows that something was taken away: longer than anybody takes
+// who read it before, so that their write is refused. A deletion would be remembered for an hour,
+// and strangers can have many things taken away.
+const TookAway = 15 * time.Second
 
 // vaultTime is how long before a thing is over that has no end.
 const vaultTime = 10 * 365 * 24 * time.Hour
@@ -80,22 +81,9 @@ func (v Vault) Watch(name string, notify func()) (stop func()) {
 // Forget takes away what is kept under name, whether it opens or not. Something may be kept there
 // anew at once, which a deletion would keep from it: a Store may know for an hour what was deleted.
 func (v Vault) Forget(ctx context.Context, name string) error {
-	key := vaultKey(name)
-	for n := 0; ; n++ {
-		rec, err := v.Store.Get(ctx, key, Newest)
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		err = v.Store.Put(ctx, key, rec.Version, Record{
-			Version: rec.Version + 1, Expires: rec.Now.Add(forgetTime), Data: v.Ring.SealBlob(purposeVault, key[:], nil),
-		})
-		if !errors.Is(err, ErrConflict) || n == resealTries {
-			return err
-		}
-	}
+	return v.rewrite(ctx, name, Newest, func(_ Key, rec Record) ([]byte, bool, time.Time, error) {
+		return nil, true, rec.Now.Add(TookAway), nil
+	})
 }
 
 // Reseal seals what is kept under name anew, unless the key that seals now did that.
@@ -103,7 +91,19 @@ func (v Vault) Forget(ctx context.Context, name string) error {
 // before the old key is taken away. Gateways whose rings have another order for a
 // while may undo each other's; that is harmless.
 func (v Vault) Reseal(ctx context.Context, name string) error {
-	key, atLeast := vaultKey(name), uint64(0)
+	// What was written meanwhile, or before a copy at hand was out of date, may be sealed by
+	// the old key all the same.
+	return v.rewrite(ctx, name, 0, func(key Key, rec Record) ([]byte, bool, time.Time, error) {
+		value, current, err := v.Ring.OpenBlob(purposeVault, key[:], rec.Data)
+		return value, !current, rec.Expires, err
+	})
+}
+
+// rewrite puts what next makes of the record under name in its place, if anything is there, and
+// again where others have changed that meanwhile. What next gives is the value and until when it
+// is kept; false leaves all as it is.
+func (v Vault) rewrite(ctx context.Context, name string, atLeast uint64, next func(Key, Record) (value []byte, change bool, ends time.Time, err error)) error {
+	key := vaultKey(name)
 	for n := 0; ; n++ {
 		rec, err := v.Store.Get(ctx, key, atLeast)
 		if errors.Is(err, ErrNotFound) {
@@ -112,16 +112,14 @@ func (v Vault) Reseal(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		value, current, err := v.Ring.OpenBlob(purposeVault, key[:], rec.Data)
-		if err != nil || current {
+		value, change, ends, err := next(key, rec)
+		if err != nil || !change {
 			return err
 		}
 		err = v.Store.Put(ctx, key, rec.Version, Record{
-			Version: rec.Version + 1, Expires: rec.Expires, Data: v.Ring.SealBlob(purposeVault, key[:], value),
+			Version: rec.Version + 1, Expires: ends, Data: v.Ring.SealBlob(purposeVault, key[:], value),
 		})
-		// What was written meanwhile, or before a copy at hand was out of date, may be sealed by
-		// the old key all the same.
-		if !errors.Is(err, ErrConflict) || n == resealTries {
+		if !errors.Is(err, ErrConflict) || n == rewriteTries {
 			return err
 		}
 		atLeast = rec.Version + 1

@@ -34,11 +34,6 @@ type shelf struct{ vault session.Vault }
 
 var _, _ auth.Shelf = shelf{}, hiddenShelf{}
 
-// tookAway is for how long the store knows that something was taken away: longer than
-// anybody takes who read it before, so that their write is refused. A deletion would be
-// remembered for an hour, and strangers can have many things taken away.
-const tookAway = 15 * time.Second
-
 // Load implements auth.Shelf.
 func (s shelf) Load(ctx context.Context, name string, atLeast uint64) ([]byte, uint64, error) {
 	value, version, err := s.vault.LoadNewer(ctx, name, atLeast)
@@ -54,7 +49,7 @@ func (s shelf) Load(ctx context.Context, name string, atLeast uint64) ([]byte, u
 // Save implements auth.Shelf.
 func (s shelf) Save(ctx context.Context, name string, prev uint64, value []byte, ttl time.Duration) (bool, error) {
 	if value == nil {
-		ttl = tookAway
+		ttl = session.TookAway
 	}
 	err := s.vault.Save(ctx, name, prev, value, ttl)
 	if errors.Is(err, session.ErrConflict) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"strings"
 	"testing"
 )
 
@@ -25,9 +24,6 @@ func TestSettle(t *testing.T) {
 	after := ofFile()
 	if before == 0 || after >= before {
 		t.Errorf("of the program there were %d kB in memory, and are %d", before, after)
-	}
-	if got := strings.Repeat(fmt.Sprint(before > after), 2); len(got) < 8 {
-		t.Errorf("got %q", got)
 	}
 	Settle() // once more harms nothing
 }
