@@ -16,6 +16,7 @@ import (
 	"github.com/evergate/evergate/auth/local"
 	"github.com/evergate/evergate/config"
 	"github.com/evergate/evergate/internal/secret"
+	"github.com/evergate/evergate/internal/web"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/session/bolt"
 	"github.com/evergate/evergate/session/redis"
@@ -54,7 +55,7 @@ func (g *Gateway) Fill(ctx context.Context, n, samples int) (cookies []string, e
 		return nil, err
 	}
 	defer method.Users.Close()
-	login, err := method.Login(ctx, auth.Asker{Addr: netip.MustParseAddr("127.0.0.1")}, User, Password)
+	login, err := method.Login(ctx, auth.Asker{Addr: here}, User, Password)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +139,12 @@ func (g *Gateway) store(ctx context.Context) (closableStore, error) {
 	return nil, fmt.Errorf("a %s store holds no sessions", g.options.Store)
 }
 
+// Where requests come from, and from what: a session that is first seen elsewhere than it was
+// signed in notes that it was, which is a write of its own.
+var here = netip.MustParseAddr("127.0.0.1")
+
+const agent = "Go-http-client/1.1" // what net/http says
+
 // begin begins the sessions from to to.
 func begin(ctx context.Context, base string, m *session.Manager, login *auth.Login, from, to int, keep func(int, *http.Cookie)) error {
 	var wg sync.WaitGroup
@@ -152,11 +159,12 @@ func begin(ctx context.Context, base string, m *session.Manager, login *auth.Log
 				if i >= to {
 					return
 				}
-				r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/.evergate/login", nil)
+				r, err := http.NewRequestWithContext(web.WithNote(ctx, &web.Note{Client: here}), http.MethodPost, base+"/.evergate/login", nil)
 				if err != nil {
 					cancel(err)
 					return
 				}
+				r.Header.Set("User-Agent", agent)
 				h := http.Header{}
 				if err := m.Begin(h, r, login, true); err != nil {
 					cancel(err)
