@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/evergate/evergate/auth"
 )
@@ -154,3 +155,32 @@ var (
 	_ auth.PasswordMethod = (*passwords)(nil)
 	_ auth.Sealer         = (*sealer)(nil)
 )
+
+// TestPolicyAsksWhen: a Question may leave its Time out where no rule looks at it.
+func TestPolicyAsksWhen(t *testing.T) {
+	type rules = []*auth.Rule
+	staff := &auth.Rule{Groups: []string{"staff"}}
+	for name, c := range map[string]struct {
+		policy auth.Policy
+		want   bool
+	}{
+		"none":                      {auth.Policy{}, false},
+		"a group":                   {auth.Policy{Allow: rules{staff}, Deny: rules{{Users: []string{"mal"}}}}, false},
+		"a window":                  {auth.Policy{Allow: rules{staff, {Times: []auth.Window{}}}}, true},
+		"a refusal by an age":       {auth.Policy{Deny: rules{{MaxAuthAge: time.Hour}}}, true},
+		"an expression":             {auth.Policy{Allow: rules{{When: `session.auth_age < duration("1h")`}}}, true},
+		"a window that is observed": {auth.Policy{Allow: rules{staff}, Observed: &auth.Policy{Allow: rules{{Times: []auth.Window{}}}}}, true},
+		"a group that is observed":  {auth.Policy{Observed: &auth.Policy{Allow: rules{staff}}}, false},
+	} {
+		if !c.policy.AsksWhen() {
+			t.Errorf("%s: nobody can tell before it is compiled", name)
+		}
+		p, err := c.policy.Compiled()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if got := p.AsksWhen(); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -25,7 +25,8 @@ type Question struct {
 	Address netip.Addr
 	// Header is the request's, as the client sent it: nothing in it is proven. Nil is none.
 	Header http.Header
-	// Time is when the question is asked, by the gateway's clock.
+	// Time is when the question is asked, by the gateway's clock. It may be zero for a Policy
+	// that does not ask; see Policy.AsksWhen.
 	Time time.Time
 }
 

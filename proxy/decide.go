@@ -46,7 +46,7 @@ type Decision struct {
 	Login *auth.Login
 	// Rule is the rule that made the difference, or nil where none did.
 	Rule *auth.Rule
-	// Question is what the rules were asked; its zero value says that they were not.
+	// Question is what the rules were asked; one without a Method says that they were not.
 	Question auth.Question
 	// Observed is what would have become of the request by the rules that are only
 	// observed, one of Public, SignIn, Allowed, StepUp and Denied; "" where there are none.
@@ -60,7 +60,8 @@ type Decision struct {
 	// comes as Unavailable: what nobody expected lets nobody pass.
 	Err error
 
-	shown []string // the values of ShownHeader, or nil
+	shown []string  // the values of ShownHeader, or nil
+	room  *carriage // for the request, where it may be carried; or nil
 
 	host string // of the request, canonical and without a port
 }
@@ -68,13 +69,13 @@ type Decision struct {
 // Decide says what becomes of r. It writes nothing, to nobody.
 func (g *Gate) Decide(r *http.Request) Decision {
 	var d Decision
-	g.decideInto(&d, r)
+	g.DecideInto(&d, r)
 	return d
 }
 
-// decideInto is Decide for a zero Decision that has its place already: it is large, and
+// DecideInto is Decide for a zero Decision that has its place already: it is large, and
 // copying it shows.
-func (g *Gate) decideInto(d *Decision, r *http.Request) {
+func (g *Gate) DecideInto(d *Decision, r *http.Request) {
 	g.find(d, r)
 	if d.Outcome == Preflight {
 		g.judgePreflight(r, d)
@@ -122,7 +123,7 @@ func (g *Gate) decideInto(d *Decision, r *http.Request) {
 	}
 	demandDevice(d)
 	// A person who opens a page goes round by the host that they signed in at.
-	if d.Outcome != Public && login.Session != nil && r.Method == http.MethodGet && web.IsNavigation(r) && !web.IsFramed(r) && login.Session.Unconfirmed() {
+	if d.Outcome != Public && login.Session != nil && r.Method == http.MethodGet && login.Session.Unconfirmed() && web.IsNavigation(r) && !web.IsFramed(r) {
 		d.Outcome, d.Err = SignIn, &auth.Absent{Reason: auth.Unconfirmed}
 	}
 }

@@ -132,7 +132,8 @@ func (f *ForwardAuth) read(r *http.Request) (*http.Request, error) {
 
 func (f *ForwardAuth) serve(w http.ResponseWriter, r *http.Request) error {
 	g := f.Gate
-	d := g.decide(w, r)
+	d := &Decision{}
+	g.decide(d, w, r)
 	if d.Login != nil && d.Login.Session != nil {
 		login := *d.Login
 		login.Session = undelivered{login.Session}

@@ -86,7 +86,14 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
-	d := g.decide(w, r)
+	// One allocation for what most requests need both of.
+	one := &struct {
+		decision Decision
+		carriage carriage
+	}{}
+	d := &one.decision
+	d.room = &one.carriage
+	g.decide(d, w, r)
 	switch d.Outcome {
 	case Allowed, Public, Preflight:
 		note := web.NoteOf(r.Context())
@@ -110,16 +117,14 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) error {
 	return g.turnAway(w, r, d)
 }
 
-// decide is Decide for a request that is acted on: it is told of.
-func (g *Gate) decide(w http.ResponseWriter, r *http.Request) *Decision {
-	d := &Decision{}
+// decide is DecideInto for a request that is acted on: it is told of.
+func (g *Gate) decide(d *Decision, w http.ResponseWriter, r *http.Request) {
 	g.traced(d, r)
 	d.note(web.NoteOf(r.Context()))
 	if g.Decided != nil {
 		g.Decided(w.Header(), r, d)
 		d.shown = w.Header()[ShownHeader]
 	}
-	return d
 }
 
 // turnAway answers a request that may not pass, or not now.
@@ -200,12 +205,11 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, d *Decision, note *w
 		}
 		return g.unavailable(w, r, d)
 	}
-	c := &carriage{
-		in: r, route: d.Route, login: d.Login, token: token, target: &d.Target, up: &d.Up,
-		host: canonicalHost(r.Host), scheme: schemeOf(r), websocket: d.WebSocket,
-		gate: g, note: note, log: orDiscard(g.Log), own: g.OwnCookie, streams: g.Streams, patience: g.StallTimeout,
-		limits: w.Header()["Ratelimit"], shown: d.shown,
-	}
+	c := d.room
+	c.in, c.route, c.login, c.token, c.target, c.up = r, d.Route, d.Login, token, &d.Target, &d.Up
+	c.host, c.scheme, c.websocket = canonicalHost(r.Host), schemeOf(r), d.WebSocket
+	c.gate, c.note, c.log, c.own, c.streams, c.patience = g, note, orDiscard(g.Log), g.OwnCookie, g.Streams, g.StallTimeout
+	c.limits, c.shown = w.Header()["Ratelimit"], d.shown
 	if c.own == nil {
 		c.own = func(string) bool { return false }
 	}

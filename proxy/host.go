@@ -32,18 +32,27 @@ func cleanHost(host string) (name, port string, ok bool) {
 			return "", "", false
 		}
 	}
-	if strings.Contains(name, "..") || strings.HasPrefix(name, ".") {
-		return "", "", false
-	}
 	bracket := strings.HasPrefix(name, "[")
+	last, upper := byte('.'), false // the byte before, as if a label had ended there
 	for i := range len(name) {
 		c := name[i]
-		if unreserved(c) && c != '~' || bracket && (c == ':' || c == '[' && i == 0 || c == ']') {
-			continue
+		switch {
+		case c == '.':
+			if last == '.' {
+				return "", "", false
+			}
+		case 'A' <= c && c <= 'Z':
+			upper = true
+		case unreserved(c) && c != '~', bracket && (c == ':' || c == '[' && i == 0 || c == ']'):
+		default:
+			return "", "", false
 		}
-		return "", "", false
+		last = c
 	}
-	return strings.ToLower(strings.TrimSuffix(name, ".")), port, len(port) <= 5
+	if name = strings.TrimSuffix(name, "."); upper {
+		name = strings.ToLower(name)
+	}
+	return name, port, len(port) <= 5
 }
 
 func withoutDefaultPort(scheme, host string) string {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/web"
@@ -22,7 +21,7 @@ func (g *Gate) judge(r *http.Request, d *Decision) {
 		}
 		return
 	}
-	d.Question = question(r, d.host, &d.Target, g.now())
+	g.question(&d.Question, &d.Route.Policy, r, d.host, &d.Target)
 	d.Question.Ask(d.Login)
 	var err error
 	d.Outcome, d.Rule, err = verdict(policy, &d.Question)
@@ -42,19 +41,21 @@ func (g *Gate) judgePreflight(r *http.Request, d *Decision) {
 	if len(d.Route.Policy.Deny) == 0 {
 		return
 	}
-	d.Question = question(r, d.host, &d.Target, g.now())
+	g.question(&d.Question, &d.Route.Policy, r, d.host, &d.Target)
 	if by, err := d.Route.Policy.Refuses(&d.Question); err != nil {
 		d.Outcome, d.Rule, d.Err = Denied, by, err
 	}
 }
 
-// question is what a request asks of the rules, but for who asks.
-func question(r *http.Request, host string, t *Target, now time.Time) auth.Question {
-	q := auth.Question{Method: r.Method, Host: host, Path: t.Path, Readings: t.Readings, Header: r.Header, Time: now}
+// question fills in what r asks of p, but for who asks.
+func (g *Gate) question(q *auth.Question, p *auth.Policy, r *http.Request, host string, t *Target) {
+	q.Method, q.Host, q.Path, q.Readings, q.Header = r.Method, host, t.Path, t.Readings, r.Header
+	if p.AsksWhen() { // to look at the clock takes as long as most rules do
+		q.Time = g.now()
+	}
 	if note := web.NoteOf(r.Context()); !note.Unread {
 		q.Address = note.Client
 	}
-	return q
 }
 
 // verdict is the outcome that a policy's answer to q amounts to. The error is nil, a

@@ -119,7 +119,8 @@ func (c *carriage) mayStill(login *auth.Login) error {
 	if !policy.Asks() {
 		return nil
 	}
-	q := question(c.in, name, c.target, c.gate.now())
+	var q auth.Question
+	c.gate.question(&q, policy, c.in, name, c.target)
 	q.Ask(login)
 	_, _, err := verdict(policy, &q)
 	return err

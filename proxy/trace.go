@@ -11,11 +11,11 @@ import (
 func (g *Gate) traced(d *Decision, r *http.Request) {
 	ctx, s := span.Start(r.Context(), span.Internal, "decide")
 	if s.IsZero() {
-		g.decideInto(d, r)
+		g.DecideInto(d, r)
 		return
 	}
 	defer s.End()
-	g.decideInto(d, r.WithContext(ctx))
+	g.DecideInto(d, r.WithContext(ctx))
 	s.Text(span.Decision, d.Outcome)
 	if d.Route != nil {
 		s.Text(span.HTTPRoute, d.Route.label)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/event"
@@ -29,9 +30,9 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 		Probed: probe && m.probed(r, host, h),
 		Safe:   (r.Method == http.MethodGet || r.Method == http.MethodHead) && !web.IsUpgrade(r),
 	}
+	var l loaded // edited in place: it is large
 	for range maxTries {
-		l, err := m.read(ctx, o.key, h.key)
-		if err != nil {
+		if err := m.readInto(&l, ctx, o.key, h.key); err != nil {
 			return m.unread(r, h, host, err)
 		}
 		if err := m.stands(ctx, &l); err != nil {
@@ -40,22 +41,24 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Login, error) {
 		if err := m.held(r, &l, host, use); err != nil {
 			return nil, err
 		}
-		if _, known := l.state.Families[host]; known && l.state.unconfirmed(host, l.now, m.cfg.confirmBy) {
-			return nil, &auth.Absent{Reason: auth.Unconfirmed} // the cookie stays
+		if l.state.unconfirmed(host, l.now, m.cfg.confirmBy) {
+			if _, known := l.state.Families[host]; known {
+				return nil, &auth.Absent{Reason: auth.Unconfirmed} // the cookie stays
+			}
 		}
-		l, again, err := m.present(ctx, l, h, use, host)
+		again, err := m.present(ctx, &l, h, use, host)
 		if again {
 			continue
 		}
 		if err == nil && (!l.entry.walk.isFrom(r) || l.state.Trail.Suspect != "") {
-			if l, again, err = m.suspect(r, l); again {
+			if again, err = m.suspect(r, &l); again {
 				continue
 			}
 		}
 		if err != nil {
 			return nil, err
 		}
-		return m.serve(ctx, l, h, host)
+		return m.serve(ctx, &l, h, host)
 	}
 	return nil, &auth.Unavailable{What: "the session store", Err: ErrConflict}
 }
@@ -239,24 +242,24 @@ func check(methods map[string]auth.Refresher, login *auth.Login) error {
 	return nil
 }
 
-// present judges the handle and stores what follows from it. Again says that
-// somebody else wrote meanwhile.
-func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host string) (next loaded, again bool, err error) {
+// present judges the handle and stores what follows from it, which l is afterwards. Again says
+// that somebody else wrote meanwhile.
+func (m *Manager) present(ctx context.Context, l *loaded, h handle, use Use, host string) (again bool, err error) {
 	fam, ok := l.state.family(host, h.generation)
 	if !ok {
-		return l, false, &auth.Absent{Reason: auth.Ended}
+		return false, &auth.Absent{Reason: auth.Ended}
 	}
 	moved, changed, verdict := fam.Present(use, l.now, m.rules(l.state))
 	id := &l.state.Login.Identity
 	switch {
 	case verdict == Reuse:
 		if err := m.revoke(context.WithoutCancel(ctx), l.entry.key, auth.Theft); err != nil {
-			return l, false, &auth.Unavailable{What: "the session store", Err: err}
+			return false, &auth.Unavailable{What: "the session store", Err: err}
 		}
 		m.tell(ctx, slog.LevelWarn, "a spent handle is in a cookie jar: the session is revoked", about(event.ReuseDetected, l.entry.key, id),
 			slog.Uint64("generation", h.generation), slog.Uint64("current", fam.Generation))
 		m.revokeThere(l.login(), l.entry.key)
-		return l, false, &auth.Absent{Reason: auth.Theft}
+		return false, &auth.Absent{Reason: auth.Theft}
 	case verdict == Probe:
 		spent := h.generation != fam.Generation || !fam.open()
 		if spent {
@@ -265,34 +268,35 @@ func (m *Manager) present(ctx context.Context, l loaded, h handle, use Use, host
 		}
 		probe, err := m.probeCookie(h, host)
 		if err != nil {
-			return l, false, err
+			return false, err
 		}
-		return l, false, &auth.Detour{Cookies: []*http.Cookie{probe}}
+		return false, &auth.Detour{Cookies: []*http.Cookie{probe}}
 	case !changed || l.state.Retired || m.unrest() > 0:
-		return l, false, nil
+		return false, nil
 	}
 	after := l.state.withRoom(host).withFamily(host, moved)
 	if _, known := l.state.Families[host]; !known && host != l.state.Home {
 		after = after.withHanded(host, l.now)
 	}
-	saved, err := m.save(ctx, l, after)
+	saved, err := m.save(ctx, *l, after)
 	switch {
 	case err == nil:
+		*l = saved
 		if moved.Generation > fam.Generation {
 			m.tell(ctx, slog.LevelDebug, "the handle rotates", about(event.SessionRotated, l.entry.key, id), slog.Uint64("generation", moved.Generation))
 		}
-		return saved, false, nil
+		return false, nil
 	case errors.Is(err, ErrConflict):
-		return l, true, nil
+		return true, nil
 	}
 	// A store that reads but does not write: nothing settles or rotates, and
 	// nobody is kept from their work by that.
 	m.cfg.Log.WarnContext(ctx, "the session store does not write; handles do not rotate", "session", l.entry.key.Name(), "err", err)
-	return l, false, nil
+	return false, nil
 }
 
 // serve renews what is due and hands out the login.
-func (m *Manager) serve(ctx context.Context, l loaded, h handle, host string) (*auth.Login, error) {
+func (m *Manager) serve(ctx context.Context, l *loaded, h handle, host string) (*auth.Login, error) {
 	if m.shared() {
 		l.entry.watch(m.cfg.Store)
 	}
@@ -350,6 +354,29 @@ func (l *loaded) stored() *storedLogin {
 // hostOf is the host a cookie belongs to. Cookies know no ports.
 func hostOf(r *http.Request) string {
 	host := r.Host
+	for i := range len(host) {
+		switch c := host[i]; {
+		case 'A' <= c && c <= 'Z', c == '[', c == ']', c >= utf8.RuneSelf, c == ':' && !isPort(host[i+1:]):
+			return hostIn(host)
+		case c == ':':
+			return strings.TrimSuffix(host[:i], ".")
+		}
+	}
+	return strings.TrimSuffix(host, ".")
+}
+
+// isPort reports whether s is digits.
+func isPort(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// hostIn is hostOf for a Host header that is written otherwise than most are.
+func hostIn(host string) string {
 	if strings.IndexByte(host, ':') >= 0 { // for an error would be made of each name without
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h

@@ -25,14 +25,31 @@ func (p *pairs) next() (name, value string, ok bool) {
 		}
 		p.rest, p.lines = p.lines[0], p.lines[1:]
 	}
-	pair, rest, _ := strings.Cut(p.rest, ";")
-	p.rest = rest
-	name, value, _ = strings.Cut(pair, "=")
-	return strings.Trim(name, blank), strings.TrimRight(value, blank), true
+	name = p.rest
+	if end := strings.IndexByte(name, ';'); end >= 0 {
+		name, p.rest = name[:end], name[end+1:]
+	} else {
+		p.rest = ""
+	}
+	if at := strings.IndexByte(name, '='); at >= 0 {
+		name, value = name[:at], name[at+1:]
+	}
+	for name != "" && isBlank(name[0]) {
+		name = name[1:]
+	}
+	return trimRight(name), trimRight(value), true
 }
 
-// blank is what net/http takes away around a pair, also of what no server lets through.
-const blank = " \t\r\n"
+func trimRight(s string) string {
+	for s != "" && isBlank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// isBlank reports whether net/http takes c away around a pair, also where no server lets it
+// through.
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // cookiesOf returns what stands behind the name of a cookie that r brings once, and "" where r
 // brings it otherwise; and whether it may bring one of another name as well.

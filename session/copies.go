@@ -26,7 +26,7 @@ const (
 // Copy is what has a place. It is replaced, never edited.
 type Copy struct {
 	key   Key
-	rec   Record    // without Now
+	rec   Record    // at hand, without Now
 	until time.Time // zero has no end
 	none  bool      // there is no copy: it was removed, is too large, or may be old
 }
@@ -50,7 +50,7 @@ func (c *Copies) Find(key Key, now time.Time) (rec Record, ok bool, was *Copy) {
 // kept. Nobody may edit what rec points to any more.
 func (c *Copies) Took(key Key, rec Record, until time.Time, was *Copy) {
 	if len(rec.Data)+len(rec.Meta) <= maxCopy {
-		rec.Now = time.Time{}
+		rec.Now, rec.AtHand = time.Time{}, true
 		c.place(key).CompareAndSwap(was, &Copy{key: key, rec: rec, until: until})
 	}
 }
@@ -61,7 +61,7 @@ func (c *Copies) Wrote(key Key, rec Record) {
 		c.Forget(key)
 		return
 	}
-	rec.Now = time.Time{}
+	rec.Now, rec.AtHand = time.Time{}, true
 	c.place(key).Store(&Copy{key: key, rec: rec})
 }
 

@@ -28,75 +28,85 @@ func (m *Manager) load(ctx context.Context, h handle) (loaded, error) {
 // read reads the session under key and opens it with dk. What it read may be old by
 // the time it is looked at, and then it reads again.
 func (m *Manager) read(ctx context.Context, key Key, dk DataKey) (l loaded, err error) {
+	err = m.readInto(&l, ctx, key, dk)
+	return l, err
+}
+
+// readInto is read for a session that has its place already: it is large, and copying it shows.
+func (m *Manager) readInto(l *loaded, ctx context.Context, key Key, dk DataKey) error {
 	for range maxTries {
 		asked := m.cfg.Now()
 		e := m.entries.find(key, asked)
-		at, known := e.known()
+		known := e.known()
 		if known.deleted {
-			return loaded{}, ErrDeleted // a copy at hand may still say otherwise
+			return ErrDeleted // a copy at hand may still say otherwise
 		}
-		rec, err := m.cfg.Store.Get(ctx, key, max(at.number, known.atLeast))
+		rec, err := m.cfg.Store.Get(ctx, key, max(known.number, known.atLeast))
 		switch {
 		case err == nil:
 			if e == nil {
 				e = m.entry(key)
 			}
-			l, err = m.openedBy(ctx, dk, e, rec, asked, known.changes)
+			err = m.openedBy(l, ctx, dk, e, &rec, asked, known.changes)
 		case errors.Is(err, ErrNotFound):
-			l, err = m.absent(ctx, key, dk, err, asked)
+			*l, err = m.absent(ctx, key, dk, err, asked)
 		}
 		if !errors.Is(err, ErrConflict) {
-			return l, err
+			return err
 		}
 	}
-	return loaded{}, ErrConflict
+	return ErrConflict
 }
 
 // opened is the session in a record that was asked for then, opened with dk or known
 // already. The error is ErrConflict where the record was older than what the store has
 // by now.
-func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record, asked time.Time) (loaded, error) {
-	return m.openedBy(ctx, dk, m.entry(key), rec, asked, 0)
+func (m *Manager) opened(ctx context.Context, dk DataKey, key Key, rec Record, asked time.Time) (l loaded, err error) {
+	err = m.openedBy(&l, ctx, dk, m.entry(key), &rec, asked, 0)
+	return l, err
 }
 
 // openedBy is opened for e, of which that many changes were known when the record was asked for.
-func (m *Manager) openedBy(ctx context.Context, dk DataKey, e *entry, rec Record, asked time.Time, changes uint64) (loaded, error) {
-	key := e.key
-	l := loaded{inStore: rec.Version, now: rec.Now, entry: e}
-	answered := m.cfg.Now()
-	at, same := e.meet(&rec, changes, asked, answered)
-	if same {
-		if subtle.ConstantTimeCompare(at.dk[:], dk[:]) != 1 {
-			return loaded{}, ErrSeal
+func (m *Manager) openedBy(l *loaded, ctx context.Context, dk DataKey, e *entry, rec *Record, asked time.Time, changes uint64) error {
+	l.inStore, l.now, l.entry, l.shown = rec.Version, rec.Now, e, nil
+	answered := asked
+	if !rec.AtHand {
+		answered = m.cfg.Now()
+	}
+	if same := e.meet(&l.version, rec, changes, asked, answered); same {
+		if subtle.ConstantTimeCompare(l.dk[:], dk[:]) != 1 {
+			return ErrSeal
 		}
-		l.version = at
 		l.skew = rec.Now.Sub(answered)
-		return l, nil
+		return nil
 	}
-	s, err := openState(rec.Data, dk, key, rec.Version)
+	at := l.version
+	s, err := openState(rec.Data, dk, e.key, rec.Version)
 	if err != nil {
-		return loaded{}, err
+		return err
 	}
-	l.version = version{number: rec.Version, mark: markOf(rec.Data), dk: dk, state: &s, skew: rec.Now.Sub(m.cfg.Now())}
+	l.version = version{number: rec.Version, mark: markOf(rec.Data), dk: dk, state: &s, skew: rec.Now.Sub(answered)}
 	if at.state != nil && at.dk == dk && at.ahead(&l.version) {
-		return m.putBack(ctx, l, at)
+		*l, err = m.putBack(ctx, *l, at)
+		return err
 	}
-	l.entry.learn(l.version)
-	l.entry.confirmed(asked, m.cfg.Now())
-	return l, nil
+	e.learn(l.version)
+	e.confirmed(asked, answered)
+	return nil
 }
 
 // meet notes what a record that was read says of the session: that it had changed so often by
 // then and, where it is the one that is known, that the store had it when it was asked, as in
-// confirmed. It returns what is known, and whether that is this record.
-func (e *entry) meet(rec *Record, changes uint64, asked, answered time.Time) (at version, same bool) {
+// confirmed. It puts what is known into at, and reports whether that is this record.
+func (e *entry) meet(at *version, rec *Record, changes uint64, asked, answered time.Time) (same bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.looked = max(e.looked, changes)
 	if same = e.at.state != nil && e.at.number == rec.Version && e.at.mark == markOf(rec.Data); same {
 		e.checked, e.answered = asked, answered
 	}
-	return e.at, same
+	*at = e.at
+	return same
 }
 
 // learn keeps v if it is newer than what is known, and tells attended streams.
@@ -145,6 +155,7 @@ func (e *entry) overtaken(stored uint64) {
 
 // known is what a process knows of a session's record besides the record.
 type known struct {
+	number  uint64 // of the version that is known
 	changes uint64 // how often it is known to have changed
 	atLeast uint64 // the store has had a version as high
 	deleted bool   // it was deleted by us, or we were told so
@@ -152,18 +163,30 @@ type known struct {
 	answered time.Time
 }
 
+// peek is what is known here of a session, without asking the store.
 func (m *Manager) peek(key Key) (version, known) {
-	return m.lookup(key).known()
-}
-
-// known is what is known of a session; nothing of the nil entry.
-func (e *entry) known() (version, known) {
+	e := m.lookup(key)
 	if e == nil {
 		return version{}, known{}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.at, known{changes: e.changes, atLeast: e.atLeast, deleted: e.deleted, answered: e.answered}
+	return e.at, e.knownLocked()
+}
+
+// known is what is known besides the record; nothing of the nil entry.
+func (e *entry) known() known {
+	if e == nil {
+		return known{}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.knownLocked()
+}
+
+// knownLocked is known where mu is held.
+func (e *entry) knownLocked() known {
+	return known{number: e.at.number, changes: e.changes, atLeast: e.atLeast, deleted: e.deleted, answered: e.answered}
 }
 
 // gone marks a session as ended that the store does not have any more, and

@@ -54,7 +54,7 @@ var mutants = []mutant{
 	{name: "delivering after a child was seen", few: 20000, changes: []change{
 		{"family.go", "if now.Sub(s.Last) <= rules.Grace+rules.coarse() {", "if s.Last.IsZero() {"}}},
 	{name: "times from a replica's clock", few: 20000, changes: []change{
-		{"load.go", "l := loaded{inStore: rec.Version, now: rec.Now,", "rec.Now = m.cfg.Now()\n\tl := loaded{inStore: rec.Version, now: rec.Now,"}}},
+		{"load.go", "l.inStore, l.now, l.entry, l.shown = rec.Version, rec.Now,", "rec.Now = m.cfg.Now()\n\tl.inStore, l.now, l.entry, l.shown = rec.Version, rec.Now,"}}},
 	{name: "delivery through forward-auth", few: 3000, plan: "forward-auth"},
 	{name: "nobody behind a front proxy is sent to fetch", few: 3000, plan: "front", changes: []change{
 		{"family.go", "\tu.Fetch = true\n\t_, _, ok := f.Deliver(u, now, rules)\n\treturn ok", "\treturn false"}}},

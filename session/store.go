@@ -83,6 +83,9 @@ type Record struct {
 	Data []byte
 	// Now is the store's time at a Get, a Scan or a Lease. Put does not look at it.
 	Now time.Time
+	// AtHand says that a Get waited for nothing: its record is a copy in memory, and Now is
+	// the time at which it was called. Put does not look at it.
+	AtHand bool
 }
 
 // Holder names who has a lease. Each attempt to get one has its own.

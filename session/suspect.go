@@ -45,32 +45,33 @@ func signInAgain(login *auth.Login) error {
 }
 
 // suspect looks at a request that does not come from where the one before it came from, or
-// whose session has to be signed in again. Again says that somebody else wrote meanwhile.
-func (m *Manager) suspect(r *http.Request, l loaded) (next loaded, again bool, err error) {
+// whose session has to be signed in again. L is what was stored of it afterwards; again says that
+// somebody else wrote meanwhile.
+func (m *Manager) suspect(r *http.Request, l *loaded) (again bool, err error) {
 	if err := m.suspected(l.state); err != nil {
-		return l, false, err
+		return false, err
 	}
 	ctx, risks := r.Context(), &m.set().Risks
 	if *risks == (Risks{}) || l.state.Retired || m.unrest() > 0 {
-		return l, false, nil
+		return false, nil
 	}
 	was, here, from := l.entry.walk.Load(), spotOf(r), l.state.origin()
 	walk, beside := was.to(here, l.now)
 	after, found := l.state.Trail.met(&from, &here, beside, risks)
 	if len(found) > 0 && worst(found).action == Revoke {
-		return l, false, m.revokeSuspect(ctx, &l, found)
+		return false, m.revokeSuspect(ctx, l, found)
 	}
 	first := false // of several requests at once
 	if !after.same(l.state.Trail) {
 		changed := *l.state
 		changed.Trail = after
-		switch saved, err := m.save(ctx, l, changed); {
+		switch saved, err := m.save(ctx, *l, changed); {
 		case err == nil:
-			l, first = saved, true
+			*l, first = saved, true
 		case errors.Is(err, ErrConflict):
-			return l, true, nil
+			return true, nil
 		case after.Suspect != "":
-			return l, false, &auth.Unavailable{What: "the session store", Err: err}
+			return false, &auth.Unavailable{What: "the session store", Err: err}
 		}
 	}
 	if moved := l.entry.walk.CompareAndSwap(was, walk); moved || first {
@@ -79,7 +80,7 @@ func (m *Manager) suspect(r *http.Request, l loaded) (next loaded, again bool, e
 		}
 		tellSignals(ctx, m.tell, about("", l.entry.key, &l.state.Login.Identity), found)
 	}
-	return l, false, m.suspected(l.state)
+	return false, m.suspected(l.state)
 }
 
 // revokeSuspect ends the session for what was found.

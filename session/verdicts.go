@@ -2,6 +2,7 @@ package session
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -39,16 +40,13 @@ type verdict[T any] struct {
 	of     T
 }
 
-// place is that of cookies on a host. None of them holds a zero byte.
+// place is that of cookies on a host.
 func (v *verdicts[T]) place(host string, values []string) *atomic.Pointer[verdict[T]] {
-	var h maphash.Hash
-	h.SetSeed(v.seed)
-	_, _ = h.WriteString(host)
+	h := maphash.String(v.seed, host)
 	for _, value := range values {
-		_ = h.WriteByte(0)
-		_, _ = h.WriteString(value)
+		h = bits.RotateLeft64(h, 1) ^ maphash.String(v.seed, value)
 	}
-	return &v.places[h.Sum64()%uint64(len(v.places))]
+	return &v.places[h%uint64(len(v.places))]
 }
 
 // find returns what is remembered of cookies on a host, if they were opened by the keys of ring.

@@ -46,13 +46,15 @@ func (c *clock) take(r *reading) {
 	c.reading.Store(r)
 }
 
-// now never runs backwards.
-func (c *clock) now() (time.Time, bool) {
+func (c *clock) now() (time.Time, bool) { return c.at(time.Now()) }
+
+// at is the server's time at a local one that was read just now. It never runs backwards.
+func (c *clock) at(here time.Time) (time.Time, bool) {
 	r := c.reading.Load()
 	if r == nil {
 		return time.Time{}, false
 	}
-	now := r.server.Add(time.Since(r.at)).UnixNano()
+	now := r.server.Add(here.Sub(r.at)).UnixNano()
 	for {
 		last := c.last.Load()
 		if now <= last {

@@ -23,8 +23,9 @@ func (s *Store) Get(ctx context.Context, key session.Key, atLeast uint64) (sessi
 	// What the client would answer from its own memory is answered here, without a command
 	// being made for it. Who reads it hands on what has its place: if the server says meanwhile
 	// that the record has changed, that is another.
-	at, known := s.clock.now()
-	copied, found, was := s.copies.Find(key, time.Now())
+	here := time.Now()
+	at, known := s.clock.at(here)
+	copied, found, was := s.copies.Find(key, here)
 	if known && found && copied.Version >= atLeast {
 		if !at.Before(copied.Expires) {
 			return session.Record{}, session.ErrNotFound

@@ -21,13 +21,15 @@ const (
 func (e *Edition) remember(r *http.Request, d *proxy.Decision) {
 	note := web.NoteOf(r.Context())
 	f := fact{
-		question: d.Question, asked: !d.Question.Time.IsZero(), request: note.ID, session: note.Session,
+		question: d.Question, asked: d.Question.Method != "", request: note.ID, session: note.Session,
 		outcome: d.Outcome, observed: d.Observed, edition: e.number, index: -1,
 	}
 	q := &f.question
 	q.Identity, q.Header = nil, nil
-	if !f.asked {
+	if q.Time.IsZero() {
 		q.Time = e.log.o.Now()
+	}
+	if !f.asked {
 		q.Host, q.Address = strings.ToLower(hostOf(r.Host)), note.Client
 	}
 	q.Method, q.Host = knownMethod(r.Method), ownHost(q.Host)
