@@ -61,12 +61,14 @@ type carriage struct {
 	rooms  struct { // of what each request has one of: one allocation for all of it
 		writer writer
 		try    attempt
+		proxy  httputil.ReverseProxy
 	}
 
 	followed  bool // an attempt has the trace of the request
 	addressed bool // and its URL
 
 	endless bool // it has no end of its own; set before attend is called
+	long    bool // its answer is copied through a large buffer, if there is one
 
 	mu       sync.Mutex // guards what follows
 	done     bool
@@ -114,7 +116,9 @@ func (c *carriage) carry(w http.ResponseWriter) {
 	}
 	c.note.Carriage, c.ctx = c, in.Context()
 	c.watchUpload() // and it may end from here on
-	c.route.Upstream.proxy.ServeHTTP(c.writer, in)
+	c.rooms.proxy = c.route.Upstream.proxy
+	c.rooms.proxy.BufferPool = (*lender)(c)
+	c.rooms.proxy.ServeHTTP(c.writer, in)
 	if goOn := c.goOn; goOn != nil {
 		c.goOn = nil
 		goOn(c.ctx)
@@ -300,6 +304,7 @@ func (c *carriage) modify(res *http.Response) error {
 	if c.endless {
 		return c.takeEvents(res)
 	}
+	c.long = res.ContentLength >= long
 	c.handDown(res)
 	return nil
 }

@@ -16,6 +16,25 @@ func SetURL(t *Target, u *url.URL, base string) { t.setURL(u, base) }
 // CleanAny is Clean without its short way.
 func CleanAny(target string, allow PathChars) (Target, *web.Error) { return cleanAny(target, allow) }
 
+// Long is the length from which a body has a large buffer.
+const Long = long
+
+// HoldLong takes all large buffers that nobody uses, until they are let go.
+func HoldLong() (letGo func()) {
+	var all []*longBuffer
+	for b := lendLong(); b != nil; b = lendLong() {
+		all = append(all, b)
+	}
+	return func() {
+		for _, b := range all {
+			returnLong(b)
+		}
+	}
+}
+
+// LentLong is how many large buffers are in use.
+func LentLong() int { return int(longLent.Load()) }
+
 // Choose is the choice among targets, without a request.
 func (u *Upstream) Choose(key string) string {
 	u.mu.Lock()

@@ -113,9 +113,9 @@ func (t *target) hasName() bool {
 func (t *target) dialer(o *UpstreamOptions) func(ctx context.Context, network, address string) (net.Conn, error) {
 	d := &net.Dialer{Timeout: orDefault(o.ConnectTimeout, 10*time.Second), KeepAlive: 30 * time.Second, Resolver: o.Resolver}
 	if t.socket == "" {
-		return d.DialContext
+		return dialing(d.DialContext).up
 	}
-	return func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", t.socket) }
+	return dialing(func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", t.socket) }).up
 }
 
 // roundTrip sends req by the line that it needs.

@@ -84,7 +84,7 @@ type Upstream struct {
 	// targetHost makes it the target's
 	targetHost bool
 	options    UpstreamOptions
-	proxy      *httputil.ReverseProxy
+	proxy      httputil.ReverseProxy // each request has a copy, with a BufferPool of its own
 	log        *slog.Logger
 
 	resolveEvery time.Duration
@@ -118,12 +118,11 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 	}
 	u.short = !slices.ContainsFunc(u.targets, func(t *target) bool { return t.lines.Load().short == nil })
 	u.direct = len(u.targets) == 1 && o.Connections == 0
-	u.proxy = &httputil.ReverseProxy{
+	u.proxy = httputil.ReverseProxy{
 		Rewrite:        func(p *httputil.ProxyRequest) { carriageOf(p.In).rewrite(p) },
 		ModifyResponse: func(res *http.Response) error { return carriageOf(res.Request).modify(res) },
 		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { carriageOf(r).fail(u, w, err) },
 		Transport:      replay{u},
-		BufferPool:     buffers{},
 		ErrorLog:       slog.NewLogLogger(u.log.Handler(), slog.LevelWarn),
 	}
 	return u, nil
@@ -189,13 +188,3 @@ func orDiscard(log *slog.Logger) *slog.Logger {
 	}
 	return log
 }
-
-// buffers lends what bodies are copied through.
-type buffers struct{}
-
-const bufferSize = 32 << 10
-
-var bufferPool = sync.Pool{New: func() any { return new([bufferSize]byte) }}
-
-func (buffers) Get() []byte  { return bufferPool.Get().(*[bufferSize]byte)[:] }
-func (buffers) Put(b []byte) { bufferPool.Put((*[bufferSize]byte)(b)) }

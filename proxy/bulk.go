@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// buffers lends what bodies are copied through. It implements httputil.BufferPool.
+type buffers struct{}
+
+const bufferSize = 32 << 10
+
+var bufferPool = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+func (buffers) Get() []byte  { return bufferPool.Get().(*[bufferSize]byte)[:] }
+func (buffers) Put(b []byte) { bufferPool.Put((*[bufferSize]byte)(b)) }
+
+// A body whose length is known to be long goes through a larger buffer. Most of what one costs
+// are the system calls, of which there are a quarter then. As many bodies as there are buffers
+// of this kind have one at a time, 8 MiB together: a thousand slow downloads are none the faster
+// for them.
+const (
+	long      = 1 << 20   // the length from which a body has one
+	longSize  = 128 << 10 // of a buffer
+	longLends = 64
+)
+
+type longBuffer [longSize]byte
+
+var (
+	longPool = sync.Pool{New: func() any { return new(longBuffer) }}
+	longLent atomic.Int32
+)
+
+// lendLong returns a large buffer, or nil where all of them are in use.
+func lendLong() *longBuffer {
+	if longLent.Add(1) > longLends {
+		longLent.Add(-1)
+		return nil
+	}
+	return longPool.Get().(*longBuffer)
+}
+
+func returnLong(b *longBuffer) {
+	longPool.Put(b)
+	longLent.Add(-1)
+}
+
+// lender is a carriage that lends the buffer for its answer. It implements httputil.BufferPool.
+type lender carriage
+
+func (l *lender) Get() []byte {
+	if l.long {
+		if b := lendLong(); b != nil {
+			return b[:]
+		}
+	}
+	return buffers{}.Get()
+}
+
+func (l *lender) Put(b []byte) {
+	if len(b) == longSize {
+		returnLong((*longBuffer)(b))
+		return
+	}
+	buffers{}.Put(b)
+}
+
+// upConn is a connection to a target. It takes long bodies through a large buffer, where
+// net/http has it take them.
+type upConn struct{ net.Conn }
+
+// dialing is a way to open connections, as http.Transport has it.
+type dialing func(ctx context.Context, network, address string) (net.Conn, error)
+
+// up has the connections be upConns.
+func (dial dialing) up(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return upConn{c}, nil
+}
+
+// SyscallConn implements syscall.Conn.
+func (c upConn) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.Conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
+
+// CloseWrite ends what is said to the target, as a tunnel does whose client has no more to say.
+func (c upConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// ReadFrom implements io.ReaderFrom.
+func (c upConn) ReadFrom(r io.Reader) (int64, error) {
+	if l, ok := r.(*io.LimitedReader); ok && l.N >= long { // as net/http has a body whose length it knows
+		if b := lendLong(); b != nil {
+			defer returnLong(b)
+			return io.CopyBuffer(struct{ io.Writer }{c.Conn}, l, b[:])
+		}
+	}
+	if from, ok := c.Conn.(io.ReaderFrom); ok {
+		return from.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{c.Conn}, r)
+}
