@@ -30,6 +30,9 @@ func (b *bench) requests(ctx context.Context) ([]goal, string, error) {
 	for i := range b.rounds {
 		fmt.Fprintf(b.talk, "requests, round %d of %d\n", i+1, b.rounds)
 		for j := range all {
+			if i%2 == 1 {
+				j = len(all) - 1 - j
+			}
 			if err := all[(i+j)%len(all)].round(ctx, b.conns, b.load); err != nil {
 				return nil, "", err
 			}
@@ -81,18 +84,24 @@ func (b *bench) subjects(ctx context.Context) ([]*subject, error) {
 	}
 	// A bare proxy is sent the very requests that the gateway beside it is, for cookies are a
 	// part of what a proxy reads and writes, and those of the cookie store are long.
-	short, long := gateways[0], gateways[2]
-	all := []*subject{{name: "nothing", url: b.app.URL, cookies: short.cookies}}
-	for _, of := range []*subject{short, long} {
+	all := []*subject{{name: "nothing", url: b.app.URL, cookies: gateways[0].cookies}}
+	for _, beside := range [][]*subject{gateways[:2], gateways[2:]} {
 		bare, err := b.rig.Bare(ctx, b.app.URL)
 		if err != nil {
 			return nil, err
 		}
-		name := fmt.Sprintf("`httputil.ReverseProxy`, %d bytes of cookies", len(of.cookies))
-		all = append(all, &subject{name: name, url: bare.URL, cookies: of.cookies, process: bare.Process})
+		cookies := beside[0].cookies
+		name := fmt.Sprintf("`httputil.ReverseProxy`, %d bytes of cookies", len(cookies))
+		plain := &subject{name: name, url: bare.URL, cookies: cookies, process: bare.Process}
+		all = append(all, plain)
+		// What is compared has its turn soon after: a machine that others share is not the same
+		// machine half a minute later.
+		for _, g := range beside {
+			g.beside = plain
+			all = append(all, g)
+		}
 	}
-	short.beside, gateways[1].beside, long.beside = all[1], all[1], all[2]
-	return append(all, gateways...), nil
+	return all, nil
 }
 
 // gateway starts one with somebody who is signed in. A local user is so without having
