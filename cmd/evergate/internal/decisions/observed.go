@@ -106,7 +106,11 @@ func (e *Edition) observed(note *web.Note, d *proxy.Decision) {
 	if d.ObservedRule != nil {
 		is.rule = d.ObservedRule.At
 	}
-	count, tell := l.differences.add(is, e.number, note.ID, d.Question.Time)
+	at := d.Question.Time
+	if at.IsZero() { // no rule wanted to know
+		at = l.o.Now()
+	}
+	count, tell := l.differences.add(is, e.number, note.ID, at)
 	if !tell {
 		return
 	}

@@ -67,6 +67,23 @@ func TestDifferencesAreCounted(t *testing.T) {
 	}
 }
 
+// TestDifferencesOfRulesThatAskForNoTime: a Question tells none to rules that do not look at it.
+// When they differed is known all the same, and the log hears of it each minute.
+func TestDifferencesOfRulesThatAskForNoTime(t *testing.T) {
+	s := newScene(t, 20)
+	s.load(strings.Replace(file, "      - when: request.header(\"X-App\") == \"yes\"\n    rules", "    rules", 1), 20)
+	for range 3 {
+		s.ask("alice/s1/staff", "/w/page")
+	}
+	d := s.log.Differences().All
+	if len(d) != 1 || d[0].Count != 3 || !d[0].First.Equal(s.now) || !d[0].Last.Equal(s.now) {
+		t.Errorf("got %+v, want one of now", d)
+	}
+	if got := strings.Count(s.out.String(), "event=rules.observed"); got != 1 {
+		t.Errorf("got %d lines in the log, want 1:\n%s", got, s.out.String())
+	}
+}
+
 // TestDifferencesAreBounded: what has no place in the table is counted all the same.
 func TestDifferencesAreBounded(t *testing.T) {
 	s := newScene(t, 0)
