@@ -73,9 +73,10 @@ func (g *Gate) Decide(r *http.Request) Decision {
 	return d
 }
 
-// DecideInto is Decide for a zero Decision that has its place already: it is large, and
-// copying it shows.
+// DecideInto is Decide for a Decision that has its place already: it is large, and copying it
+// shows. What was in it before is gone.
 func (g *Gate) DecideInto(d *Decision, r *http.Request) {
+	*d = Decision{room: d.room}
 	g.find(d, r)
 	if d.Outcome == Preflight {
 		g.judgePreflight(r, d)

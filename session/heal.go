@@ -93,7 +93,12 @@ func (m *Manager) mayBeLost(key Key) bool {
 func (e *entry) confirmed(asked, answered time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.checked, e.answered = asked, answered
+	e.confirmedLocked(asked, answered)
+}
+
+// confirmedLocked is confirmed where mu is held. Of two that look at once the later word counts.
+func (e *entry) confirmedLocked(asked, answered time.Time) {
+	e.checked, e.answered = later(asked, e.checked), later(answered, e.answered)
 }
 
 // unrest returns for how much longer nobody should renew or rotate.

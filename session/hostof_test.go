@@ -18,7 +18,7 @@ func TestHostOf(t *testing.T) {
 		if got, want := hostOf(&http.Request{Host: host}), hostIn(host); got != want {
 			t.Fatalf("%q: got %q, the long way has %q", host, got, want)
 		}
-		for _, c := range []string{"a", "B", "0", ".", ":", "[", "]", "K"} { // the last is the sign for kelvin, whose lower case is k
+		for _, c := range []string{"a", "B", "0", ".", ":", "[", "]", "\u212a"} { // the last is the sign for kelvin, whose lower case is k
 			if more > 0 {
 				try(host+c, more-1)
 			}

@@ -103,7 +103,7 @@ func (e *entry) meet(at *version, rec *Record, changes uint64, asked, answered t
 	defer e.mu.Unlock()
 	e.looked = max(e.looked, changes)
 	if same = e.at.state != nil && e.at.number == rec.Version && e.at.mark == markOf(rec.Data); same {
-		e.checked, e.answered = asked, answered
+		e.confirmedLocked(asked, answered)
 	}
 	*at = e.at
 	return same

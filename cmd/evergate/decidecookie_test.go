@@ -75,7 +75,6 @@ func BenchmarkDecideCookie(b *testing.B) {
 			b.ReportAllocs()
 			var d proxy.Decision // a gate has it beside what it carries a request by
 			for b.Loop() {
-				d = proxy.Decision{}
 				if gate.DecideInto(&d, r); d.Outcome != proxy.Allowed {
 					b.Fatal(d.Outcome, d.Err)
 				}

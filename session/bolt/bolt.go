@@ -32,6 +32,7 @@ type Store struct {
 	watches session.Watches
 
 	ops  chan *op
+	soon chan struct{} // holds one where it is to sweep at once
 	stop chan struct{}
 	wg   sync.WaitGroup
 	once sync.Once

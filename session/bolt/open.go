@@ -72,7 +72,7 @@ func open(path string, log *slog.Logger, set settings) (*Store, error) {
 	}
 	_, err = os.Lstat(pidFile(path))
 	killed := err == nil // whoever closes the file in order removes it
-	s := &Store{db: f.db, file: f.file, path: path, log: log, ops: make(chan *op, 1024), stop: make(chan struct{})}
+	s := &Store{db: f.db, file: f.file, path: path, log: log, ops: make(chan *op, 1024), soon: make(chan struct{}, 1), stop: make(chan struct{})}
 	if err := s.prepare(); err != nil {
 		_ = f.Close()
 		return nil, err

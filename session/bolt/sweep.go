@@ -39,6 +39,14 @@ func (s *Store) sweepSome() {
 	}
 }
 
+// SweepSoon has what has expired forgotten now, and not within the next minute. It does not wait.
+func (s *Store) SweepSoon() {
+	select {
+	case s.soon <- struct{}{}:
+	default: // somebody has asked already
+	}
+}
+
 // Swept counts the expired sessions that were forgotten since the start.
 func (s *Store) Swept() uint64 { return s.swept.Load() }
 

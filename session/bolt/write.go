@@ -87,6 +87,8 @@ func (s *Store) write() {
 			s.commit(s.gather(o))
 		case <-tick.C:
 			s.sweeping = true
+		case <-s.soon:
+			s.sweeping = true
 		case <-s.stop:
 			for {
 				select {
