@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // buffers lends what bodies are copied through. It implements httputil.BufferPool.
@@ -24,11 +25,17 @@ func (buffers) Put(b []byte) { bufferPool.Put((*[bufferSize]byte)(b)) }
 // are the system calls, of which there are a quarter then. As many bodies as there are buffers
 // of this kind have one at a time, 8 MiB together: a thousand slow downloads are none the faster
 // for them.
+//
+// How long a transfer may stand still is told from single reads and writes. Where those take long
+// they are small ones, and where the operator is impatient all of them are.
 const (
 	long      = 1 << 20   // the length from which a body has one
 	longSize  = 128 << 10 // of a buffer
 	longLends = 64
+	patient   = 30 * time.Second
 )
+
+func isPatient(most time.Duration) bool { return most <= 0 || most >= patient }
 
 type longBuffer [longSize]byte
 
@@ -72,7 +79,7 @@ func (l *lender) Put(b []byte) {
 }
 
 // upConn is a connection to a target. It takes long bodies through a large buffer, where
-// net/http has it take them.
+// net/http has it take them: those that go up by HTTP/1.1 without TLS.
 type upConn struct{ net.Conn }
 
 // dialing is a way to open connections, as http.Transport has it.
@@ -108,11 +115,34 @@ func (c upConn) ReadFrom(r io.Reader) (int64, error) {
 	if l, ok := r.(*io.LimitedReader); ok && l.N >= long { // as net/http has a body whose length it knows
 		if b := lendLong(); b != nil {
 			defer returnLong(b)
-			return io.CopyBuffer(struct{ io.Writer }{c.Conn}, l, b[:])
+			return c.copyLong(l, b)
 		}
 	}
 	if from, ok := c.Conn.(io.ReaderFrom); ok {
 		return from.ReadFrom(r)
 	}
 	return io.Copy(struct{ io.Writer }{c.Conn}, r)
+}
+
+// copyLong copies r, by less at a time while the target takes it slowly.
+func (c upConn) copyLong(r io.Reader, b *longBuffer) (sent int64, err error) {
+	for size := longSize; ; {
+		n, err := r.Read(b[:size])
+		if n > 0 {
+			began := time.Now()
+			wrote, err := c.Write(b[:n])
+			sent += int64(wrote)
+			if err != nil {
+				return sent, err
+			}
+			if size = longSize; time.Since(began) > patient/8 {
+				size = bufferSize
+			}
+		}
+		if err == io.EOF {
+			return sent, nil
+		} else if err != nil {
+			return sent, err
+		}
+	}
 }

@@ -17,25 +17,16 @@ import (
 )
 
 // bulk is an app that sends as many bytes as it is asked for, and says which it got; and the way
-// to it. Seen hears of large buffers that are in use while a body is under way.
-func bulk(t *testing.T) (gw *gateway, seen func() bool) {
+// to it. In the middle of a body it waits until look says that it has seen enough.
+func bulk(t *testing.T, o proxy.UpstreamOptions, look func()) *gateway {
 	t.Helper()
-	inUse := make(chan bool, 1)
-	look := func() {
-		if proxy.LentLong() > 0 {
-			select {
-			case inUse <- true:
-			default:
-			}
-		}
-	}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			sum := sha256.New()
-			_, _ = io.CopyN(sum, r.Body, 1)
+			half, _ := io.CopyN(sum, r.Body, r.ContentLength/2)
 			look()
 			n, err := io.Copy(sum, r.Body)
-			fmt.Fprintf(w, "%d %x %v", n+1, sum.Sum(nil), err)
+			fmt.Fprintf(w, "%d %x %v", half+n, sum.Sum(nil), err)
 			return
 		}
 		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
@@ -44,21 +35,16 @@ func bulk(t *testing.T) (gw *gateway, seen func() bool) {
 		half := n / 2
 		_, _ = w.Write(body[:half])
 		_ = http.NewResponseController(w).Flush()
-		time.Sleep(20 * time.Millisecond) // the gateway is at it
 		look()
 		_, _ = w.Write(body[half:])
 	}))
 	t.Cleanup(app.Close)
-	way := newWay(t, proxy.UpstreamOptions{Target: app.URL})
-	gw = newGateway(t, &proxy.Gate{Router: newRouter(t, &proxy.Route{Path: "/", Upstream: way, Policy: public})})
-	return gw, func() bool {
-		select {
-		case <-inUse:
-			return true
-		default:
-			return false
-		}
+	o.Target = app.URL
+	gate := &proxy.Gate{Router: newRouter(t, &proxy.Route{Path: "/", Upstream: newWay(t, o), Policy: public})}
+	if o.Timeout > 0 {
+		gate.StallTimeout = o.Timeout
 	}
+	return newGateway(t, gate)
 }
 
 func someBytes(n int) []byte {
@@ -99,28 +85,41 @@ func up(gw *gateway, n int) error {
 	return err
 }
 
-// TestLongBodies: bodies arrive whole by a large buffer and, where all of those are in use, by
-// one as ever.
+// TestLongBodies: bodies arrive whole by a large buffer and, where all of those are in use or
+// somebody is impatient, by one as ever.
 func TestLongBodies(t *testing.T) {
-	gw, large := bulk(t)
-	for _, all := range []bool{true, false} {
+	for name, c := range map[string]struct {
+		timeout time.Duration
+		taken   bool // all large buffers are
+		n       int
+		large   bool
+	}{
+		"none longer":            {n: 16 * proxy.Long, large: true},
+		"no longer than that":    {n: proxy.Long - 1},
+		"all are in use":         {n: 16 * proxy.Long, taken: true},
+		"an impatient operator":  {n: 16 * proxy.Long, timeout: 20 * time.Second},
+		"one who waits a little": {n: 16 * proxy.Long, timeout: 30 * time.Second, large: true},
+	} {
 		letGo := func() {}
-		if !all {
+		if c.taken {
 			letGo = proxy.HoldLong()
 		}
-		before := proxy.LentLong()
-		for _, n := range []int{proxy.Long - 1, proxy.Long, 3*proxy.Long + 17} {
-			for way, move := range map[string]func(*gateway, int) error{"down": down, "up": up} {
-				if err := move(gw, n); err != nil {
-					t.Errorf("%s, %d bytes: %v", way, n, err)
-				}
-				if got, want := large(), n >= proxy.Long || !all; got != want {
-					t.Errorf("%s, %d bytes: large buffers in use: %v, want %v", way, n, got, want)
-				}
-			}
+		before, during := proxy.LentLong(), 0
+		want := before
+		if c.large {
+			want++
 		}
-		if got := settles(before, proxy.LentLong); got != before {
-			t.Errorf("%d large buffers are in use in the end, of %d before", got, before)
+		gw := bulk(t, proxy.UpstreamOptions{Timeout: c.timeout}, func() { during = settles(want, proxy.LentLong) })
+		for way, move := range map[string]func(*gateway, int) error{"down": down, "up": up} {
+			if err := move(gw, c.n); err != nil {
+				t.Errorf("%s, %s: %v", name, way, err)
+			}
+			if during != want {
+				t.Errorf("%s, %s: %d large buffers were in use, want %d", name, way, during, want)
+			}
+			if got := settles(before, proxy.LentLong); got != before {
+				t.Errorf("%s, %s: %d large buffers are in use in the end, of %d before", name, way, got, before)
+			}
 		}
 		letGo()
 	}
@@ -139,7 +138,7 @@ func settles(want int, count func() int) (got int) {
 
 // TestLongBodiesThatBreakOff: a large buffer is not lost where a client goes away within a body.
 func TestLongBodiesThatBreakOff(t *testing.T) {
-	gw, _ := bulk(t)
+	gw := bulk(t, proxy.UpstreamOptions{}, func() {})
 	for range 3 {
 		res, err := gw.Client().Get(fmt.Sprintf("%s/?n=%d", gw.URL, 64*proxy.Long))
 		if err != nil {

@@ -304,7 +304,7 @@ func (c *carriage) modify(res *http.Response) error {
 	if c.endless {
 		return c.takeEvents(res)
 	}
-	c.long = res.ContentLength >= long
+	c.long = res.ContentLength >= long && isPatient(c.patience)
 	c.handDown(res)
 	return nil
 }

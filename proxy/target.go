@@ -112,10 +112,14 @@ func (t *target) hasName() bool {
 // dialer opens connections to t.
 func (t *target) dialer(o *UpstreamOptions) func(ctx context.Context, network, address string) (net.Conn, error) {
 	d := &net.Dialer{Timeout: orDefault(o.ConnectTimeout, 10*time.Second), KeepAlive: 30 * time.Second, Resolver: o.Resolver}
-	if t.socket == "" {
-		return dialing(d.DialContext).up
+	dial := dialing(d.DialContext)
+	if t.socket != "" {
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", t.socket) }
 	}
-	return dialing(func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", t.socket) }).up
+	if !isPatient(o.headerTimeout()) {
+		return dial
+	}
+	return dial.up
 }
 
 // roundTrip sends req by the line that it needs.

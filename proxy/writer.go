@@ -14,6 +14,7 @@ type writer struct {
 	c     *carriage
 	flush bool
 	held  int // how much was written, up to buffered
+	slow  bool
 }
 
 // buffered is how much of an answer net/http holds before any of it goes out, in HTTP/1.1
@@ -43,14 +44,23 @@ func (w *writer) WriteHeader(status int) {
 }
 
 // Write implements io.Writer.
-func (w *writer) Write(p []byte) (int, error) {
+func (w *writer) Write(p []byte) (n int, err error) {
 	if w.held += len(p); w.held <= buffered {
 		return w.ResponseWriter.Write(p)
 	}
 	w.held = buffered + 1
-	w.c.down.begin()
-	defer w.c.down.end()
-	return w.ResponseWriter.Write(p)
+	for n < len(p) && err == nil {
+		part := p[n:]
+		if w.slow { // each of these is waited for as long as a client may stand still
+			part = part[:min(len(part), bufferSize)]
+		}
+		var more int
+		w.c.down.begin()
+		more, err = w.ResponseWriter.Write(part)
+		w.slow = w.c.down.endSlow()
+		n += more
+	}
+	return n, err
 }
 
 // FlushError is what http.ResponseController calls.
