@@ -3,7 +3,8 @@
 // Go collects when the heap is twice what is in use. A gateway has some 6 MB in use, so under
 // load that is a hundred times a second, and a tenth of what a request costs. Meanwhile the
 // heap may grow by room before that, or by most of what is in use if that is less; what has
-// more in use is collected as ever, and so is a gateway that is idle, whose memory others want.
+// more in use is collected as ever, and so is a gateway that is idle, whose memory others want:
+// what it had need of before goes back to the system, which Go by itself does minutes later.
 package heap
 
 import (
@@ -19,8 +20,14 @@ const (
 	most  = 400 // percent
 	usual = 100 // Go's own
 	every = time.Second
-	// busy is how much is made of it in that time under load, in bytes.
+	// busy is how much is made of it in that time under load, in bytes. A look at one password
+	// is that as well.
 	busy = 8 << 20
+	// After so many of these times without load, what was in use before is given back, if the heap has
+	// grown by room since the last time. That takes a collection, which is not worth it where it is
+	// as large as huge.
+	calm = 5
+	huge = 256 << 20
 )
 
 // Settle gives back to the system what a start needed alone: texts and rules before they were parsed,
@@ -36,14 +43,19 @@ func Tend() (stop func()) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
+	return tend(every)
+}
+
+// tend is Tend for what is looked at so often.
+func tend(every time.Duration) (stop func()) {
 	end := make(chan struct{})
+	var now state
+	now.read()
 	var tending sync.WaitGroup
 	tending.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
-		samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
-		metrics.Read(samples)
-		made, percent := samples[1].Value.Uint64(), usual
+		made, kept, percent, quiet := now.made, now.held, usual, calm
 		for {
 			select {
 			case <-end:
@@ -53,12 +65,19 @@ func Tend() (stop func()) {
 				return
 			case <-tick.C:
 			}
-			metrics.Read(samples)
-			before := made
-			made = samples[1].Value.Uint64()
-			if next := percentFor(samples[0].Value.Uint64(), made-before); worth(percent, next) {
+			now.read()
+			lately := now.made - made
+			made = now.made
+			if next := percentFor(now.live, lately); worth(percent, next) {
 				percent = next
 				debug.SetGCPercent(percent)
+			}
+			if lately >= busy {
+				quiet = 0
+			} else if quiet++; quiet == calm && now.held > kept+room && now.held < huge {
+				debug.FreeOSMemory()
+				now.read()
+				kept = now.held
 			}
 		}
 	})
@@ -66,6 +85,25 @@ func Tend() (stop func()) {
 		close(end)
 		tending.Wait()
 	}
+}
+
+// state is that of the heap, in bytes.
+type state struct {
+	live uint64 // in use when it was collected last
+	made uint64 // since the start
+	held uint64 // what the system has given for it, and has not got back
+
+	samples [4]metrics.Sample
+}
+
+func (s *state) read() {
+	for i, name := range [...]string{"/gc/heap/live:bytes", "/gc/heap/allocs:bytes", "/memory/classes/heap/objects:bytes", "/memory/classes/heap/free:bytes"} {
+		s.samples[i].Name = name
+	}
+	metrics.Read(s.samples[:])
+	value := func(i int) uint64 { return s.samples[i].Value.Uint64() }
+	s.live, s.made = value(0), value(1)
+	s.held = value(2) + value(3)
 }
 
 // percentFor is GOGC for a heap of which live bytes are in use, where so many were made lately.

@@ -73,3 +73,30 @@ func TestTendIsTheOperators(t *testing.T) {
 		})
 	}
 }
+
+// TestTendGivesBack: what was in use under load goes back to the system once nobody asks for
+// anything, before Go's own collection, which comes after two minutes. It does so more than once.
+func TestTendGivesBack(t *testing.T) {
+	held := func() uint64 {
+		var s state
+		s.read()
+		return s.held
+	}
+	stop := tend(500 * time.Millisecond)
+	defer stop()
+	before := held()
+	for range 2 {
+		for got := uint64(0); got < before+2*room; got = held() {
+			sink = make([]byte, 3*room)
+			clear(sink)
+		}
+		sink = nil
+		end := time.Now().Add(time.Minute)
+		for held() > before+room && time.Now().Before(end) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if got := held(); got > before+room {
+			t.Fatalf("the heap has %d bytes yet, of %d before", got, before)
+		}
+	}
+}
