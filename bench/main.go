@@ -76,7 +76,7 @@ func main() {
 	some := flag.String("parts", strings.Join(names, ","), "what is measured")
 	flag.StringVar(&o.dir, "dir", "", "a folder on the disk to measure; default: a temporary one")
 	flag.IntVar(&o.rounds, "rounds", 7, "rounds of requests; other parts have five of them at most")
-	flag.DurationVar(&o.load, "for", 3*time.Second, "how long requests are sent in a round, in whole seconds")
+	flag.DurationVar(&o.load, "for", 2*time.Second, "how long requests are sent in a round, in whole seconds")
 	flag.IntVar(&o.conns, "conns", 16, "keep-alive connections")
 	flag.IntVar(&o.sessions, "sessions", 300, "sessions that are renewed, and that are seen for the first time")
 	flag.IntVar(&o.sockets, "sockets", 2000, "open WebSockets")

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	renewTTL  = 20 * time.Second // of access tokens
-	renewFrom = 10 * time.Second // before its end a token is renewed
+	renewTTL  = 12 * time.Second // of access tokens
+	renewFrom = 6 * time.Second  // before its end a token is renewed
 	pace      = 4 * time.Millisecond
 	behind    = 25 // sessions were renewed so many places ago whose request renews nothing
 )

@@ -33,7 +33,11 @@ func (b *bench) requests(ctx context.Context) ([]goal, string, error) {
 			if i%2 == 1 {
 				j = len(all) - 1 - j
 			}
-			if err := all[(i+j)%len(all)].round(ctx, b.conns, b.load); err != nil {
+			s := all[(i+j)%len(all)]
+			if s.process == nil && i >= b.few() {
+				continue // nothing is compared with it
+			}
+			if err := s.round(ctx, b.conns, b.load, i < b.few()); err != nil {
 				return nil, "", err
 			}
 		}
@@ -56,7 +60,7 @@ func (b *bench) requests(ctx context.Context) ([]goal, string, error) {
 		}
 		rows = append(rows, row)
 	}
-	return goals, fmt.Sprintf("%d rounds of %s each over %d connections, as fast as they are answered, a second before that which does not count, and a second with one connection:\n\n", b.rounds, b.load, b.conns) +
+	return goals, fmt.Sprintf("%d rounds of %s each over %d connections, as fast as they are answered, a second before that which does not count, and, in %d of the rounds, a second with one connection; the app itself has no other rounds:\n\n", b.rounds, b.load, b.conns, b.few()) +
 		table([]string{"1 KiB by way of", "CPU, µs a request", "× bare", "requests/s", "p50, µs", "p99, µs", "one at a time, p50, µs"}, rows...), nil
 }
 
@@ -128,9 +132,10 @@ func (b *bench) gateway(ctx context.Context, o rig.GatewayOptions) (*rig.Gateway
 	return g, cookies, err
 }
 
-// round sends requests for a while, and one at a time for a second. The second before is not
-// counted: a heap that was idle is collected more often at first (internal/heap), in each of them.
-func (s *subject) round(ctx context.Context, conns int, d time.Duration) error {
+// round sends requests for a while and, with alone, one at a time for a second. The second before
+// is not counted: a heap that was idle is collected more often at first (internal/heap), in each of
+// them.
+func (s *subject) round(ctx context.Context, conns int, d time.Duration, alone bool) error {
 	if _, _, err := s.once(ctx, conns, time.Second); err != nil {
 		return err
 	}
@@ -138,15 +143,17 @@ func (s *subject) round(ctx context.Context, conns int, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	one, _, err := s.once(ctx, 1, time.Second)
-	if err != nil {
-		return err
+	if alone {
+		one, _, err := s.once(ctx, 1, time.Second)
+		if err != nil {
+			return err
+		}
+		s.alone = append(s.alone, micro(one.P50))
 	}
 	if s.process != nil {
 		s.cpu = append(s.cpu, micro(cpu)/float64(l.Requests))
 	}
 	s.rate, s.p50, s.p99 = append(s.rate, l.PerSecond()), append(s.p50, micro(l.P50)), append(s.p99, micro(l.P99))
-	s.alone = append(s.alone, micro(one.P50))
 	return nil
 }
 

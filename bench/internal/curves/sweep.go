@@ -41,7 +41,8 @@ func measureSweep(ctx context.Context, path string, n int, quietTime time.Durati
 	}
 	var quiet, sweeping report.Latencies
 	var took time.Duration
-	for s.Swept() == 0 { // the store begins each minute
+	s.SweepSoon()
+	for s.Swept() == 0 {
 		select {
 		case <-ctx.Done():
 			return "", ctx.Err()
