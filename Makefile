@@ -138,7 +138,7 @@ bench-compare:
 	@if [ -z "$(BASE)" ]; then echo "say with what: make bench-compare BASE=HEAD~1" >&2; exit 2; fi
 	$(GO) run ./bench/compare -base "$(BASE)" -count $(BENCH_COUNT)
 
-# How costs grow, with a million sessions among others: the second part of bench, in six
+# How costs grow, with a million sessions among others: the second part of bench, in seven
 # minutes and 4 GB of disk.
 bench-curves:
 	$(GO) run ./bench/curves -write

@@ -42,7 +42,7 @@ type Options struct {
 	Docs string
 }
 
-// Full takes about six minutes on two cores.
+// Full takes about seven minutes on two cores.
 var Full = Options{
 	Rounds: 5, Load: time.Second, Samples: 10_000,
 	Sessions:    []int{1000, 10_000, 100_000, 1_000_000},
