@@ -127,7 +127,7 @@ func (p *program) protect(ctx context.Context, cfg *config.Config, pr protection
 	cfg.Log.Level = slog.LevelWarn
 	cfg.Routes = []config.Route{{Name: "app", Upstream: config.NewUpstream(pr.upstream), Timeouts: config.DefaultTimeouts}}
 	password := newPassword()
-	users, err := oneUser(ctx, pr, password)
+	users, err := oneUser(context.WithoutCancel(ctx), pr, password) // whoever ends it now is told no fault of ours
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,8 @@ func tend(every time.Duration) (stop func()) {
 	tending.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
-		made, kept, percent, quiet := now.made, now.held, usual, calm
+		made, percent := now.made, usual
+		r := rest{kept: now.held, quiet: calm}
 		for {
 			select {
 			case <-end:
@@ -72,12 +73,10 @@ func tend(every time.Duration) (stop func()) {
 				percent = next
 				debug.SetGCPercent(percent)
 			}
-			if lately >= busy {
-				quiet = 0
-			} else if quiet++; quiet == calm && now.held > kept+room && now.held < huge {
+			if r.isOver(now.held, lately) {
 				debug.FreeOSMemory()
 				now.read()
-				kept = now.held
+				r.gave(now.held)
 			}
 		}
 	})
@@ -85,6 +84,35 @@ func tend(every time.Duration) (stop func()) {
 		close(end)
 		tending.Wait()
 	}
+}
+
+// rest is a time without load.
+type rest struct {
+	kept  uint64 // what the heap had when it was given back last
+	quiet int    // how long it lasts, in looks
+	next  int    // when it is given back
+	tries int    // how often that was less than hoped for
+}
+
+// isOver reports whether it has lasted for long enough to give back what was in use before it.
+func (r *rest) isOver(held, lately uint64) bool {
+	r.kept = min(r.kept, held)
+	if lately >= busy {
+		r.quiet, r.next, r.tries = 0, calm, 0
+		return false
+	}
+	r.quiet++
+	return r.quiet == r.next && held > r.kept+room && held < huge
+}
+
+// gave notes what the heap has afterwards. Somebody may have been at it still, so that is tried
+// twice more, four times as long after.
+func (r *rest) gave(held uint64) {
+	if r.tries++; held > r.kept+room && r.tries < 3 {
+		r.next *= 4
+		return
+	}
+	r.kept = held
 }
 
 // state is that of the heap, in bytes.

@@ -2,6 +2,7 @@ package heap
 
 import (
 	"runtime/debug"
+	"slices"
 	"testing"
 	"time"
 )
@@ -71,6 +72,55 @@ func TestTendIsTheOperators(t *testing.T) {
 				t.Errorf("got %d %%, want %d", got, usual)
 			}
 		})
+	}
+}
+
+// TestRest: memory is given back once after each busy time, if it is worth it, and twice more where
+// somebody was at it still; a heap that has become larger for good is let be.
+func TestRest(t *testing.T) {
+	r := rest{kept: 1 << 20}
+	looks := func(held uint64, busyBefore bool) (at []int) {
+		if busyBefore && r.isOver(held, busy) {
+			t.Error("it was given back while it was busy")
+		}
+		for i := 1; i <= 200; i++ {
+			if r.isOver(held, busy-1) {
+				at = append(at, i)
+				r.gave(held)
+			}
+		}
+		return at
+	}
+	for _, c := range []struct {
+		held uint64
+		busy bool
+		want []int
+	}{
+		{100 << 20, false, nil}, // from the start
+		{1<<20 + room, true, nil},
+		{100 << 20, true, []int{5, 20, 80}},
+		{100 << 20, true, nil}, // it is as large as that
+		{100<<20 + room, true, nil},
+		{101<<20 + room, true, []int{5, 20, 80}},
+		{2 << 20, true, nil},
+		{40 << 20, true, []int{5, 20, 80}}, // since it was small again
+		{huge, true, nil},
+	} {
+		if got := looks(c.held, c.busy); !slices.Equal(got, c.want) {
+			t.Errorf("%d bytes: given back after %v looks, want %v", c.held, got, c.want)
+		}
+	}
+	looks(2<<20, true)
+	r.isOver(100<<20, busy)
+	given := 0
+	for range 200 {
+		if r.isOver(100<<20, 0) {
+			given++
+			r.gave(3 << 20)
+		}
+	}
+	if given != 1 {
+		t.Errorf("it was given back %d times, want once", given)
 	}
 }
 
