@@ -16,20 +16,27 @@ import (
 func TestCopiedJarOfABoundSession(t *testing.T) {
 	t.Parallel()
 	g, p, said, home := signedInBound(t)
-	jar := p.jar()
+	other := g.newTrustingBrowser()
+	thief := other.tab()
+	var jar []*cookie
+	var taken time.Time
+	for tries := 1; ; tries++ {
+		p.open(home) // proves the key once more, if that is due
+		p.atApp(home)
+		jar, taken = p.jar(), time.Now()
+		thief.takeJar(jar)
+		thief.open(home)
+		if since := time.Since(taken); since < boundFor {
+			break
+		} else if tries == 5 {
+			t.Fatalf("this machine took %v for it: nothing can be said", since)
+		}
+	}
 	if !slices.ContainsFunc(jar, func(c *cookie) bool { return c.Name == "__Host-evergate-bound" && c.HTTPOnly && c.Secure }) {
 		t.Errorf("there is no bound cookie in the jar: %v", jar)
 	}
-	taken := time.Now()
-	other := g.newTrustingBrowser()
-	thief := other.tab()
-	thief.takeJar(jar)
 	// As long as the bound cookie is good, so is the copy. That is what it is short for.
-	thief.open(home)
 	thief.atApp(home)
-	if since := time.Since(taken); since > boundFor {
-		t.Fatalf("this machine took %v for it: nothing can be said", since)
-	}
 	eval[bool](p, "window.polling = setInterval(poll, 1000), true")
 	time.Sleep(time.Until(taken.Add(boundFor + 2500*time.Millisecond))) // with rotation_grace
 
