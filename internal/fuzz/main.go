@@ -97,7 +97,7 @@ func run(ctx context.Context, out io.Writer, dir string, o options) error {
 	}
 	total := 0
 	inParallel(o.beside, targets, func(t target) {
-		said, err := t.fuzz(ctx, o.each, filepath.Join(cache, "fuzz", t.path))
+		said, each, err := t.fuzzFor(ctx, o.each, filepath.Join(cache, "fuzz", t.path))
 		n := executions(said)
 		mu.Lock()
 		defer mu.Unlock()
@@ -108,7 +108,7 @@ func run(ctx context.Context, out io.Writer, dir string, o options) error {
 			fmt.Fprintf(out, "%s\n", said)
 			failed = append(failed, fmt.Errorf("%s in %s: %w", t.name, t.path, err))
 		case n == 0:
-			failed = append(failed, fmt.Errorf("%s in %s was not tried at all within %v", t.name, t.path, o.each))
+			failed = append(failed, fmt.Errorf("%s in %s was not tried at all within %v", t.name, t.path, each))
 		}
 	})
 	fmt.Fprintf(out, "%9d executions of %d targets in %d packages\n", total, len(targets), len(pkgs))
@@ -156,6 +156,17 @@ func build(ctx context.Context, p pkg, program string) (names []string, err erro
 		return nil, fmt.Errorf("list the targets of %s: %w", p.path, err)
 	}
 	return strings.Fields(string(said)), nil
+}
+
+// fuzzFor runs a target for so long, and for longer where it was not tried at all: on a machine
+// that is busy, the inputs that are known take as long. It returns for how long it went on last.
+func (t *target) fuzzFor(ctx context.Context, each time.Duration, cache string) (said string, last time.Duration, err error) {
+	for longest := 16 * each; ; each *= 4 {
+		said, err = t.fuzz(ctx, each, cache)
+		if err != nil || executions(said) > 0 || each >= longest || ctx.Err() != nil {
+			return said, each, err
+		}
+	}
 }
 
 // fuzz runs a target and returns all that it says. What it finds it leaves in testdata/fuzz.
