@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http"
 )
@@ -58,7 +59,9 @@ func (w *writer) Write(p []byte) (n int, err error) {
 		w.c.down.begin()
 		more, err = w.ResponseWriter.Write(part)
 		w.slow = w.c.down.endSlow()
-		n += more
+		if n += more; more < len(part) && err == nil {
+			err = io.ErrShortWrite
+		}
 	}
 	return n, err
 }
