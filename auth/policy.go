@@ -26,13 +26,13 @@ type Policy struct {
 	// operator thinks of putting in its place. Nil is none.
 	Observed *Policy
 
-	hint *Demand // what every way in demands of a sign-in, or nil
-	ever bool    // none of its rules, nor of Observed's, asks what time it is
+	hint     *Demand // what every way in demands of a sign-in, or nil
+	timeless bool    // none of its rules, nor of Observed's, asks what time it is
 }
 
 // AsksWhen reports whether a Question has to tell its Time. Of a Policy that was not compiled
 // that is not known, and it has to.
-func (p *Policy) AsksWhen() bool { return !p.ever }
+func (p *Policy) AsksWhen() bool { return !p.timeless }
 
 // Compiled returns p ready for use, or says what is wrong with its rules: errors of
 // which each is a *BadExpression. A Policy that was not compiled decides the same, more
@@ -51,11 +51,11 @@ func (p *Policy) Compiled() (*Policy, error) {
 	}
 	out.hint = out.everyDemand()
 	timed := func(r *Rule) bool { return r.kinds()&(byTimes|byAge|byWhen) != 0 }
-	out.ever = !slices.ContainsFunc(out.Deny, timed) && !slices.ContainsFunc(out.Allow, timed)
+	out.timeless = !slices.ContainsFunc(out.Deny, timed) && !slices.ContainsFunc(out.Allow, timed)
 	if p.Observed != nil {
 		observed, err := p.Observed.Compiled()
 		out.Observed, faults = observed, append(faults, err)
-		out.ever = out.ever && observed.ever
+		out.timeless = out.timeless && observed.timeless
 	}
 	return &out, errors.Join(faults...)
 }

@@ -37,6 +37,9 @@ const (
 
 func isPatient(most time.Duration) bool { return most <= 0 || most >= patient }
 
+// isSlow reports whether a part that began then took long for whoever is patient.
+func isSlow(began time.Time) bool { return time.Since(began) > patient/8 }
+
 type longBuffer [longSize]byte
 
 var (
@@ -135,7 +138,7 @@ func (c upConn) copyLong(r io.Reader, b *longBuffer) (sent int64, err error) {
 			if err != nil {
 				return sent, err
 			}
-			if size = longSize; time.Since(began) > patient/8 {
+			if size = longSize; isSlow(began) {
 				size = bufferSize
 			}
 		}

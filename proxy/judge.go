@@ -21,7 +21,7 @@ func (g *Gate) judge(r *http.Request, d *Decision) {
 		}
 		return
 	}
-	g.question(&d.Question, &d.Route.Policy, r, d.host, &d.Target)
+	g.question(&d.Question, policy, r, d.host, &d.Target)
 	d.Question.Ask(d.Login)
 	var err error
 	d.Outcome, d.Rule, err = verdict(policy, &d.Question)

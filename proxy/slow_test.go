@@ -46,7 +46,7 @@ const k = 1 << 10
 func TestSlowClientGetsLittleAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := &slowly{rate: 1 << 30}
-		c := &carriage{}
+		c := &carriage{long: true}
 		cut := false
 		c.down.most, c.down.cut = time.Minute, cutBy(func() { cut = true })
 		w := &writer{ResponseWriter: taker{httptest.NewRecorder(), to}, c: c}

@@ -57,18 +57,6 @@ func (s *stall) end() {
 	s.mu.Unlock()
 }
 
-// endSlow is end, and reports whether that has taken a good part of the time that there is.
-func (s *stall) endSlow() bool {
-	if s.most <= 0 {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	slow := !s.since.IsZero() && time.Since(s.since) > s.most/8
-	s.since = time.Time{}
-	return slow
-}
-
 // look runs when a wait may have been too long. Most have ended by then.
 func (s *stall) look() {
 	s.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 )
 
 // writer is the way back to the client. It looks over informational answers,
@@ -14,8 +15,8 @@ type writer struct {
 	http.ResponseWriter
 	c     *carriage
 	flush bool
-	held  int // how much was written, up to buffered
-	slow  bool
+	held  int  // how much was written, up to buffered
+	slow  bool // the last part of a long body was taken slowly
 }
 
 // buffered is how much of an answer net/http holds before any of it goes out, in HTTP/1.1
@@ -45,25 +46,40 @@ func (w *writer) WriteHeader(status int) {
 }
 
 // Write implements io.Writer.
-func (w *writer) Write(p []byte) (n int, err error) {
+func (w *writer) Write(p []byte) (int, error) {
 	if w.held += len(p); w.held <= buffered {
 		return w.ResponseWriter.Write(p)
 	}
 	w.held = buffered + 1
+	if w.c.long {
+		return w.writeLong(p)
+	}
+	return w.send(p)
+}
+
+// writeLong sends what came by a large buffer: by less at a time while the client takes it slowly,
+// for each is waited for as long as that may stand still.
+func (w *writer) writeLong(p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		part := p[n:]
-		if w.slow { // each of these is waited for as long as a client may stand still
+		if w.slow {
 			part = part[:min(len(part), bufferSize)]
 		}
 		var more int
-		w.c.down.begin()
-		more, err = w.ResponseWriter.Write(part)
-		w.slow = w.c.down.endSlow()
+		began := time.Now()
+		more, err = w.send(part)
+		w.slow = isSlow(began)
 		if n += more; more < len(part) && err == nil {
 			err = io.ErrShortWrite
 		}
 	}
 	return n, err
+}
+
+func (w *writer) send(p []byte) (int, error) {
+	w.c.down.begin()
+	defer w.c.down.end()
+	return w.ResponseWriter.Write(p)
 }
 
 // FlushError is what http.ResponseController calls.

@@ -56,7 +56,7 @@ func tend(every time.Duration) (stop func()) {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		made, percent := now.made, usual
-		r := rest{kept: now.held, quiet: calm}
+		r := rest{kept: now.held}
 		for {
 			select {
 			case <-end:
@@ -90,7 +90,7 @@ func tend(every time.Duration) (stop func()) {
 type rest struct {
 	kept  uint64 // what the heap had when it was given back last
 	quiet int    // how long it lasts, in looks
-	next  int    // when it is given back
+	next  int    // when it is given back; zero is never, as before the first load
 	tries int    // how often that was less than hoped for
 }
 

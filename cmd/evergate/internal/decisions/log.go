@@ -148,6 +148,14 @@ func (e *Edition) Decided(h http.Header, r *http.Request, d *proxy.Decision) {
 	}
 }
 
+// timeOf is when d was made: now, where no rule wanted to know.
+func (l *Log) timeOf(d *proxy.Decision) time.Time {
+	if at := d.Question.Time; !at.IsZero() {
+		return at
+	}
+	return l.o.Now()
+}
+
 // Keeps is how many decisions of each session are kept.
 func (l *Log) Keeps() int {
 	l.memory.mu.Lock()

@@ -106,11 +106,7 @@ func (e *Edition) observed(note *web.Note, d *proxy.Decision) {
 	if d.ObservedRule != nil {
 		is.rule = d.ObservedRule.At
 	}
-	at := d.Question.Time
-	if at.IsZero() { // no rule wanted to know
-		at = l.o.Now()
-	}
-	count, tell := l.differences.add(is, e.number, note.ID, at)
+	count, tell := l.differences.add(is, e.number, note.ID, l.timeOf(d))
 	if !tell {
 		return
 	}

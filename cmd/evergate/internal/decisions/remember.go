@@ -26,9 +26,7 @@ func (e *Edition) remember(r *http.Request, d *proxy.Decision) {
 	}
 	q := &f.question
 	q.Identity, q.Header = nil, nil
-	if q.Time.IsZero() {
-		q.Time = e.log.o.Now()
-	}
+	q.Time = e.log.timeOf(d)
 	if !f.asked {
 		q.Host, q.Address = strings.ToLower(hostOf(r.Host)), note.Client
 	}
