@@ -137,6 +137,7 @@ func TestNagiosTrustsRemoteUser(t *testing.T) {
 			p.open(at + "/status.cgi?hostgroup=all&style=hostdetail")
 		}
 		p.until("Nagios knows her", patience, `document.body?.innerText.includes("Logged in as ann")`)
+		p.until("all of the page", patience, `document.readyState == "complete"`) // the program writes it bit by bit
 		page := eval[string](p, "document.body.innerText")
 		if !strings.Contains(page, "ann-s-printer") || strings.Contains(page, "bob-s-printer") {
 			t.Errorf("at %s Nagios shows\n%s\nwant what is ann's alone", at, page)

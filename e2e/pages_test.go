@@ -45,18 +45,18 @@ func gatewayPages() []*gatewayPage {
 	return append(codesPages(), []*gatewayPage{
 		{name: "sign in", status: 200, path: "/.evergate/login", has: loginForm, says: "User name",
 			open: func(v *visitor) { v.visit("plain", "/page?a=b") }},
-		{name: "sign in refused", status: 401, path: "/.evergate/login", has: `[role=alert]`, says: "do not match",
+		{name: "sign in refused", status: 401, path: "/.evergate/login", has: `[role=alert]:not([hidden])`, says: "do not match",
 			open: func(v *visitor) {
 				v.visit("plain", "/page")
 				v.signIn("alice", "not-the-password")
-				v.until("a refusal", patience, `document.querySelector("[role=alert]")`)
+				v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
 			}},
-		{name: "sign in throttled", status: 429, path: "/.evergate/login", has: `[role=alert]`, says: "Too many attempts",
+		{name: "sign in throttled", status: 429, path: "/.evergate/login", has: `[role=alert]:not([hidden])`, says: "Too many attempts",
 			open: func(v *visitor) {
 				for range 30 { // ten failures are free; each further one lengthens the wait
 					v.visit("plain", "/page")
 					v.signIn("mallory", "guess")
-					v.until("a refusal", patience, `document.querySelector("[role=alert]")`)
+					v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
 					if res, _ := v.document(); res.Status == 429 {
 						return
 					}
@@ -204,11 +204,11 @@ func gatewayPages() []*gatewayPage {
 				v.click("button")
 				v.until("a refusal", patience, `document.title != "app"`)
 			}},
-		{name: "account", status: 200, path: "/.evergate/account", has: `form[action="/.evergate/account/signout"] button`, says: "alice", isList: true,
+		{name: "account", status: 200, path: "/.evergate/account", has: `form[action="/.evergate/account/signout"] button`, says: "dora", isList: true,
 			open: func(v *visitor) {
-				v.enter("apps", "/page", "alice")
+				v.enter("apps", "/page", "dora")
 				v.forget() // from now on it is another device
-				v.enter("apps", "/page", "alice")
+				v.enter("apps", "/page", "dora")
 				v.visit("apps", "/.evergate/account")
 			}},
 		{name: "passkeys", status: 200, path: "/.evergate/account/passkeys", has: `button[data-make]`, says: "Nobody can be talked out of it",
@@ -221,7 +221,7 @@ func gatewayPages() []*gatewayPage {
 				v.enter("apps", "/page", "alice")
 				v.visit("apps", "/.evergate/account/password")
 			}},
-		{name: "change password refused", status: 403, path: "/.evergate/account/password", has: `[role=alert]`, says: "current password",
+		{name: "change password refused", status: 403, path: "/.evergate/account/password", has: `[role=alert]:not([hidden])`, says: "current password",
 			open: func(v *visitor) {
 				v.enter("apps", "/page", "alice")
 				v.visit("apps", "/.evergate/account/password")
@@ -229,16 +229,16 @@ func gatewayPages() []*gatewayPage {
 				v.fill("#new", "another horse and battery")
 				v.fill("#again", "another horse and battery")
 				v.click(`main button[type=submit]`)
-				v.until("a refusal", patience, `document.querySelector("[role=alert]")`)
+				v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
 			}},
 		{name: "invite", status: 200, path: "/.evergate/invite", has: `input[name=code]`, says: "one-time code",
 			open: func(v *visitor) { v.visit("plain", "/.evergate/invite") }},
-		{name: "invite refused", status: 403, path: "/.evergate/invite", has: `[role=alert]`, says: "This code is not good",
+		{name: "invite refused", status: 403, path: "/.evergate/invite", has: `[role=alert]:not([hidden])`, says: "This code is not good",
 			open: func(v *visitor) {
 				v.visit("plain", "/.evergate/invite")
 				v.fill("#code", "AAAAA-AAAAA")
 				v.click(`main button[type=submit]`)
-				v.until("a refusal", patience, `document.querySelector("[role=alert]")`)
+				v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
 			}},
 		{name: "set password", status: 200, path: "/.evergate/invite", has: `input[autocomplete=new-password]`, says: "carol",
 			open: func(v *visitor) {
@@ -252,15 +252,15 @@ func gatewayPages() []*gatewayPage {
 				v.enter("apps", "/page", "alice")
 				v.visit("apps", "/operator/")
 			}},
-		{name: "dashboard of sessions", status: 200, path: "/operator/sessions", has: `table a`, says: "alice", forOperators: true,
+		{name: "dashboard of sessions", status: 200, path: "/operator/sessions", has: `table a`, says: "dora", forOperators: true,
 			open: func(v *visitor) {
-				v.enter("apps", "/page", "alice")
-				v.visit("apps", "/operator/sessions?user=local%2Falice")
+				v.enter("apps", "/page", "dora")
+				v.visit("apps", "/operator/sessions?user=local%2Fdora")
 			}},
-		{name: "dashboard asks before it ends them", status: 200, path: "/operator/revoke", has: `form button`, says: "alice", forOperators: true,
+		{name: "dashboard asks before it ends them", status: 200, path: "/operator/revoke", has: `form button`, says: "dora", forOperators: true,
 			open: func(v *visitor) {
-				v.enter("apps", "/page", "alice")
-				v.visit("apps", "/operator/revoke?user=local%2Falice")
+				v.enter("apps", "/page", "dora")
+				v.visit("apps", "/operator/revoke?user=local%2Fdora")
 			}},
 		{name: "dashboard of what happened", status: 200, path: "/operator/timeline", has: `time`, says: "alice", forOperators: true,
 			open: func(v *visitor) {

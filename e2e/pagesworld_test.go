@@ -120,7 +120,8 @@ identity:
 %[4]s%[5]s`, port, w.at(name), admin, identity, more))
 	if strings.Contains(identity, "users_file") {
 		user := fmt.Sprintf("{ password: %q, groups: [staff] }", pagesHash)
-		writeFile(w.t, dir, "users.yaml", fmt.Sprintf("users: { alice: %[1]s, carol: %[1]s }\n", user))
+		// Of dora there are few sessions: a list of them is looked at as long as it is.
+		writeFile(w.t, dir, "users.yaml", fmt.Sprintf("users: { alice: %[1]s, carol: %[1]s, dora: %[1]s }\n", user))
 	}
 	p := start(w.t, dir, binary, "serve", "--config", w.config[name])
 	await(w.t, "the gateway "+name+" listens", func() bool {

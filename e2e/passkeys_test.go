@@ -217,7 +217,7 @@ func TestPasskeyJourney(t *testing.T) {
 	p.open(w.url + "/")
 	p.until("a sign-in page", patience, keysReady)
 	p.click(keyButton)
-	p.until("a refusal", patience, `document.querySelector("[role=alert]")?.innerText.includes("could not be verified")`)
+	p.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("could not be verified")`)
 	p.everyLook("passkey-refused")
 	p.faultless("401", "favicon")
 }
@@ -277,7 +277,7 @@ func TestPasskeyAfterThePassword(t *testing.T) {
 	p.until("the page of passkeys", patience, keysReady)
 	p.click("details summary")
 	p.click("button[value=remove]")
-	p.until("the last one stays", patience, `document.querySelector("[role=alert]")?.innerText.includes("Make another one first")`)
+	p.until("the last one stays", patience, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("Make another one first")`)
 
 	p.open(w.url + "/verified/")
 	p.until("a further sign-in", patience, keysReady+` && document.querySelector("#username").value == "alice"`)
