@@ -17,8 +17,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long a step of a person may take on a busy machine.
-const patience = 20 * time.Second
+// patience is how long a step of a person may take on a machine that takes several of them at
+// once, each with a browser. Nothing waits that long where all is well.
+const patience = 45 * time.Second
 
 // browser is a Chromium with a profile of its own.
 type browser struct {
@@ -54,6 +55,7 @@ func startBrowser(t *testing.T, path string, flags []chromedp.ExecAllocatorOptio
 	common.take(t)
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
+		chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.DisableGPU,

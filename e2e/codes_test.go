@@ -27,14 +27,19 @@ type authenticator struct {
 	last int64 // the step of the code that was used last
 }
 
-const codeStep = 30 // seconds
+// In seconds: how long a code is shown, and how long somebody may take to type it. It is taken for
+// one codeStep before it is shown, and for one after.
+const (
+	codeStep   = 30
+	codeTyping = 20
+)
 
-// code is what it shows, or will within half a minute: one that was not used yet.
+// code is what it shows, or did until now, or will within half a minute: one that was not used yet,
+// and will be taken while somebody types it.
 func (a *authenticator) code() string {
 	a.t.Helper()
-	now := func() int64 { return time.Now().Unix() / codeStep }
-	step := max(a.last+1, now()-1)
-	for ; step > now()+1; time.Sleep(50 * time.Millisecond) {
+	step := max(a.last+1, (time.Now().Unix()+codeTyping)/codeStep-1)
+	for ; step > time.Now().Unix()/codeStep+1; time.Sleep(50 * time.Millisecond) {
 	}
 	a.last = step
 	out, err := exec.Command(need(a.t, "oathtool", "oathtool"), "--totp", "-b", "-N", fmt.Sprintf("@%d", step*codeStep), a.key).CombinedOutput()

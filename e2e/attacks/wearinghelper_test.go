@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 // wearFull says that the counts of the catalogue are sent, instead of some that take a moment.
@@ -208,21 +211,50 @@ func wearDialTLS(l *lab, protocol string) (*tls.Conn, error) {
 	return tls.Dial("tcp", l.address, l.tlsConfig(gatewayHost, protocol))
 }
 
-// wearStore is what is in the session file, once nobody has written to it for a moment.
+// wearStore is what is in the session file, and when something was last put there, once nobody has
+// written to it for a moment. Each minute the gateway sweeps, which writes, but changes nothing of
+// that as long as no session is over.
 func (l *lab) wearStore() string {
 	l.t.Helper()
-	var last string
+	var last []byte
 	for range 100 {
 		b, err := os.ReadFile(filepath.Join(l.dir, "data", "sessions.db"))
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		if string(b) == last {
-			return last
+		if bytes.Equal(b, last) {
+			return l.wearContents(b)
 		}
-		last = string(b)
+		last = b
 		time.Sleep(50 * time.Millisecond)
 	}
 	l.t.Fatal("the session file is written to all the time")
 	return ""
+}
+
+// wearContents reads all buckets of a session file.
+func (l *lab) wearContents(file []byte) string {
+	l.t.Helper()
+	name := filepath.Join(l.t.TempDir(), "sessions.db")
+	if err := os.WriteFile(name, file, 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	db, err := bbolt.Open(name, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer db.Close()
+	var all strings.Builder
+	err = db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(bucket []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(k, v []byte) error {
+				fmt.Fprintf(&all, "%s %x %x\n", bucket, k, v)
+				return nil
+			})
+		})
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return all.String()
 }
