@@ -116,7 +116,22 @@ func (l *lab) wearSignIn(f *wearFront) (*reply, string) {
 	return r, l.cookiesOf(r)
 }
 
-// isPage fails the case unless the answer is an error page.
+// wearSignedIn does it once the gateway has good metadata, for which it asks again by itself, and
+// returns the cookies.
+func (l *lab) wearSignedIn(f *wearFront) string {
+	l.t.Helper()
+	var r *reply
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		var cookie string
+		if r, cookie = l.wearSignIn(f); r.StatusCode == http.StatusSeeOther {
+			return cookie
+		}
+	}
+	l.t.Fatalf("with good metadata: got %d %.300q", r.StatusCode, r.body)
+	return ""
+}
+
+// wearIsPage fails the case unless the answer is an error page.
 func (r *reply) wearIsPage(t *testing.T, what string) {
 	t.Helper()
 	if r.StatusCode < 400 || !strings.Contains(r.Header.Get("Content-Type"), "text/html") {
@@ -134,15 +149,7 @@ func wearBombs(t *testing.T, l *lab) {
 			t.Error("nobody asked for the metadata")
 		}
 		f.set("", false)
-		for range 300 { // it asks again by itself
-			if r, cookie = there.wearSignIn(f); r.StatusCode == http.StatusSeeOther {
-				break
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-		if cookie == "" {
-			t.Fatalf("with good metadata: got %d %.300q", r.StatusCode, r.body)
-		}
+		cookie = there.wearSignedIn(f)
 		for _, path := range []string{"/token", "/jwks"} {
 			if path == "/jwks" { // they are kept, unless one is missing
 				if err := f.provider.RotateKeys(); err != nil {
@@ -190,10 +197,8 @@ func wearBombs(t *testing.T, l *lab) {
 
 func wearOutage(t *testing.T, l *lab) {
 	f, there := wearProvider.wearFront, wearProvider.lab.of(t)
-	r, cookie := there.wearSignIn(f)
-	if cookie == "" {
-		t.Fatalf("sign in: got %d %.300q", r.StatusCode, r.body)
-	}
+	f.set("", false) // alone this begins where the metadata are a bomb
+	cookie := there.wearSignedIn(f)
 	f.set("", true)
 	defer f.set("", false)
 	there.get("/", cookie).status(t, 200) // the first use of a cookie may be noted
@@ -220,7 +225,7 @@ func wearOutage(t *testing.T, l *lab) {
 	}
 	// Who comes back from the provider meanwhile is told.
 	f.set("", false)
-	r = there.get("/.evergate/login/corp?rd=/", "Accept: text/html")
+	r := there.get("/.evergate/login/corp?rd=/", "Accept: text/html")
 	to := f.provider.SignIn(t, nil, r.Header.Get("Location"), "alice", oidctest.Alice.Password)
 	f.set("", true)
 	r = there.get(to.RequestURI(), there.cookiesOf(r), "Accept: text/html")
