@@ -95,7 +95,7 @@ func newFaulty(t *testing.T) *faulty {
 }
 
 const (
-	tokenLife  = 30 // seconds
+	tokenLife  = 40 // seconds: of those who come last none ends within faultTime and what follows it
 	eachFaulty = 3  // people in a group, and requests each has in flight
 )
 
