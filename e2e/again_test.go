@@ -91,9 +91,7 @@ routes:
 	}
 	confirm := func(p *tab) {
 		t.Helper()
-		if got := eval[string](p, "document.activeElement.id"); got != "password" {
-			t.Errorf("the page has the focus on %q, want the password: the name is there", got)
-		}
+		p.until("the focus is on the password, for the name is there", patience, `document.activeElement?.id == "password"`)
 		p.fill("#password", password)
 		p.click("button[type=submit]")
 	}

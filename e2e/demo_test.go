@@ -103,7 +103,7 @@ func TestDemoRenewsUnderPageStreamAndSocket(t *testing.T) {
 	eval[bool](p, "window.stillHere = true")
 	_, mark := p.heard(0)
 
-	p.until("three renewals", 2*time.Minute, `document.getElementById("renewals").textContent >= 3`)
+	p.until("three renewals", 2*time.Minute, `["renewals", "stream-uptime", "socket-uptime", "socket-echoes"].every((id, i) => Number(document.getElementById(id).textContent) >= (i ? 60 : 3))`)
 
 	if !eval[bool](p, "window.stillHere === true") {
 		t.Error("the page was loaded again while it was being looked at")
@@ -247,7 +247,7 @@ func TestSigningInWorksWithoutScript(t *testing.T) {
 	}
 	p.open(d.url)
 	p.signIn(d.user, d.password)
-	p.until("the page", patience, atHome)
+	p.until("the page", patience, `document.readyState == "complete" && `+atHome)
 	if got := p.text("#stream-status"); got != "not open" {
 		t.Errorf("#stream-status: got %q, want a page on which no script ran", got)
 	}

@@ -67,11 +67,9 @@ func TestBoundSessionGoesOn(t *testing.T) {
 	}
 	time.Sleep(life)
 	for _, p := range []*tab{apps, wiki} {
+		p.until(fmt.Sprintf("15 of each in %v, or a little more", life), patience, "Math.min(statuses[200], streams, sockets) >= 15")
 		if got := eval[string](p, "JSON.stringify([Object.keys(statuses), broken])"); got != `[["200"],[]]` {
 			t.Errorf("got the statuses, and the streams and sockets that broke: %s, want 200 alone and none", got)
-		}
-		if n := eval[int](p, "Math.min(statuses[200], streams, sockets)"); n < 15 {
-			t.Errorf("the page asked %d times in %v, want more", n, life)
 		}
 	}
 	// A proof is good for ten seconds, and given ahead by a request; by none is it given twice.
@@ -128,17 +126,32 @@ func TestBoundSessionFromElsewhere(t *testing.T) {
 
 	// From another site, to both hosts.
 	mail := b.tab()
+	follow := func(link string) (asked bool, answers []answer) {
+		t.Helper()
+		mail.open(g.app.URL) // without the gateway, at another site
+		_, mark := mail.heard(0)
+		eval[bool](mail, fmt.Sprintf("(location.href = %q, true)", link))
+		mail.atApp(link)
+		answers, _ = mail.heard(mark)
+		return slices.ContainsFunc(answers, func(a answer) bool { return a.status == http.StatusOK && strings.Contains(a.url, "/.evergate/login?") }), answers
+	}
 	for _, host := range []string{"wiki", "apps"} {
-		for _, to := range []string{"/page?q=1#part", "/"} { // the second one while the proof for the first one is good
-			mail.open(g.app.URL) // without the gateway, at another site
-			_, mark := mail.heard(0)
-			eval[bool](mail, fmt.Sprintf("(location.href = %q, true)", g.url(host)+to))
-			mail.atApp(g.url(host) + to)
-			answers, _ := mail.heard(mark)
-			asked := slices.ContainsFunc(answers, func(a answer) bool { return a.status == http.StatusOK && strings.Contains(a.url, "/.evergate/login?") })
-			if first := to != "/"; asked != first {
-				t.Errorf("%s%s: on the way the browser was asked for the proof: %t, want %t: %v", host, to, asked, first, answers)
+		for tries := 1; ; tries++ {
+			asked, answers := follow(g.url(host) + "/page?q=1#part")
+			proven := time.Now()
+			if !asked {
+				t.Errorf("%s: after a pause the browser was not asked for the proof: %v", host, answers)
 			}
+			asked, answers = follow(g.url(host) + "/")
+			if took := time.Since(proven); asked && took > boundFor/2 && tries < 5 {
+				t.Logf("%s: the second link took %v: the proof for the first one may be over", host, took)
+				untilOver()
+				continue
+			}
+			if asked {
+				t.Errorf("%s: with a proof that is good the browser was asked for another: %v", host, answers)
+			}
+			break
 		}
 	}
 	// From a sister host: its picture, and its link.
@@ -150,6 +163,7 @@ func TestBoundSessionFromElsewhere(t *testing.T) {
 	if got := eval[string](p, fmt.Sprintf("fetch(%q, { mode: 'no-cors', credentials: 'include' }).then((r) => r.type)", g.url("apps")+"/told")); got != "opaque" {
 		t.Errorf("got %s", got)
 	}
+	await(t, "the browser tells of its proof", func() bool { return held() > before })
 	if n := held(); n != before+1 {
 		t.Errorf("a page of a sister host had the key proven %d times, want once", n-before)
 	}
@@ -203,7 +217,16 @@ func TestBoundSessionsOutliveTheGateway(t *testing.T) {
 		p.open(home)
 		p.atApp(home)
 	}
-	if now := bound(); key(now) == key(old) || now == "" {
+	now := bound()
+	for range 5 { // it is gone ten seconds after it came
+		if now != "" {
+			break
+		}
+		p.open(home)
+		p.atApp(home)
+		now = bound()
+	}
+	if key(now) == key(old) || now == "" {
 		t.Errorf("the bound cookie was %.12s… and is %.12s…, want it under another key", old, now)
 	}
 	said.until(t, "refreshed Refreshed", 3)

@@ -124,6 +124,7 @@ func TestWhatABrowserSendsToProveItsKey(t *testing.T) {
 	other.open(g.app.URL)
 	sister.open(g.url("wiki") + "/")
 	sister.atApp(g.url("wiki") + "/")
+	said.until(t, "created Success", 2) // which the browser does by itself
 	w.taken()
 	post := func(p *tab, headers string) sentProof {
 		t.Helper()

@@ -136,7 +136,7 @@ func TestPanvaDPoP(t *testing.T) {
 			t.Parallel()
 			port := freePort(t)
 			public := "http://127.0.0.1:" + port
-			p := newPanva(t, public, 2, func(config, client map[string]any) {
+			p := newPanva(t, public, 10, func(config, client map[string]any) {
 				config["dpop"], client["dpop_bound_access_tokens"] = true, true
 			})
 			app := newDemanding(t, p, public)
@@ -185,7 +185,7 @@ routes:
 					t.Errorf("the app asked for another nonce %d times, and refused %d proofs; %d came twice", asked, bad, app.check.Repeated())
 				}
 				before := told["authorization"]
-				for end := time.Now().Add(10 * time.Second); told["authorization"] == before; time.Sleep(100 * time.Millisecond) {
+				for end := time.Now().Add(patience); told["authorization"] == before; time.Sleep(100 * time.Millisecond) {
 					if told = who.get(g.url + "/").told(t); time.Now().After(end) {
 						t.Fatal("the token is not renewed")
 					}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -97,6 +98,7 @@ defaults
   option redispatch 1
   retry-on conn-failure empty-response
   option forwardfor
+  timeout check 10s
 frontend public
   bind 127.0.0.1:%s
   default_backend gateways
@@ -212,6 +214,19 @@ func (p *panva) renewals(t *testing.T) (all []renewal) {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// onceForEachExpiry fails the test where a token was renewed while the one of before was good.
+// However long it takes to ask, that tells of a second grant.
+func (f *fleet) onceForEachExpiry() {
+	f.t.Helper()
+	all := f.provider.renewals(f.t)
+	slices.SortFunc(all, func(a, b renewal) int { return cmp.Compare(a.Began, b.Began) })
+	for i := 1; i < len(all); i++ {
+		if gap := time.Duration(all[i].Began-all[i-1].Began) * time.Millisecond; gap < 4*time.Second {
+			f.t.Fatalf("the provider was asked for a token %v after the one of before, which was good for longer: %+v", gap, all)
+		}
+	}
 }
 
 // raiseFileLimit lets this process, and those that it starts, have as many files

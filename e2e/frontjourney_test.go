@@ -117,14 +117,29 @@ routes:
 	}
 
 	step("200 requests at once at the end of a token's life")
-	time.Sleep(frontTTL * time.Second)
-	grants = provider.stats(t).Grants["refresh_token"]
-	if got := eval[string](p, `Promise.all(Array.from({length: 200}, (_, i) => fetch("/told?" + i).then((r) => r.json())))
-		.then((all) => all.length + " " + new Set(all.map((a) => a.user)).size + " " + new Set(all.map((a) => a.token)).size)`); got != "200 1 1" {
-		t.Errorf("got %q, want 200 answers, one user, one token", got)
+	burst := false
+	for range 4 {
+		time.Sleep(frontTTL * time.Second)
+		grants = provider.stats(t).Grants["refresh_token"]
+		began := time.Now()
+		got := eval[string](p, `Promise.all(Array.from({length: 200}, (_, i) => fetch("/told?" + i).then((r) => r.json())))
+			.then((all) => all.length + " " + new Set(all.map((a) => a.user)).size + " " + new Set(all.map((a) => a.token)).size)`)
+		n := provider.stats(t).Grants["refresh_token"] - grants
+		if took := time.Since(began); took > frontTTL/2*time.Second && (got != "200 1 1" || n != 1) {
+			t.Logf("they took %v, which may have been into the end of the next token", took)
+			continue
+		}
+		if got != "200 1 1" {
+			t.Errorf("got %q, want 200 answers, one user, one token", got)
+		}
+		if n != 1 {
+			t.Errorf("the provider was asked for a token %d times, want once", n)
+		}
+		burst = true
+		break
 	}
-	if n := provider.stats(t).Grants["refresh_token"] - grants; n != 1 {
-		t.Errorf("the provider was asked for a token %d times, want once", n)
+	if !burst {
+		t.Error("200 requests took too long each time: nothing is shown")
 	}
 
 	step("a page that is not theirs")

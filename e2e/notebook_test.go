@@ -37,7 +37,7 @@ const terminal = `(async () => {
 	return await new Promise((resolve) => {
 		let seen = ""
 		const ws = new WebSocket("ws://" + location.host + %[1]q + "terminals/websocket/" + name)
-		setTimeout(() => resolve("no answer; seen: " + seen), 15000)
+		setTimeout(() => resolve("no answer; seen: " + seen), 40000)
 		ws.onerror = () => resolve("the WebSocket failed; seen: " + seen)
 		ws.onmessage = (m) => {
 			const [kind, text] = JSON.parse(m.data)

@@ -34,14 +34,15 @@ func TestDemoProviderInABrowser(t *testing.T) {
 	p.until("three tokens", 110*time.Second, `Number(document.getElementById("tokens-seen")?.textContent) >= 3`)
 	p.shot("demo-provider-renewed")
 
+	// A page that asks for nothing by itself: what the provider does next is shown there alone.
+	p.open(d.url + "/.evergate/logout")
+	p.shot("logout-provider")
 	breaker := newBrowser(t).tab()
 	breaker.open(control)
 	breaker.shot("demo-provider-control")
 	breaker.click("button[value=revoke]")
 	breaker.until("the page again", patience, `location.href.endsWith("?") && document.querySelector("button[value=revoke]")`)
 
-	p.open(d.url + "/.evergate/logout")
-	p.shot("logout-provider")
 	p.click("form[action='/.evergate/logout'] button")
 	p.until("signed out at both", patience, `document.title.startsWith("Signed out")`)
 	p.open(d.url + "/.evergate/login/demo")

@@ -127,7 +127,7 @@ access_token: { ttl: 30s }
       issuer: %[4]s
       client_id: evergate
       client_secret_file: client
-      timeout: 2s
+      timeout: 10s
       userinfo: true
       claims: { user: preferred_username }
       bearer_audiences: ["https://api.example.com/"]

@@ -112,13 +112,18 @@ identity:
 %s%s`, l.address, l.host, l.admin, s.identity, s.routes, s.more))
 	l.program = start(t, l.dir, append([]string{"serve", "--config", l.config}, s.args...), s.env)
 	l.awaitReady()
-	for range 200 { // the audit log is written beside
-		if len(l.events()) > 0 {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	l.eventually("the audit log begins", func() bool { return len(l.events()) > 0 }) // it is written beside
 	return l
+}
+
+// eventually waits for what happens beside an answer.
+func (l *lab) eventually(what string, holds func() bool) {
+	l.t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			l.t.Fatalf("it did not happen that %s", what)
+		}
+	}
 }
 
 // of is l for one case.

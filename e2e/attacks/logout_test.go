@@ -86,7 +86,7 @@ var logouts = &section{name: "Signing out", test: "TestSignOut", attacks: slices
 			}
 		}
 		l.get("/public/x", cookie).status(t, http.StatusOK)
-		l.logoutEventually("the provider revoked both tokens", func() bool { return p.Stats().Revocations == 2 && p.LiveGrants(oidctest.Bob.Subject) == 0 })
+		l.eventually("the provider revoked both tokens", func() bool { return p.Stats().Revocations == 2 && p.LiveGrants(oidctest.Bob.Subject) == 0 })
 		for _, g := range l.signinSaw(traces{app: 1, sessions: -1, events: []string{"session.ended/signed_out"}}) {
 			g.without(t, "X-Forwarded-User", "Authorization", "X-Forwarded-Email", "Cookie")
 		}
@@ -199,16 +199,4 @@ func (l *lab) logoutKept(r *reply) {
 	if r.StatusCode >= 500 {
 		l.t.Errorf("got %d", r.StatusCode)
 	}
-}
-
-// logoutEventually waits for what happens beside an answer.
-func (l *lab) logoutEventually(what string, holds func() bool) {
-	l.t.Helper()
-	for range 300 {
-		if holds() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	l.t.Errorf("it did not happen that %s", what)
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // secrets are what must not show anywhere, by what they are.
@@ -44,14 +43,18 @@ func (l *lab) signIn(user string) (cookie string) {
 		l.t.Fatalf("sign in as %s: got %d %.300s", user, r.StatusCode, r.body)
 	}
 	cookie = l.cookiesOf(r)
-	for range 200 { // the audit log is written beside
-		if slices.ContainsFunc(l.events()[before:], func(e map[string]any) bool { return e["event"] == "session.started" }) {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	l.heard(before, "session.started")
 	l.before = l.marks()
 	return cookie
+}
+
+// heard waits for an event that comes after as many as there were before: the audit log is written
+// beside what it tells of.
+func (l *lab) heard(before int, event string) {
+	l.t.Helper()
+	l.eventually("the audit log has "+event, func() bool {
+		return slices.ContainsFunc(l.events()[before:], func(e map[string]any) bool { return e["event"] == event })
+	})
 }
 
 // signedIn is signIn, but once for each user of a lab: a password takes its time.

@@ -59,7 +59,7 @@ func (l *lab) riskHears(want ...string) (all []map[string]any) {
 	l.t.Helper()
 	slices.Sort(want)
 	var names []string
-	for range 100 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		all, names = nil, nil
 		for _, e := range l.events()[l.before.audit:] {
 			if name := fmt.Sprint(e["event"]); strings.HasPrefix(name, "risk.") {
@@ -69,7 +69,6 @@ func (l *lab) riskHears(want ...string) (all []map[string]any) {
 		if slices.Sort(names); slices.Equal(names, want) {
 			return all
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	l.t.Errorf("the audit log has the signals %q, want %q", names, want)
 	return all

@@ -51,7 +51,7 @@ func (l *lab) saw(want traces) []*got {
 	}
 	slices.Sort(want.events)
 	var events []string
-	for range 100 { // the audit log is written beside
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // the audit log is written beside
 		events = nil
 		for _, e := range l.events()[l.before.audit:] {
 			name := fmt.Sprint(e["event"])
@@ -67,7 +67,6 @@ func (l *lab) saw(want traces) []*got {
 		if slices.Equal(events, want.events) {
 			return all
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	l.t.Errorf("the audit log has %q, want %q", events, want.events)
 	return all

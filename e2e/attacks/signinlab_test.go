@@ -141,12 +141,7 @@ func (l *lab) signinAs(provider string, user idp.User) (cookie string) {
 	l.t.Helper()
 	before := len(l.events())
 	cookie = l.signinDone(l.signinWhole(provider, user))
-	for range 200 { // the audit log is written beside
-		if all := l.events()[before:]; slices.ContainsFunc(all, func(e map[string]any) bool { return e["event"] == "session.started" }) {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	l.heard(before, "session.started")
 	l.before = l.marks()
 	return cookie
 }
