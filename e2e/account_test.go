@@ -125,7 +125,7 @@ routes: [{ upstream: %q }]
 	account.fill("#new", second)
 	account.fill("#again", second)
 	account.click("button[type=submit]")
-	account.until("a wrong one is told", patience, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("current password is wrong")`)
+	account.until("a wrong one is told", patience, alerted+`?.innerText.includes("current password is wrong")`)
 	account.everyLook("account-password-wrong")
 	account.fill("#current", first)
 	account.fill("#new", second)
@@ -136,7 +136,7 @@ routes: [{ upstream: %q }]
 	away.open(public + "/")
 	away.until("the other device has to sign in", patience, atSignIn)
 	away.signIn("alice", first)
-	away.until("the old password is no good", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+	away.until("the old password is no good", patience, alerted)
 	desk.open(public + "/")
 	desk.until("this device is signed in", patience, atHome)
 	if got := eval[string](desk, openSocket); got != "hello" {

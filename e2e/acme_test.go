@@ -101,7 +101,7 @@ func (a *authority) begin(t *testing.T) {
 	a.write(t, "pebble.json", cfg)
 	// A shell makes of pebble, which ends by the signal, a program that ends well.
 	a.process = start(t, a.dir, "/bin/sh", "-c", `PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=5 "$0" -strict -config pebble.json -dnsserver "$1" & p=$!; trap 'kill $p; wait $p; exit 0' TERM; wait $p`, a.binary, a.dns)
-	within(t, patience, "pebble answers", func() bool {
+	await(t, "pebble answers", func() bool {
 		res, err := a.client(t).Get(a.directory())
 		if err == nil {
 			res.Body.Close()
@@ -143,7 +143,7 @@ func (a *authority) roots(t *testing.T) *x509.CertPool {
 
 func within(t *testing.T, most time.Duration, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if so() {
 			return
 		}
@@ -275,7 +275,7 @@ func TestACMEByTLSALPN(t *testing.T) {
 	g.stop(t)
 	a.stop(t)
 	g.begin(t)
-	within(t, patience, "certificates from the folder", func() bool { return g.trouble(t) == "" })
+	within(t, 10*time.Second, "certificates from the folder", func() bool { return g.trouble(t) == "" })
 	for host, want := range before {
 		if leaf, err := g.leaf(roots, host); err != nil || !leaf.Equal(want) {
 			t.Errorf("after a restart without the authority, %s: got %v, want the certificate of before", host, err)
@@ -361,7 +361,7 @@ func TestACMEWithoutItsAuthority(t *testing.T) {
 	a := newAuthority(t, 90*24*3600)
 	g := newACMEGate(t, a, a.tlsPort, "")
 	g.begin(t)
-	within(t, patience, "the reason", func() bool {
+	await(t, "the reason", func() bool {
 		why := g.trouble(t)
 		return strings.Contains(why, "no certificate for gate.example could be had") && strings.Contains(why, "connection refused") && strings.Contains(why, "wiki.example")
 	})

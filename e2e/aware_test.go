@@ -244,12 +244,12 @@ func TestEndIsToldBefore(t *testing.T) {
 	p.open(url + "/?warn=50")
 	p.signIn("ann", password)
 	p.until("the app", patience, atApp+`"ann"`)
-	p.until("the end is near", patience, heardEvent("ending", "You will be signed out at"))
+	p.until("the end is near", 30*time.Second, heardEvent("ending", "You will be signed out at"))
 	p.everyLook("session-ending")
 	eval[bool](p, `(heard.length = 0, true)`) // once it is told, it is not told again
 	p.click("#evergate-banner button")        // Stay signed in
 	p.until("it is put off", patience, noBanner)
-	p.until("the end is near again", patience, heardEvent("ending", "You will be signed out at"))
+	p.until("the end is near again", 30*time.Second, heardEvent("ending", "You will be signed out at"))
 	p.until("the end", 90*time.Second, heardEvent("ended", "You are signed out.")) // looks do not put it off
 	if got := eval[string](p, `heard.find((e) => e.startsWith("ended"))`); !strings.Contains(got, `"reason":"`) || !strings.Contains(got, url+"/.evergate/login?rd=") {
 		t.Errorf("got %s, want why and where to sign in", got)

@@ -21,6 +21,13 @@ import (
 // once, each with a browser. Nothing waits that long where all is well.
 const patience = 45 * time.Second
 
+// anAlert finds one that is seen, and alerted is true where there is one: a sign-in page has another,
+// hidden, in case a passkey fails.
+const (
+	anAlert = "[role=alert]:not([hidden])"
+	alerted = `document.querySelector("` + anAlert + `")`
+)
+
 // browser is a Chromium with a profile of its own.
 type browser struct {
 	t   *testing.T

@@ -123,7 +123,7 @@ routes:
 	}
 	p.fill("#code", "000000")
 	p.click("main form button[type=submit]")
-	p.until("that is not the code", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+	p.until("that is not the code", patience, alerted)
 	if again := strings.ReplaceAll(p.text("#key"), " ", ""); again != phone.key {
 		t.Errorf("after a wrong code the page has the key %s, want the same as before", again)
 	}
@@ -145,7 +145,7 @@ routes:
 		p.fill("#code", code)
 		p.click("main form button[type=submit]")
 	}
-	const asked, refused = `location.pathname == "/.evergate/second" && document.querySelector("#code")`, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("used already")`
+	const asked, refused = `location.pathname == "/.evergate/second" && document.querySelector("#code")`, alerted + `?.innerText.includes("used already")`
 	again := func() {
 		t.Helper()
 		p.signOut(public)

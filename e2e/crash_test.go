@@ -52,10 +52,11 @@ func (f *fleet) midWire(kills []time.Time) map[string]int {
 	unclear := map[string]int{}
 	for _, r := range f.provider.renewals(f.t) {
 		began, ended := time.UnixMilli(r.Began-1), time.UnixMilli(r.Ended+1)
+		from := func(at time.Time) bool { return at.After(began) && at.Before(ended.Add(time.Second)) }
 		// A gateway that is busy writes later what it was given; the next renewal comes after five seconds.
-		from := func(at time.Time) bool { return at.After(began) && at.Before(ended.Add(4*time.Second)) }
+		late := func(at time.Time) bool { return at.After(began) && at.Before(ended.Add(4*time.Second)) }
 		switch {
-		case r.Status != http.StatusOK || slices.ContainsFunc(stored[r.User], from):
+		case r.Status != http.StatusOK || slices.ContainsFunc(stored[r.User], late):
 		case slices.ContainsFunc(kills, from):
 			unclear[r.User]++
 			at := kills[slices.IndexFunc(kills, from)]

@@ -55,7 +55,7 @@ func TestIncidentOnTheDashboard(t *testing.T) {
 	p.everyLook("dashboard-sign-in")
 	p.fill("input[name=token]", "not-the-token")
 	p.click("main button")
-	p.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+	p.until("a refusal", patience, alerted)
 	p.fill("input[name=token]", token[1])
 	p.click("main button")
 	p.until("all is well", patience, says("state", "All is well.")+` && document.querySelector("#state.good")`)

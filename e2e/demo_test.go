@@ -91,7 +91,7 @@ func TestDemoRenewsUnderPageStreamAndSocket(t *testing.T) {
 	p.until("the sign-in page", patience, atSignIn)
 	p.everyLook("sign-in")
 	p.signIn(d.user, "not-the-password")
-	p.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+	p.until("a refusal", patience, alerted)
 	p.everyLook("sign-in-refused")
 	p.fill("input[name=password]", d.password)
 	p.click("button[type=submit]")

@@ -57,7 +57,7 @@ routes: [{ upstream: %q }]
 	desk.fill("#new", "qwertyuiopasdfgh")
 	desk.fill("#again", "qwertyuiopasdfgh")
 	desk.click("main form > button[type=submit]")
-	desk.until("one that is guessed is not taken", patience, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("too easy to guess")`)
+	desk.until("one that is guessed is not taken", patience, alerted+`?.innerText.includes("too easy to guess")`)
 	desk.fill("#new", first)
 	desk.fill("#again", first)
 	desk.click("main form > button[type=submit]")
@@ -81,12 +81,12 @@ routes: [{ upstream: %q }]
 	desk.open(public + "/")
 	desk.until("the other device has to sign in", patience, atSignIn)
 	desk.signIn("alice", first)
-	desk.until("the password of before is no good", patience, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("do not match")`)
+	desk.until("the password of before is no good", patience, alerted+`?.innerText.includes("do not match")`)
 
 	desk.open(public + "/.evergate/invite#" + code)
 	desk.until("the code is in the form", patience, `document.querySelector("#code")?.value`)
 	desk.click("button[type=submit]")
-	desk.until("a code is good once", patience, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("This code is not good")`)
+	desk.until("a code is good once", patience, alerted+`?.innerText.includes("This code is not good")`)
 	desk.everyLook("invite-refused")
 
 	logged := gateway.stdout.String() + gateway.stderr.String()

@@ -45,18 +45,18 @@ func gatewayPages() []*gatewayPage {
 	return append(codesPages(), []*gatewayPage{
 		{name: "sign in", status: 200, path: "/.evergate/login", has: loginForm, says: "User name",
 			open: func(v *visitor) { v.visit("plain", "/page?a=b") }},
-		{name: "sign in refused", status: 401, path: "/.evergate/login", has: `[role=alert]:not([hidden])`, says: "do not match",
+		{name: "sign in refused", status: 401, path: "/.evergate/login", has: anAlert, says: "do not match",
 			open: func(v *visitor) {
 				v.visit("plain", "/page")
 				v.signIn("alice", "not-the-password")
-				v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+				v.until("a refusal", patience, alerted)
 			}},
-		{name: "sign in throttled", status: 429, path: "/.evergate/login", has: `[role=alert]:not([hidden])`, says: "Too many attempts",
+		{name: "sign in throttled", status: 429, path: "/.evergate/login", has: anAlert, says: "Too many attempts",
 			open: func(v *visitor) {
 				for range 30 { // ten failures are free; each further one lengthens the wait
 					v.visit("plain", "/page")
 					v.signIn("mallory", "guess")
-					v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+					v.until("a refusal", patience, alerted)
 					if res, _ := v.document(); res.Status == 429 {
 						return
 					}
@@ -221,7 +221,7 @@ func gatewayPages() []*gatewayPage {
 				v.enter("apps", "/page", "alice")
 				v.visit("apps", "/.evergate/account/password")
 			}},
-		{name: "change password refused", status: 403, path: "/.evergate/account/password", has: `[role=alert]:not([hidden])`, says: "current password",
+		{name: "change password refused", status: 403, path: "/.evergate/account/password", has: anAlert, says: "current password",
 			open: func(v *visitor) {
 				v.enter("apps", "/page", "alice")
 				v.visit("apps", "/.evergate/account/password")
@@ -229,16 +229,16 @@ func gatewayPages() []*gatewayPage {
 				v.fill("#new", "another horse and battery")
 				v.fill("#again", "another horse and battery")
 				v.click(`main button[type=submit]`)
-				v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+				v.until("a refusal", patience, alerted)
 			}},
 		{name: "invite", status: 200, path: "/.evergate/invite", has: `input[name=code]`, says: "one-time code",
 			open: func(v *visitor) { v.visit("plain", "/.evergate/invite") }},
-		{name: "invite refused", status: 403, path: "/.evergate/invite", has: `[role=alert]:not([hidden])`, says: "This code is not good",
+		{name: "invite refused", status: 403, path: "/.evergate/invite", has: anAlert, says: "This code is not good",
 			open: func(v *visitor) {
 				v.visit("plain", "/.evergate/invite")
 				v.fill("#code", "AAAAA-AAAAA")
 				v.click(`main button[type=submit]`)
-				v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+				v.until("a refusal", patience, alerted)
 			}},
 		{name: "set password", status: 200, path: "/.evergate/invite", has: `input[autocomplete=new-password]`, says: "carol",
 			open: func(v *visitor) {

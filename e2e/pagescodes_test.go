@@ -106,23 +106,23 @@ func codesPages() []*gatewayPage {
 			open: func(v *visitor) { v.halfway("carol") }},
 		{name: "set up an app", status: 200, path: "/.evergate/account/app", has: `svg.qr`, says: "six digits",
 			open: func(v *visitor) { v.halfwayToApp("carol") }},
-		{name: "set up an app refused", status: 422, path: "/.evergate/account/app", has: `[role=alert]:not([hidden])`, says: "not the code",
+		{name: "set up an app refused", status: 422, path: "/.evergate/account/app", has: anAlert, says: "not the code",
 			open: func(v *visitor) {
 				v.halfwayToApp("carol")
 				v.code("000000")
-				v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+				v.until("a refusal", patience, alerted)
 			}},
 		{name: "second factor", status: 200, path: "/.evergate/second", has: `input[autocomplete=one-time-code]`, says: "recovery codes",
 			open: func(v *visitor) {
 				v.enrolled()
 				v.halfway("alice")
 			}},
-		{name: "second factor refused", status: 401, path: "/.evergate/second", has: `[role=alert]:not([hidden])`, says: "wrong",
+		{name: "second factor refused", status: 401, path: "/.evergate/second", has: anAlert, says: "wrong",
 			open: func(v *visitor) {
 				v.enrolled()
 				v.halfway("alice")
 				v.code("AAAA-BBBB-CCCC-DDDD")
-				v.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")`)
+				v.until("a refusal", patience, alerted)
 			}},
 		{name: "another app", status: 200, path: "/.evergate/account/app", has: `svg.qr`, says: "It has to stay",
 			open: func(v *visitor) {

@@ -217,7 +217,7 @@ func TestPasskeyJourney(t *testing.T) {
 	p.open(w.url + "/")
 	p.until("a sign-in page", patience, keysReady)
 	p.click(keyButton)
-	p.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("could not be verified")`)
+	p.until("a refusal", patience, alerted+`?.innerText.includes("could not be verified")`)
 	p.everyLook("passkey-refused")
 	p.faultless("401", "favicon")
 }
@@ -277,7 +277,7 @@ func TestPasskeyAfterThePassword(t *testing.T) {
 	p.until("the page of passkeys", patience, keysReady)
 	p.click("details summary")
 	p.click("button[value=remove]")
-	p.until("the last one stays", patience, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("Make another one first")`)
+	p.until("the last one stays", patience, alerted+`?.innerText.includes("Make another one first")`)
 
 	p.open(w.url + "/verified/")
 	p.until("a further sign-in", patience, keysReady+` && document.querySelector("#username").value == "alice"`)
@@ -293,7 +293,7 @@ func TestPasskeyAfterThePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.click(keyButton)
-	p.until("a refusal", patience, `document.querySelector("[role=alert]:not([hidden])")?.innerText.includes("could not be verified")`)
+	p.until("a refusal", patience, alerted+`?.innerText.includes("could not be verified")`)
 	await(t, "it is told that there may be a copy", func() bool {
 		return strings.Contains(w.replicas[0].stderr.String()+w.replicas[1].stderr.String(), "passkey.clone_suspected")
 	})

@@ -88,12 +88,7 @@ routes:
 // await waits for something to come true.
 func await(t *testing.T, what string, true func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if true() {
-			return
-		}
-	}
-	t.Fatalf("not after %v: %s", patience, what)
+	within(t, patience, what, true)
 }
 
 // TestServersDieUnderLoad: three nginx, one of which is killed and started again

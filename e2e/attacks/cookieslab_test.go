@@ -213,15 +213,7 @@ func (l *lab) settled(event string) {
 // hears waits for an event of the audit log since the case began, and returns it.
 func (l *lab) hears(event string) map[string]any {
 	l.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		for _, e := range l.events()[l.before.audit:] {
-			if e["event"] == event {
-				return e
-			}
-		}
-	}
-	l.t.Fatalf("the audit log has no %s", event)
-	return nil
+	return l.heard(l.before.audit, event)
 }
 
 // clears fails the case unless the answer deletes the cookie, with the attributes that it was set with.

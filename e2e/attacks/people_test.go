@@ -48,13 +48,19 @@ func (l *lab) signIn(user string) (cookie string) {
 	return cookie
 }
 
-// heard waits for an event that comes after as many as there were before: the audit log is written
-// beside what it tells of.
-func (l *lab) heard(before int, event string) {
+// heard waits for an event that comes after as many as there were before, and returns it: the audit
+// log is written beside what it tells of.
+func (l *lab) heard(before int, event string) (told map[string]any) {
 	l.t.Helper()
 	l.eventually("the audit log has "+event, func() bool {
-		return slices.ContainsFunc(l.events()[before:], func(e map[string]any) bool { return e["event"] == event })
+		all := l.events()[before:]
+		i := slices.IndexFunc(all, func(e map[string]any) bool { return e["event"] == event })
+		if i >= 0 {
+			told = all[i]
+		}
+		return i >= 0
 	})
+	return told
 }
 
 // signedIn is signIn, but once for each user of a lab: a password takes its time.
