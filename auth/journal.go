@@ -164,8 +164,9 @@ func (j *ShelfJournal) Own(ctx context.Context, login *Login) ([]event.Event, er
 	return out, nil
 }
 
+// load reads what is there now: events come one right after the other, and so does who looks.
 func (j *ShelfJournal) load(ctx context.Context, name string) (all []noted, version uint64, err error) {
-	value, version, err := j.shelf.Load(ctx, name, 0)
+	value, version, err := j.shelf.Load(ctx, name, Newest)
 	if err != nil || value == nil {
 		return nil, version, err
 	}

@@ -102,3 +102,41 @@ func TestJournalOfAStoreThatIsAway(t *testing.T) {
 		}
 	})
 }
+
+// lateShelf hears of no change itself: what it read once is what it answers.
+type lateShelf struct {
+	*shelf
+	first map[string]copied
+}
+
+type copied struct {
+	value   []byte
+	version uint64
+}
+
+func (s lateShelf) Load(ctx context.Context, name string, atLeast uint64) ([]byte, uint64, error) {
+	if c, ok := s.first[name]; ok && c.version >= atLeast {
+		return c.value, c.version, nil
+	}
+	value, version, err := s.shelf.Load(ctx, name, atLeast)
+	if _, ok := s.first[name]; !ok && err == nil {
+		s.first[name] = copied{value, version}
+	}
+	return value, version, err
+}
+
+// TestJournalBehindOldCopies: what happens at once is written down all the same, and shown.
+func TestJournalBehindOldCopies(t *testing.T) {
+	var log bytes.Buffer
+	j := auth.NewShelfJournal(lateShelf{newShelf(time.Now), map[string]copied{}}, slog.New(slog.NewTextHandler(&log, nil)))
+	alice := &auth.Login{Identity: auth.Identity{Provider: "local", Subject: "alice", User: "alice"}}
+	for n := range 4 {
+		if own, err := j.Own(t.Context(), alice); err != nil || len(own) != n {
+			t.Errorf("got %d events, %v, want %d", len(own), err, n)
+		}
+		j.Hear(t.Context(), event.Event{Name: event.SessionStarted, At: time.Unix(int64(n), 0), Session: fmt.Sprint(n), Provider: "local", Subject: "alice"})
+	}
+	if err := j.Close(); err != nil || log.Len() > 0 {
+		t.Errorf("got %v and the log\n%s", err, log.String())
+	}
+}

@@ -74,7 +74,7 @@ func (j *ShelfJournal) meet(ctx context.Context, e *event.Event, m *meeting) err
 	name, now := metOf(e.Provider, e.Subject), metBy(&e.Origin)
 	now.At = e.At.UTC()
 	for range journalTries {
-		value, version, err := j.shelf.Load(ctx, name, 0)
+		value, version, err := j.shelf.Load(ctx, name, Newest)
 		if err != nil {
 			return err
 		}

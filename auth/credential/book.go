@@ -48,7 +48,8 @@ const tries = 20
 // errContended reports that others change the same again and again.
 var errContended = errors.New("others change the same again and again")
 
-// Load returns what is kept of a user.
+// Load returns what is kept of a user now: whoever has just changed it looks at what came of that,
+// and a sign-in asks whether a second factor is there.
 func (b *Book) Load(ctx context.Context, user string) (*Record, error) {
 	name, err := b.name(ctx, "user", user)
 	if err != nil {
@@ -117,7 +118,7 @@ func (b *Book) swap(ctx context.Context, name string, ttl time.Duration, next fu
 }
 
 func (b *Book) read(ctx context.Context, name string) (*Record, error) {
-	value, _, err := b.cabinet.Load(ctx, name, 0)
+	value, _, err := b.cabinet.Load(ctx, name, auth.Newest)
 	if err != nil {
 		return nil, fmt.Errorf("read credentials: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/evergate/evergate/auth"
 )
 
 // HandleKind is the kind of the notes that say whose a Record.Handle is.
@@ -15,7 +17,7 @@ func (b *Book) Note(ctx context.Context, kind, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, _, err := b.cabinet.Load(ctx, name, 0)
+	value, _, err := b.cabinet.Load(ctx, name, auth.Newest)
 	if err != nil {
 		return nil, fmt.Errorf("read what is noted: %w", err)
 	}

@@ -231,7 +231,8 @@ func TestOutageIsNoRefusal(t *testing.T) {
 }
 
 // TestWhatIsChangedIsWhatThereIs: a copy at hand that is older than what was just written does not
-// have somebody who set an app up go without recovery codes, nor keep what is to be removed.
+// have somebody who set an app up go without recovery codes, nor keep what is to be removed, nor is
+// it shown to whoever looks what there is now.
 func TestWhatIsChangedIsWhatThereIs(t *testing.T) {
 	d := newDesk(t)
 	if removed, err := d.Remove(t.Context(), "alice", false); !removed || err != nil {
@@ -247,7 +248,29 @@ func TestWhatIsChangedIsWhatThereIs(t *testing.T) {
 	if codes, err := d.Renew(t.Context(), "alice", true); err != nil || len(codes) != recoveryCodes {
 		t.Errorf("got %d recovery codes, %v", len(codes), err)
 	}
+	if e, err := d.Book.Enrolled(t.Context(), "alice"); err != nil || e.Authenticator.IsZero() || e.Codes != recoveryCodes {
+		t.Errorf("once the app is set up: got %+v, %v", e, err)
+	}
 	if removed, err := d.Remove(t.Context(), "alice", false); !removed || err != nil {
 		t.Errorf("remove: got %t, %v", removed, err)
+	}
+	if e, err := d.Book.Enrolled(t.Context(), "alice"); err != nil || e.Any() {
+		t.Errorf("once the app is removed: got %+v, %v", e, err)
+	}
+	for _, value := range []string{"", "of alice", "of bob"} {
+		if value != "" {
+			if err := d.Book.PutNote(t.Context(), "kind", "key", []byte(value), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := d.Book.Note(t.Context(), "kind", "key"); err != nil || string(got) != value {
+			t.Errorf("got the note %q, %v, want %q", got, err, value)
+		}
+	}
+	if err := d.Book.Forget(t.Context(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := d.Book.Load(t.Context(), "alice"); err != nil || !r.Empty() {
+		t.Errorf("once all is forgotten: got %+v, %v", r, err)
 	}
 }

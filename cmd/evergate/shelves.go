@@ -71,7 +71,7 @@ const purposeShelf = "shelf"
 // Load implements auth.Shelf.
 func (s hiddenShelf) Load(ctx context.Context, name string, atLeast uint64) ([]byte, uint64, error) {
 	for i, tag := range s.vault.Ring.Tags(purposeShelf, name) {
-		if i > 0 {
+		if i > 0 && atLeast != auth.Newest { // versions are those of the first name
 			atLeast = 0
 		}
 		value, version, err := s.shelf.Load(ctx, hex.EncodeToString(tag[:]), atLeast)
@@ -106,7 +106,7 @@ func (s hiddenShelf) Save(ctx context.Context, name string, prev uint64, value [
 // takeAway removes what lies under an older name, or it would be found again once what
 // took its place is over.
 func (s hiddenShelf) takeAway(ctx context.Context, older string) error {
-	value, version, err := s.shelf.Load(ctx, older, 0)
+	value, version, err := s.shelf.Load(ctx, older, auth.Newest)
 	if err != nil || value == nil {
 		return err
 	}
