@@ -156,7 +156,7 @@ func (f *Forms) take(ctx context.Context, id string, key []byte, owner, target s
 // claim makes a form owner's, and takes it where wanted says so. Whoever writes the
 // next version has it.
 func (f *Forms) claim(ctx context.Context, id string, key []byte, owner string, wanted func(form) (bool, error)) (form, error) {
-	for atLeast, n := uint64(0), 0; n < formTries; n++ {
+	for atLeast, n := Newest, 0; n < formTries; n++ {
 		k, version, err := f.load(ctx, id, atLeast)
 		if err != nil {
 			return form{}, err

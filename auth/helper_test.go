@@ -158,8 +158,8 @@ func (l *live) Unconfirmed() bool { return false }
 func (l *live) Bound() bool       { return false }
 func (l *live) Due() bool         { return false }
 
-func (l *live) Kept(context.Context, string) ([]byte, uint64, error) { return nil, 0, nil }
-func (l *live) Keep(context.Context, string, []byte, uint64) error   { return auth.ErrChanged }
+func (l *live) Kept(context.Context, string, uint64) ([]byte, uint64, error) { return nil, 0, nil }
+func (l *live) Keep(context.Context, string, []byte, uint64) error           { return auth.ErrChanged }
 
 func (l *live) Times() auth.Times {
 	return auth.Times{Ends: noon.Add(48 * time.Hour), IdleEnds: noon.Add(time.Hour), Renews: noon.Add(-time.Second), Remembered: l.remembered}

@@ -101,9 +101,10 @@ type Session interface {
 	// nothing better is to be had.
 	Replace(ctx context.Context, want Wanted, refused Token) (Token, error)
 	// Kept returns what Keep kept under name and its version, or nothing and version
-	// 0. The caller does not edit the bytes. The error is a *Unavailable, or a *Absent
-	// if the session ended.
-	Kept(ctx context.Context, name string) (value []byte, version uint64, err error)
+	// 0. It is no older than version atLeast, unless that is lost, and what is kept now
+	// for Newest; otherwise it may be of 100 ms ago. The caller does not edit the bytes.
+	// The error is a *Unavailable, or a *Absent if the session ended.
+	Kept(ctx context.Context, name string, atLeast uint64) (value []byte, version uint64, err error)
 	// Keep keeps up to MaxKept bytes with the session, for as long as that lives and
 	// no longer: sealed, so that nobody reads it who has not the session's cookie. It
 	// raises the version by one, where that is still the one given; otherwise it

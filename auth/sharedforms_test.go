@@ -122,6 +122,23 @@ func TestReplicasShareForms(t *testing.T) {
 	b.submit(shown).want(t, 410)
 }
 
+// TestSentFormIsNotOffered by a gateway that has not heard yet that another sent it.
+func TestSentFormIsNotOffered(t *testing.T) {
+	one, two, s := replicas(t)
+	late := open(t, func(c *auth.HandlerConfig) {
+		c.Forms, c.Sessions = auth.ShareForms(lateShelf{s, map[string]copied{}}), one.sessions
+	})
+	late.sessions = one.sessions
+	b := one.browser()
+	shown := b.submit(b.do("POST", "/send", urlencoded, "a=1"), "username", "alice", "password", "alicealice")
+	b.h = late
+	b.get(shown.at()).want(t, 200, "Send your form?")
+	b.h = two
+	b.submit(shown).want(t, 200, "the app: POST /send")
+	b.h = late
+	b.get(shown.at()).want(t, 200, "the app: GET /send")
+}
+
 func TestFormGoesOutOnceOverAllReplicas(t *testing.T) {
 	one, two, _ := replicas(t)
 	b := one.browser()

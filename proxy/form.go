@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/inject"
 	"github.com/evergate/evergate/internal/web"
 )
@@ -136,7 +137,11 @@ func (f *Form) roundTrip(req *http.Request, c *carriage, t *target) (*http.Respo
 		return nil, noAppUser(v.user)
 	}
 	leaving := f.logout != nil && v.path == f.logout.EscapedPath() && within(f.logout.Query(), queryOf(c.up.RawQuery))
-	held, _, err := v.load(req.Context())
+	var atLeast uint64
+	if leaving { // with older cookies nobody is signed out
+		atLeast = auth.Newest
+	}
+	held, _, err := v.load(req.Context(), atLeast)
 	if err != nil {
 		return nil, err
 	}

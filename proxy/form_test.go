@@ -298,6 +298,31 @@ func TestFormSessionEnds(t *testing.T) {
 	}
 }
 
+// TestFormBehindOldCopies: a gateway that has not heard yet of what another kept neither signs in
+// once more, nor has somebody stay signed in who leaves.
+func TestFormBehindOldCopies(t *testing.T) {
+	form := oldForm()
+	form.Logout = "/logout"
+	b := newFormBed(t, newOldApp(t, nil), &proxy.Route{Form: form})
+	alice := b.people["alice"]
+	have := func(old map[string]keptThing) {
+		alice.mu.Lock()
+		defer alice.mu.Unlock()
+		alice.old = old
+	}
+	have(map[string]keptThing{})
+	b.want("GET", "/page", "alice", "", "GET /page for alice")
+	b.want("GET", "/page", "alice", "", "GET /page for alice")
+	b.wantPosts(1)
+	b.want("GET", "/logout", "alice", "", "bye")
+	if _, gone := b.app.counts(); !slices.Equal(gone, []string{"alice"}) {
+		t.Errorf("%q signed out, want alice", gone)
+	}
+	have(nil)
+	b.want("GET", "/page", "alice", "", "GET /page for alice")
+	b.wantPosts(2)
+}
+
 // TestFormOpensWebSockets with the cookies of the session.
 func TestFormOpensWebSockets(t *testing.T) {
 	b := newFormBed(t, newOldApp(t, nil), &proxy.Route{Form: oldForm()})

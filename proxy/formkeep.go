@@ -13,14 +13,17 @@ import (
 	"github.com/evergate/evergate/internal/web"
 )
 
-// load is the jar that the session keeps, and its version.
-func (v *visit) load(ctx context.Context) (jar, uint64, error) {
-	b, version, err := v.c.login.Session.Kept(ctx, v.name)
+// load is the jar that the session keeps, and its version: see auth.Session.Kept.
+func (v *visit) load(ctx context.Context, atLeast uint64) (jar, uint64, error) {
+	b, version, err := v.c.login.Session.Kept(ctx, v.name, atLeast)
 	if err != nil {
 		return jar{}, 0, notKept(err)
 	}
 	return openJar(b), version, nil
 }
+
+// keepTries bounds how often a change is tried anew: somebody else's got in each time.
+const keepTries = 10
 
 // save keeps the jar. The error is auth.ErrChanged, or one to answer.
 func (v *visit) save(ctx context.Context, j *jar, version uint64) error {
@@ -92,24 +95,26 @@ func (v *visit) forget(ctx context.Context, held jar) {
 func (v *visit) change(ctx context.Context, held jar, change func(jar) (jar, bool)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), formTime)
 	defer cancel()
-	for range 10 {
-		now, version, err := v.load(ctx)
-		if err == nil && now.Made != held.Made {
+	atLeast, err := auth.Newest, error(nil)
+	for range keepTries {
+		var now jar
+		var version uint64
+		if now, version, err = v.load(ctx, atLeast); err != nil {
+			break
+		}
+		if now.Made != held.Made {
 			return
 		}
-		if err == nil {
-			next, changed := change(now)
-			if !changed {
-				return
-			}
-			err = v.save(ctx, &next, version)
+		next, changed := change(now)
+		if !changed {
+			return
 		}
-		if errors.Is(err, auth.ErrChanged) {
-			continue
+		if err = v.save(ctx, &next, version); !errors.Is(err, auth.ErrChanged) {
+			break
 		}
-		if err != nil {
-			v.c.log.Warn("the cookies of an app could not be kept", "request_id", v.c.note.ID, "route", v.c.route.label, "err", err)
-		}
-		return
+		atLeast = version + 1
+	}
+	if err != nil {
+		v.c.log.Warn("the cookies of an app could not be kept", "request_id", v.c.note.ID, "route", v.c.route.label, "err", err)
 	}
 }

@@ -60,7 +60,7 @@ func (v *visit) signIn(req *http.Request, over string) (held jar, lines []string
 
 // lead signs in and keeps what comes of it, unless somebody has done so.
 func (v *visit) lead(ctx context.Context, req *http.Request, key, over string) (held jar, lines []string, err error) {
-	held, version, err := v.load(ctx)
+	held, version, err := v.load(ctx, auth.Newest) // another gateway may have just done it
 	if err != nil || held.Made != over && held.usable(v.user, time.Now()) {
 		return held, nil, err
 	}
@@ -88,12 +88,12 @@ func (v *visit) lead(ctx context.Context, req *http.Request, key, over string) (
 	v.f.succeeded(account)
 	v.c.log.Info("signed in at the app", "event", "upstream.signed_in", "request_id", v.c.note.ID, "route", v.c.route.label,
 		"session", v.c.login.Session.ID(), "upstream", v.t.name)
-	for range 10 {
+	for range keepTries {
 		if err = v.save(ctx, &fresh, version); !errors.Is(err, auth.ErrChanged) {
 			break
 		}
 		var now jar
-		if now, version, err = v.load(ctx); err != nil {
+		if now, version, err = v.load(ctx, version+1); err != nil {
 			break
 		}
 		if now.Made != over && now.usable(v.user, time.Now()) {

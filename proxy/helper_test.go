@@ -156,7 +156,8 @@ type session struct {
 	replaced  int   // how often the access token was replaced
 	noToken   error // what Token answers, if not nil
 	kept      map[string]keptThing
-	keepErr   error // what Kept and Keep answer, if not nil
+	keepErr   error                // what Kept and Keep answer, if not nil
+	old       map[string]keptThing // what Kept answers whoever does not ask for more, if not nil
 	id        string
 }
 
@@ -166,9 +167,12 @@ type keptThing struct {
 	version uint64
 }
 
-func (s *session) Kept(_ context.Context, name string) ([]byte, uint64, error) {
+func (s *session) Kept(_ context.Context, name string, atLeast uint64) ([]byte, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if old := s.old[name]; s.old != nil && s.keepErr == nil && atLeast <= old.version {
+		return old.value, old.version, nil
+	}
 	return s.kept[name].value, s.kept[name].version, s.keepErr
 }
 

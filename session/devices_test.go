@@ -246,6 +246,17 @@ func TestDevicesOfNobody(t *testing.T) {
 }
 
 // brokenStore answers nothing that is asked by a tag, or deletes nothing.
+// TestDevicesAreThoseOfNow: whoever signs in once more with the same browser has one session of it.
+func TestDevicesAreThoseOfNow(t *testing.T) {
+	b := newDeviceBed(t, lateStore{memory.New(), map[session.Key]session.Record{}})
+	j := jar{}
+	for range 2 {
+		if got := b.agents(b.signIn(j, "local", "alice", "alice", "laptop")); got != "laptop" {
+			t.Errorf("got the devices %s", got)
+		}
+	}
+}
+
 type brokenStore struct {
 	session.Store
 	find, drop bool

@@ -84,7 +84,7 @@ func (m *Manager) revoked(ctx context.Context, key Key, login *auth.Login) (told
 		return about(event.SessionRevoked, key, &login.Identity), false
 	}
 	var info Info
-	if rec, err := m.cfg.Store.Get(ctx, key, 0); err == nil {
+	if rec, err := m.cfg.Store.Get(ctx, key, Newest); err == nil {
 		info, _ = Ledger{m.cfg.Store, m.cfg.Ring}.read(key, rec)
 	}
 	return about(event.SessionRevoked, key, &auth.Identity{User: info.User, Provider: info.Provider, Subject: info.Subject}), info.over

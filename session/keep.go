@@ -53,7 +53,7 @@ func openKept(dk DataKey, place Key, rec Record) (thing keptThing, err error) {
 // Kept implements auth.Session. It asks the store each time and opens what changed:
 // other gateways keep things too. While the store is out of order it is what was read
 // last.
-func (s *live) Kept(ctx context.Context, name string) ([]byte, uint64, error) {
+func (s *live) Kept(ctx context.Context, name string, atLeast uint64) ([]byte, uint64, error) {
 	s = s.current()
 	s.e.mu.Lock()
 	known, ok := s.e.kept[name]
@@ -63,7 +63,7 @@ func (s *live) Kept(ctx context.Context, name string) ([]byte, uint64, error) {
 		return nil, 0, &auth.Absent{Reason: ended}
 	}
 	place := keptKey(s.e.key, name)
-	rec, err := s.m.cfg.Store.Get(ctx, place, known.version)
+	rec, err := s.m.cfg.Store.Get(ctx, place, max(known.version, atLeast))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		s.e.remember(name, keptValue{})
@@ -190,7 +190,8 @@ func (m *Manager) part(ctx context.Context, key Key, dk DataKey, ended func(ctx 
 	})
 }
 
-// dropKept deletes all that a session kept and returns it as it lay there.
+// dropKept deletes all that a session kept and returns it as it lay there: with older cookies of
+// an app nobody signs out of that.
 func dropKept(ctx context.Context, store Store, key Key) (dropped map[Key]Record, err error) {
 	places, err := store.Find(ctx, keptTag(key))
 	if err != nil {
@@ -198,7 +199,7 @@ func dropKept(ctx context.Context, store Store, key Key) (dropped map[Key]Record
 	}
 	dropped = map[Key]Record{}
 	for _, place := range places {
-		rec, getErr := store.Get(ctx, place, 0)
+		rec, getErr := store.Get(ctx, place, Newest)
 		if getErr == nil {
 			dropped[place] = rec
 		}

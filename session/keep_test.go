@@ -64,7 +64,7 @@ func mustKeep(t *testing.T, s auth.Session, name, value string, version uint64) 
 
 func wantKept(t *testing.T, s auth.Session, name, want string, wantVersion uint64) {
 	t.Helper()
-	got, version, err := s.Kept(t.Context(), name)
+	got, version, err := s.Kept(t.Context(), name, 0)
 	if err != nil || string(got) != want || version != wantVersion {
 		t.Errorf("%s: got %q, version %d, %v; want %q, %d", name, got, version, err, want, wantVersion)
 	}
@@ -103,6 +103,44 @@ func TestKeptThingsAreSharedAndJudged(t *testing.T) {
 	})
 }
 
+// lateStore is a store that hears of no change itself: what it read first is what it answers whoever
+// does not ask for more.
+type lateStore struct {
+	session.Store
+	first map[session.Key]session.Record
+}
+
+func (s lateStore) Get(ctx context.Context, key session.Key, atLeast uint64) (session.Record, error) {
+	if rec, ok := s.first[key]; ok && rec.Version >= atLeast {
+		return rec, nil
+	}
+	rec, err := s.Store.Get(ctx, key, atLeast)
+	if _, ok := s.first[key]; !ok && err == nil {
+		s.first[key] = rec
+	}
+	return rec, err
+}
+
+// TestAppsAreLeftWithWhatIsKeptNow: who is told of an end is not given older cookies of an app.
+func TestAppsAreLeftWithWhatIsKeptNow(t *testing.T) {
+	run(t, func(b *bed) {
+		heard := b.listen()
+		b.store.Store = lateStore{b.store.Store, map[session.Key]session.Record{}}
+		j := b.signIn()
+		s := b.mustServe(j).Session
+		mustKeep(t, s, "jar", "app=1", 0)
+		wantKept(t, s, "jar", "app=1", 1)
+		mustKeep(t, s, "jar", "app=2", 1)
+		if _, err := b.m.End(map[string][]string{}, j.request("POST")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if all := heard.heard(); len(all) != 1 || string(all[0]["jar"]) != "app=2" {
+			t.Errorf("was told %q", all)
+		}
+	})
+}
+
 // TestKeptThingsEndWithTheirSession, on whichever gateway it is ended; and only the
 // one that has opened it can tell what they were.
 func TestKeptThingsEndWithTheirSession(t *testing.T) {
@@ -135,7 +173,7 @@ func TestKeptThingsEndWithTheirSession(t *testing.T) {
 		if all := heard.heard(); len(all) != 1 || string(all[0]["jar"]) != "app=1" || string(all[0]["other"]) != "app=2" {
 			t.Errorf("got %q, want to hear of both", all)
 		}
-		if _, _, err := open.Kept(t.Context(), "jar"); !errors.Is(err, auth.ErrAnonymous) {
+		if _, _, err := open.Kept(t.Context(), "jar", 0); !errors.Is(err, auth.ErrAnonymous) {
 			t.Errorf("after the end: got %v, want nobody signed in", err)
 		}
 		if err := open.Keep(t.Context(), "jar", []byte("late"), 0); !errors.Is(err, auth.ErrAnonymous) || left() != 0 {
@@ -172,14 +210,14 @@ func TestKeptThingsLiveAsLongAsTheirSession(t *testing.T) {
 		mustKeep(t, b.mustServe(j).Session, "jar", "app=1", 0)
 		for range 5 {
 			time.Sleep(9 * time.Hour)
-			got, _, err := b.mustServe(j).Session.Kept(t.Context(), "jar")
+			got, _, err := b.mustServe(j).Session.Kept(t.Context(), "jar", 0)
 			if err != nil || string(got) != "app=1" {
 				t.Fatalf("got %q, %v in a session in use, want it kept", got, err)
 			}
 		}
 		session := b.mustServe(j).Session
 		time.Sleep(14 * time.Hour)
-		if got, _, _ := session.Kept(t.Context(), "jar"); len(got) != 0 {
+		if got, _, _ := session.Kept(t.Context(), "jar", 0); len(got) != 0 {
 			t.Errorf("got %q of a session that nobody used, want nothing", got)
 		}
 	})
@@ -195,7 +233,7 @@ func TestKeptThingsOutlastAnOutage(t *testing.T) {
 		b.store.write.Store(true)
 		wantKept(t, session, "jar", "app=1", 1)
 		var down *auth.Unavailable
-		if _, _, err := session.Kept(t.Context(), "other"); !errors.As(err, &down) {
+		if _, _, err := session.Kept(t.Context(), "other", 0); !errors.As(err, &down) {
 			t.Errorf("never read: got %v, want it unavailable", err)
 		}
 		if err := session.Keep(t.Context(), "jar", []byte("x"), 1); !errors.As(err, &down) {
@@ -276,7 +314,7 @@ func TestStatelessKeepsInMemory(t *testing.T) {
 		if all := heard.heard(); len(all) != 1 || string(all[0]["jar"]) != "app=1" {
 			t.Errorf("got %q, want to hear of it", all)
 		}
-		if _, _, err := s.Kept(t.Context(), "jar"); !errors.Is(err, auth.ErrAnonymous) {
+		if _, _, err := s.Kept(t.Context(), "jar", 0); !errors.Is(err, auth.ErrAnonymous) {
 			t.Errorf("after the end: got %v, want nobody signed in", err)
 		}
 	})

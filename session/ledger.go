@@ -109,11 +109,11 @@ func latestFirst(a, b Info) int {
 	return cmp.Or(b.Seen.Compare(a.Seen), cmp.Compare(a.Name, b.Name))
 }
 
-// each shows the records under keys, as far as they are there still, until visit returns an
-// error, which it returns.
+// each shows the records under keys as they are now, as far as they are there still, until visit
+// returns an error, which it returns. Whoever looks at a list has often just changed it.
 func (l Ledger) each(ctx context.Context, keys []Key, visit func(Key, Record) error) error {
 	for _, key := range keys {
-		rec, err := l.Store.Get(ctx, key, 0)
+		rec, err := l.Store.Get(ctx, key, Newest)
 		if err == nil {
 			err = visit(key, rec)
 		}

@@ -9,7 +9,7 @@ import (
 
 // Kept implements auth.Session. With the cookie as the store, what is kept lies in
 // memory alone.
-func (l *carriedLive) Kept(_ context.Context, name string) ([]byte, uint64, error) {
+func (l *carriedLive) Kept(_ context.Context, name string, _ uint64) ([]byte, uint64, error) {
 	l.k.mu.Lock()
 	defer l.k.mu.Unlock()
 	if l.k.ended != "" {

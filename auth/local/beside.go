@@ -91,7 +91,7 @@ func (d *Directory) follow() {
 			}
 			d.reading.Lock()
 			was, version := d.kept, d.version
-			changed := d.lookBeside() && (was == nil || version != d.version)
+			changed := d.lookBeside(d.version) && (was == nil || version != d.version)
 			if changed {
 				d.swap()
 			}
@@ -103,15 +103,15 @@ func (d *Directory) follow() {
 	})
 }
 
-// lookBeside reads the Board, where there is one, and reports whether what is known of it is what
-// it has. While it is away, what was read last is what counts. reading is held.
-func (d *Directory) lookBeside() bool {
+// lookBeside reads the Board, where there is one, no older than version atLeast, and reports
+// whether what is known of it is that. While it is away, what was read last is what counts. reading is held.
+func (d *Directory) lookBeside(atLeast uint64) bool {
 	if d.opts.Board == nil {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(d.life, boardTime)
 	defer cancel()
-	err := d.readBoard(ctx, d.version)
+	err := d.readBoard(ctx, atLeast)
 	switch {
 	case d.life.Err() != nil:
 	case err != nil && !d.failing:

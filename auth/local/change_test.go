@@ -322,6 +322,29 @@ func TestFileHasTheLastWord(t *testing.T) {
 	}
 }
 
+// TestFileReadBesideAnOldCopy: a session by a password that was changed elsewhere a moment ago does
+// not end because the users file is read here, before this gateway has heard of it.
+func TestFileReadBesideAnOldCopy(t *testing.T) {
+	s := &userList{users: []local.User{{Name: "alice", Password: quick(t, password)}}}
+	here, there := s.method(t, local.QuickHasher(1)), s.method(t, local.QuickHasher(1))
+	before, err := there.Login(t.Context(), auth.Asker{Addr: home}, "alice", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.board.set(func() { s.board.deaf, s.board.old = true, &copied{} })
+	fresh, err := there.Change(t.Context(), auth.Asker{Addr: home}, before, password, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here.Users.Reread(t)
+	if err := here.Check(fresh); err != nil {
+		t.Errorf("the session by the new password: %v", err)
+	}
+	if here.Check(before) == nil {
+		t.Error("the session by the old one is good still")
+	}
+}
+
 // TestStartWithoutTheBoard: as long as nobody knows whether a password was changed, none opens
 // anything, and no session ends for it.
 func TestStartWithoutTheBoard(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/internal/follow"
 )
 
@@ -197,7 +198,7 @@ func (d *Directory) load() error {
 	d.file = file
 	// A session that another gateway began may be by what was changed there after the last
 	// look: the time of this one counts only if nothing is older.
-	if d.lookBeside() {
+	if d.lookBeside(auth.Newest) {
 		d.readAt = at
 	}
 	d.swap()

@@ -263,17 +263,17 @@ func (a *actor) token(kind string) auth.Token {
 	return auth.Token{Value: secret.New("the-" + kind), Issued: time.Now(), Expires: time.Now().Add(time.Hour), Key: a.key}
 }
 
-func (a *actor) Begin(http.Header, *http.Request, *auth.Login, bool) error   { return nil }
-func (a *actor) End(http.Header, *http.Request) (*auth.Login, error)         { return nil, nil }
-func (a *actor) EndAll(context.Context, string, string, string) (int, error) { return 0, nil }
-func (a *actor) ID() string                                                  { return "rehearsal" }
-func (a *actor) Deliver(context.Context, http.Header)                        {}
-func (a *actor) Times() auth.Times                                           { return auth.Times{} }
-func (a *actor) Due() bool                                                   { return false }
-func (a *actor) Bound() bool                                                 { return true }
-func (a *actor) Unconfirmed() bool                                           { return false }
-func (a *actor) Kept(context.Context, string) ([]byte, uint64, error)        { return nil, 0, nil }
-func (a *actor) Keep(context.Context, string, []byte, uint64) error          { return nil }
+func (a *actor) Begin(http.Header, *http.Request, *auth.Login, bool) error    { return nil }
+func (a *actor) End(http.Header, *http.Request) (*auth.Login, error)          { return nil, nil }
+func (a *actor) EndAll(context.Context, string, string, string) (int, error)  { return 0, nil }
+func (a *actor) ID() string                                                   { return "rehearsal" }
+func (a *actor) Deliver(context.Context, http.Header)                         {}
+func (a *actor) Times() auth.Times                                            { return auth.Times{} }
+func (a *actor) Due() bool                                                    { return false }
+func (a *actor) Bound() bool                                                  { return true }
+func (a *actor) Unconfirmed() bool                                            { return false }
+func (a *actor) Kept(context.Context, string, uint64) ([]byte, uint64, error) { return nil, 0, nil }
+func (a *actor) Keep(context.Context, string, []byte, uint64) error           { return nil }
 func (a *actor) Mint(context.Context, *auth.Login, string) (auth.Token, error) {
 	return a.token("gateway-token"), nil
 }
