@@ -34,7 +34,7 @@ func TestProtectionIsWired(t *testing.T) {
     public: true
     match: { path: /slow/ }
     upstream: %[1]q
-    rate_limit: { requests: 60, per: 1m, burst: 2, by: address }
+    rate_limit: { requests: 60, per: 1h, burst: 2, by: address }
 `, app.URL))
 	server := httptest.NewServer(g.Public)
 	defer server.Close()
@@ -67,7 +67,7 @@ func TestProtectionIsWired(t *testing.T) {
 		t.Errorf("strict: got %v", h)
 	}
 	for i, want := range []int{200, 200, 429} {
-		if res, body := fetch(t, "GET", server.URL+"/slow/"); res.StatusCode != want || res.Header.Get("RateLimit-Policy") != `"address-60s";q=60;w=60` {
+		if res, body := fetch(t, "GET", server.URL+"/slow/"); res.StatusCode != want || res.Header.Get("RateLimit-Policy") != `"address-3600s";q=60;w=3600` {
 			t.Errorf("request %d: got %d %v %s, want %d", i+1, res.StatusCode, res.Header, body, want)
 		}
 	}
