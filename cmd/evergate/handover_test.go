@@ -108,6 +108,14 @@ func (l *lineage) serving() int {
 	return p.PID
 }
 
+// present is the process that answers by now. It is never 0, by which a signal goes to all
+// processes of the test.
+func (l *lineage) present() (pid int) {
+	l.Helper()
+	l.within("a process that answers", func() bool { pid = l.serving(); return pid != 0 })
+	return pid
+}
+
 // upgrade hands over by the command, and says what that said.
 func (l *lineage) upgrade() (ok bool, said string) {
 	var out bytes.Buffer
@@ -285,7 +293,7 @@ func TestHandOver(t *testing.T) {
 				t.Fatalf("evergate upgrade: %s", said)
 			}
 		} else {
-			was := l.serving()
+			was := l.present()
 			if err := syscall.Kill(was, syscall.SIGUSR2); err != nil {
 				t.Fatal(err)
 			}
@@ -298,7 +306,7 @@ func TestHandOver(t *testing.T) {
 			}
 			cancel()
 		}
-		seen[l.serving()] = true
+		seen[l.present()] = true
 		time.Sleep(300 * time.Millisecond)
 	}
 	if len(seen) != 6 {
@@ -314,7 +322,7 @@ func TestHandOver(t *testing.T) {
 	if code, err := b.get(t.Context(), l.base); err != nil || code != 200 {
 		t.Errorf("afterwards: got %d, %v, want the session alive", code, err)
 	}
-	current := l.serving()
+	current := l.present()
 	for pid := range seen {
 		if pid != current {
 			l.within("the end of the processes before", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
@@ -332,18 +340,20 @@ func zombie(pid int) bool {
 // its way, before and after it was told to go.
 func TestHandOverThatFails(t *testing.T) {
 	t.Parallel()
-	slow := make(chan struct{}, 1)
+	slow, release := make(chan struct{}, 1), make(chan struct{}, 1)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/slow/" {
 			slow <- struct{}{}
-			time.Sleep(3 * time.Second)
+			<-release
 		}
 		echo(w, r)
 	}))
 	defer app.Close()
+	defer close(release)
 	l := newLineage(t, app.URL)
 	b := newBrowser(t)
+	b.client.Timeout = 0 // the slow request takes as long as the new process does to start
 	signInAgain(t, l.process, b)
 	load := l.load(b, 2)
 
@@ -370,19 +380,21 @@ func TestHandOverThatFails(t *testing.T) {
 			ended <- err
 		}()
 		<-slow
-		was, begun, failed := l.serving(), strings.Count(l.said(), at), strings.Count(l.said(), "handover.failed")
+		was, begun, failed := l.present(), strings.Count(l.said(), at), strings.Count(l.said(), "handover.failed")
 		if err := syscall.Kill(was, syscall.SIGUSR2); err != nil {
 			t.Fatal(err)
 		}
 		child := 0
-		for end := time.Now().Add(10 * time.Second); child == 0 || strings.Count(l.said(), at) == begun; child = childOf(was) {
+		for end := time.Now().Add(time.Minute); child == 0 || strings.Count(l.said(), at) == begun; child = childOf(was) {
 			if time.Now().After(end) {
 				t.Fatalf("no new process, or no %s", at)
 			}
+			time.Sleep(time.Millisecond)
 		}
 		if err := syscall.Kill(child, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
+		release <- struct{}{}
 		l.within("the process of before, serving again", func() bool {
 			return strings.Count(l.said(), "handover.failed") > failed && l.serving() == was
 		})

@@ -69,7 +69,7 @@ func TestHandOverOutlivesTheOldProcess(t *testing.T) {
 	l := newLineage(t, plainApp(t))
 	b := newBrowser(t)
 	signInAgain(t, l.process, b)
-	was := l.serving()
+	was := l.present()
 	if err := syscall.Kill(was, syscall.SIGUSR2); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestFailedHandOverLeavesSocketsAsTheyWere(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if l.serving() != l.pid {
+	if l.present() != l.pid {
 		t.Fatal("the gateway does not serve on")
 	}
 	http.DefaultClient.CloseIdleConnections()
@@ -137,9 +137,9 @@ func TestServiceManagerHearsOfAHandOver(t *testing.T) {
 		t.Fatal(said)
 	}
 	m.hears("READY=1") // the next one, which systemd ignores: it is not the main process yet
-	m.hears(fmt.Sprintf("MAINPID=%d", l.serving()))
+	m.hears(fmt.Sprintf("MAINPID=%d", l.present()))
 	<-l.ended
-	if err := syscall.Kill(l.serving(), syscall.SIGTERM); err != nil {
+	if err := syscall.Kill(l.present(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	m.hears("STOPPING=1") // and nothing else was said before
