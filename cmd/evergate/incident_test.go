@@ -226,7 +226,8 @@ func TestIncidentProviderDown(t *testing.T) {
 	o := newOperator(t, p)
 	o.start()
 	defer o.kill()
-	bob, others := atProvider(t, p.base, "bob"), []*http.Client{atProvider(t, p.base, "carol"), atProvider(t, p.base, "dave")}
+	others := []*http.Client{atProvider(t, p.base, "carol"), atProvider(t, p.base, "dave")}
+	bob := atProvider(t, p.base, "bob") // last: his token is to be good still when the provider goes
 	get := func(c *http.Client, path string, page bool) (int, string, http.Header) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, p.base+path, nil)
