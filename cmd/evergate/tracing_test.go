@@ -185,7 +185,14 @@ func TestOneRenewalIsWaitedForByMany(t *testing.T) {
 	b := newTraceBed(t, tracedApp, nil)
 	c := b.browser()
 	b.clock.forward(time.Hour)
-	b.provider.Turn(func(k *idp.Knobs) { k.DelayBefore = 300 * time.Millisecond })
+	b.provider.Turn(func(k *idp.Knobs) {
+		k.AtToken = func(r *http.Request) {
+			for b.inside.Load() < 5 && r.Context().Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		k.DelayBefore = 300 * time.Millisecond // from the gateway's door to the wait
+	})
 	var wg sync.WaitGroup
 	for range 5 {
 		wg.Go(func() { b.get(c, "/") })

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	tracepb "go.opentelemetry.io/proto/slim/otlp/trace/v1"
@@ -34,6 +35,7 @@ type traceBed struct {
 	provider  *oidctest.Provider
 	clock     *shifted
 	log       *lockedBuffer
+	inside    atomic.Int32 // requests that the gateway has not answered yet
 
 	mu  sync.Mutex // guards up
 	up  []http.Header
@@ -68,7 +70,11 @@ func newTraceBed(t *testing.T, more string, app http.HandlerFunc) *traceBed {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: b.g.Public}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.inside.Add(1)
+		defer b.inside.Add(-1)
+		b.g.Public.ServeHTTP(w, r)
+	})}
 	done := make(chan struct{})
 	go func() { _ = srv.Serve(l); close(done) }()
 	t.Cleanup(func() {
