@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -23,17 +24,21 @@ import (
 	"github.com/evergate/evergate/config"
 )
 
-// edit changes the config file.
-func (p *process) edit(old, new string) {
+// edit changes the config file: what is old to what is new, and so on, all at once.
+func (p *process) edit(oldNew ...string) {
 	p.Helper()
 	b, err := os.ReadFile(p.file)
 	if err != nil {
 		p.Fatal(err)
 	}
-	if !strings.Contains(string(b), old) {
-		p.Fatalf("%q is not in\n%s", old, b)
+	text := string(b)
+	for i := 0; i < len(oldNew); i += 2 {
+		if !strings.Contains(text, oldNew[i]) {
+			p.Fatalf("%q is not in\n%s", oldNew[i], text)
+		}
+		text = strings.Replace(text, oldNew[i], oldNew[i+1], 1)
 	}
-	if err := os.WriteFile(p.file, []byte(strings.Replace(string(b), old, new, 1)), 0o600); err != nil {
+	if err := os.WriteFile(p.file, []byte(text), 0o600); err != nil {
 		p.Fatal(err)
 	}
 }
@@ -83,6 +88,21 @@ func (p *process) within(what string, so func() bool) {
 	p.Fatalf("not within a minute: %s\n%s", what, p.out.String())
 }
 
+// toldAt is when the gateway wrote a line with text in it, which may be seen later.
+func (p *process) toldAt(text string) (at time.Time) {
+	p.Helper()
+	p.within("in the log: "+text, func() bool {
+		for line := range strings.Lines(p.out.String()) {
+			var said struct{ Time time.Time }
+			if strings.Contains(line, text) && json.Unmarshal([]byte(line), &said) == nil {
+				at = said.Time
+			}
+		}
+		return !at.IsZero()
+	})
+	return at
+}
+
 // TestReload: by a signal, by the command, and by the file itself; a bad file changes
 // nothing and is told in the log, in /readyz, by a metric and to whoever asked; and then
 // it is mended.
@@ -122,8 +142,7 @@ func TestReload(t *testing.T) {
 			p.within("the second edition", func() bool { return p.header(b) == "two" })
 
 			// Good YAML, known keys, and still no config: the rest of it is not taken either.
-			p.edit("X-Edition: two", "X-Edition: three")
-			p.edit("listen: 127.0.0.1", "listen: 127.0.0.2")
+			p.edit("X-Edition: two", "X-Edition: three", "listen: 127.0.0.1", "listen: 127.0.0.2")
 			reload(false, "needs a restart")
 			p.within("the word that it is bad", func() bool {
 				code, ready := p.admin("/readyz")
@@ -132,12 +151,12 @@ func TestReload(t *testing.T) {
 			if got := p.header(b); got != "two" {
 				t.Errorf("with a bad file: got edition %q, want two still", got)
 			}
-			if _, m := p.admin("/metrics"); !strings.Contains(m, "evergate_config_last_reload_successful 0\n") || !strings.Contains(m, `evergate_config_reloads_total{outcome="rejected"} 1`+"\n") {
-				t.Errorf("the metrics do not say that it is bad:\n%s", m)
-			}
-			if !strings.Contains(p.out.String(), `"event":"config.bad"`) {
-				t.Errorf("the log does not say that it is bad:\n%s", p.out.String())
-			}
+			p.within("the metrics and the log that say so", func() bool {
+				_, m := p.admin("/metrics")
+				log := p.out.String() // where the file's own look may have told it too
+				return strings.Count(log, `"event":"config.bad","reason":"`+by+`"`) == 1 && strings.Contains(m, "evergate_config_last_reload_successful 0\n") &&
+					metric(t, m, `evergate_config_reloads_total{outcome="rejected"}`) == strings.Count(log, `"event":"config.bad"`)
+			})
 
 			p.edit("listen: 127.0.0.2", "listen: 127.0.0.1")
 			reload(true, "routes[0].response_headers.set")
@@ -146,9 +165,10 @@ func TestReload(t *testing.T) {
 				_, ready := p.admin("/readyz")
 				return strings.Contains(ready, `"config":{"ok":true}`)
 			})
-			if _, m := p.admin("/metrics"); !strings.Contains(m, "evergate_config_last_reload_successful 1\n") {
-				t.Errorf("the metrics do not say that it is good:\n%s", m)
-			}
+			p.within("the metrics that say so", func() bool {
+				_, m := p.admin("/metrics")
+				return strings.Contains(m, "evergate_config_last_reload_successful 1\n")
+			})
 		})
 	}
 }
@@ -255,10 +275,10 @@ func TestReloadKeepsStreams(t *testing.T) {
 		}
 	}
 	p.edit("[alice]", "[bob]")
-	start := time.Now()
 	reload()
 	_, _, err = socket.Read(ctx)
-	if took := time.Since(start); websocket.CloseStatus(err) != 4401 || took > time.Second {
+	took := p.toldAt(`"path":"/socket"`).Sub(p.toldAt(`"changed":["routes[0].allow[0].users[0]"]`))
+	if websocket.CloseStatus(err) != 4401 || took > time.Second {
 		t.Errorf("for bob alone: got %v after %v, want close code 4401 within a second", err, took)
 	}
 }
@@ -292,7 +312,9 @@ func TestReloadKeepsWhatDidNotChange(t *testing.T) {
 		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		p.within("the reload", func() bool { return strings.Count(p.out.String(), `"event":"config.reloaded"`) == i+1 })
+		p.within("the reload", func() bool {
+			return strings.Count(p.out.String(), `"event":"config.reloaded","reason":"signal"`) == i+1
+		})
 		p.edit(fmt.Sprintf("idle_timeout: %dh, ", i+5), "")
 		if code, err := b.get(t.Context(), p.base); err != nil || code != 200 {
 			t.Fatalf("got %d, %v, want the app", code, err)
