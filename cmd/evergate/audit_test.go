@@ -32,6 +32,9 @@ func audited(t *testing.T, path string) (lines []auditLine, text string) {
 		fields[f.Name] = true
 	}
 	for line := range strings.Lines(string(b)) {
+		if !strings.HasSuffix(line, "\n") {
+			break // it is being written
+		}
 		var l auditLine
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			t.Fatalf("%q: %v", line, err)

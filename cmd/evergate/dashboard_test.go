@@ -406,9 +406,7 @@ func TestDashboardRoute(t *testing.T) {
 		t.Errorf("alice's next request: got %d, %v, want 401", code, err)
 	}
 	d.until(lines, "local/olga ended 1 session of local/alice")
-	if !strings.Contains(d.out.String(), `"actor":"local/olga"`) {
-		t.Errorf("the log does not say who it was:\n%s", &d.out)
-	}
+	d.within("the log says who it was", func() bool { return strings.Contains(d.out.String(), `"actor":"local/olga"`) })
 	operator := d.operator()
 	if res, body := d.send(operator, "POST", d.at+"revoke", url.Values{"user": {"local/olga"}}); res.StatusCode != 200 {
 		t.Errorf("ending olga's sessions: got %d %s", res.StatusCode, body)

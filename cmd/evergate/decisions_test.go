@@ -362,9 +362,7 @@ func TestShownDecisions(t *testing.T) {
 		t.Errorf("after its end: got %q", got)
 	}
 	for _, event := range []string{`"event":"decisions.shown","user":"alice"`, `"event":"decisions.hidden","user":"alice"`} {
-		if !strings.Contains(w.out.String(), event) {
-			t.Errorf("the log has no %s:\n%s", event, &w.out)
-		}
+		w.within("the log has "+event, func() bool { return strings.Contains(w.out.String(), event) })
 	}
 	var talk strings.Builder
 	if code := run([]string{"explain", "--config", w.file, "--show", "25h", "--user", "alice"}, nil, &talk, &talk); code != exitFailed ||

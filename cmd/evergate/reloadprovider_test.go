@@ -90,9 +90,7 @@ func TestReloadOfAProvider(t *testing.T) {
 	}
 	write("the next secret of the client")
 	p.within("a sign-in with the next secret", func() bool { _, ok := p.signInThere(op); return ok })
-	if !strings.Contains(p.out.String(), `"changed":["`+file+`"]`) {
-		t.Errorf("the log does not name the file:\n%s", p.out.String())
-	}
+	p.within("the log that names the file", func() bool { return strings.Contains(p.out.String(), `"changed":["`+file+`"]`) })
 	if got := p.status(alice); got != 200 {
 		t.Errorf("whoever was signed in: got %d, want 200", got)
 	}
