@@ -111,13 +111,7 @@ func (p *process) startTo(stderr *os.File) {
 	if err := p.cmd.Start(); err != nil {
 		p.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if res, err := http.Get(p.base + "/.evergate/ping"); err == nil {
-			res.Body.Close()
-			return
-		}
-	}
-	p.Fatal("it does not start")
+	p.serves()
 }
 
 // ask sends requests over one connection, and returns once the last of them is over also for

@@ -184,7 +184,7 @@ func TestBookTellsNothing(t *testing.T) {
 // from a copy at hand, and hears of others' changes a moment later (session.Store).
 func heard(t *testing.T, b *credential.Book, user string, has func(*credential.Record) bool) (r *credential.Record, err error) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if r, err = b.Load(t.Context(), user); err == nil && has(r) {
 			return r, nil
 		}

@@ -41,13 +41,18 @@ func (p *process) start() {
 	if err := p.cmd.Start(); err != nil {
 		p.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if res, err := http.Get(p.base + "/.evergate/ping"); err == nil {
+	p.serves()
+}
+
+func (p *process) serves() {
+	p.Helper()
+	p.within("that it starts", func() bool {
+		res, err := http.Get(p.base + "/.evergate/ping")
+		if err == nil {
 			res.Body.Close()
-			return
 		}
-	}
-	p.Fatalf("it does not start:\n%s", &p.out)
+		return err == nil
+	})
 }
 
 func (p *process) prepare() { p.cmd = exec.Command(p.bin, "serve", "--config", p.file) }
