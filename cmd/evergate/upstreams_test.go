@@ -21,14 +21,13 @@ func TestReadyzShowsTargets(t *testing.T) {
 		}
 	}))
 	defer app.Close()
-	dead := httptest.NewServer(nil)
-	dead.Close()
-	way := fmt.Sprintf("{ targets: [%q, %q], health: { path: /healthz, interval: 1h, unhealthy_after: 1 } }", app.URL, dead.URL)
+	const dead = "http://127.0.0.1:1"
+	way := fmt.Sprintf("{ targets: [%q, %q], health: { path: /healthz, interval: 1h, unhealthy_after: 1 } }", app.URL, dead)
 	g := wired(t, fmt.Sprintf(`  - { public: true, match: { path: /a/ }, upstream: %s }
   - { public: true, match: { path: /b/ }, upstream: %s }
   - { public: true, match: { path: /c/ }, upstream: %s, timeouts: { idle: 5s } }
   - upstream: %s
-`, way, way, strings.Replace(way, "1h", "30m", 1), dead.URL))
+`, way, way, strings.Replace(way, "1h", "30m", 1), dead))
 	type part struct {
 		OK     bool
 		Reason string
@@ -48,11 +47,11 @@ func TestReadyzShowsTargets(t *testing.T) {
 		return answer.Parts
 	}
 	deadline := time.Now().Add(10 * time.Second)
-	for (ask()["upstream "+dead.URL].OK || checks.Load() < 2) && time.Now().Before(deadline) {
+	for (ask()["upstream "+dead].OK || checks.Load() < 2) && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	got := ask()
-	if p := got["upstream "+dead.URL]; p.OK || !strings.Contains(p.Reason, "its health checks fail") || !strings.Contains(p.Reason, "refused") {
+	if p := got["upstream "+dead]; p.OK || !strings.Contains(p.Reason, "its health checks fail") || !strings.Contains(p.Reason, "refused") {
 		t.Errorf("the dead target: got %+v", p)
 	}
 	if p := got["upstream "+app.URL]; !p.OK {
