@@ -157,7 +157,7 @@ func TestReplicasShareKeptForms(t *testing.T) {
 }
 
 // hundred counts the answers to a hundred requests. Twenty at a time are in parallel: they contend
-// for one count, and none of them may come to the end of its time.
+// for one count over a network, and none of them may come to the end of its time.
 func hundred(do func(i int) int) map[int]int {
 	all := map[int]int{}
 	for range 5 {
@@ -168,7 +168,7 @@ func hundred(do func(i int) int) map[int]int {
 	return all
 }
 
-// TestReplicasCountGuessesTogether: a hundred over two gateways, many in parallel, are as many
+// TestReplicasCountGuessesTogether: a hundred in parallel over two gateways are as many
 // as at one, and where nobody can count none is looked at.
 func TestReplicasCountGuessesTogether(t *testing.T) {
 	store := awayStore{stillStore{memory.New(), time.Now()}, &atomic.Bool{}}
@@ -186,7 +186,7 @@ func TestReplicasCountGuessesTogether(t *testing.T) {
 	}
 	store.away.Store(false)
 
-	count := hundred(func(i int) int { return v().guess(both[i%2], "alice", "a guess").Code })
+	count := inParallel(100, func(i int) int { return v().guess(both[i%2], "alice", "a guess").Code })
 	if count[http.StatusUnauthorized] != 10 || count[http.StatusTooManyRequests] != 90 {
 		t.Errorf("of 100 guesses over two gateways got %v, want 10 looked at (401) and 90 not (429)", count)
 	}
