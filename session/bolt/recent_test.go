@@ -67,13 +67,23 @@ func TestCopiesExpire(t *testing.T) {
 	}
 	defer s.Close()
 	var key session.Key
-	if err := s.Put(t.Context(), key, 0, session.Record{Version: 1, Expires: time.Now().Add(200 * time.Millisecond), Data: []byte("x")}); err != nil {
+	now := func() time.Time {
+		n, err := s.Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	rec := session.Record{Version: 1, Expires: now().Add(2 * time.Second), Data: []byte("x")}
+	if err := s.Put(t.Context(), key, 0, rec); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), key, 0); err != nil {
+	if _, err := s.Get(t.Context(), key, 0); err != nil && now().Before(rec.Expires) {
 		t.Fatal(err)
 	}
-	time.Sleep(250 * time.Millisecond)
+	for now().Before(rec.Expires) {
+		time.Sleep(10 * time.Millisecond)
+	}
 	if _, err := s.Get(t.Context(), key, 0); !errors.Is(err, session.ErrNotFound) {
 		t.Errorf("its time is over: got %v", err)
 	}

@@ -78,13 +78,14 @@ func leaseEnds(t *testing.T, s session.Store) {
 	if err := put(t, s, k, 1, "x"); err != nil {
 		t.Fatal(err)
 	}
-	one, err := s.Lease(t.Context(), k, first, 200*time.Millisecond)
+	const life = 2 * time.Second
+	one, err := s.Lease(t.Context(), k, first, life)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
-		time.Sleep(100 * time.Millisecond)
-		if again, err := s.Lease(t.Context(), k, first, 200*time.Millisecond); err != nil || again.Number != one.Number {
+	for start := time.Now(); time.Since(start) < life+life/4; {
+		time.Sleep(life / 10)
+		if again, err := s.Lease(t.Context(), k, first, life); err != nil || again.Number != one.Number {
 			t.Fatalf("a heartbeat: got number %d, %v, want %d", again.Number, err, one.Number)
 		}
 	}
