@@ -71,11 +71,15 @@ func TestHealthChecksAnswerInTime(t *testing.T) {
 	redirects := newApp(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 	})
-	_, way, _ := pool(t, alice(nil), proxy.UpstreamOptions{Targets: targets(hangs, redirects),
-		Health: &proxy.HealthOptions{Path: "/", Interval: 20 * time.Millisecond, Timeout: 30 * time.Millisecond, UnhealthyAfter: 1}})
-	until(t, "the one that hangs is out", func() bool { return way.States()[0].Err != nil })
+	way := func(target *app, timeout time.Duration) *proxy.Upstream {
+		_, way, _ := pool(t, alice(nil), proxy.UpstreamOptions{Targets: targets(target),
+			Health: &proxy.HealthOptions{Path: "/", Interval: 20 * time.Millisecond, Timeout: timeout, UnhealthyAfter: 1}})
+		return way
+	}
+	slow, well := way(hangs, 30*time.Millisecond), way(redirects, 10*time.Second)
+	until(t, "the one that hangs is out", func() bool { return slow.States()[0].Err != nil })
 	until(t, "the other is checked", func() bool { return redirects.served.Load() > 2 })
-	if err := way.States()[1].Err; err != nil {
+	if err := well.States()[0].Err; err != nil {
 		t.Errorf("got %v, want it in order", err)
 	}
 }
