@@ -71,6 +71,8 @@ func TestClientsThatHangUpAreNoFailures(t *testing.T) {
 }
 
 func TestTheLastTargetsAreNeverTakenOut(t *testing.T) {
+	t.Parallel() // it waits
+	const out = 3 * time.Second
 	var broken atomic.Bool
 	broken.Store(true)
 	answer := func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +81,7 @@ func TestTheLastTargetsAreNeverTakenOut(t *testing.T) {
 		}
 	}
 	one, two := newApp(t, answer), newApp(t, answer)
-	gw, way, log := pool(t, alice(nil), proxy.UpstreamOptions{Targets: targets(one, two), EjectAfter: 1, EjectFor: time.Second})
+	gw, way, log := pool(t, alice(nil), proxy.UpstreamOptions{Targets: targets(one, two), EjectAfter: 1, EjectFor: out})
 	for range 10 {
 		if got := gw.fetch(t, "GET", "/", nil); got.StatusCode != 503 {
 			t.Fatalf("got %d, want the app's own answer", got.StatusCode)
@@ -97,7 +99,7 @@ func TestTheLastTargetsAreNeverTakenOut(t *testing.T) {
 	if got := gw.fetch(t, "GET", "/", nil); got.StatusCode != 200 {
 		t.Errorf("got %d as soon as the app is well, want 200", got.StatusCode)
 	}
-	time.Sleep(1100 * time.Millisecond)
+	time.Sleep(out + 100*time.Millisecond)
 	gw.fetch(t, "GET", "/", nil)
 	for _, want := range []string{"every target of an upstream is out of order, so all of them are used", "an upstream has a target in order again"} {
 		if n := strings.Count(log.String(), want); n != 1 {

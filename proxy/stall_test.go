@@ -150,13 +150,14 @@ func TestBodyThatIsLate(t *testing.T) {
 // TestWhatMovesIsNotCut: slowly in either direction, a call whose client has nothing to
 // say for a while, and an answer that has nothing to say for a while.
 func TestWhatMovesIsNotCut(t *testing.T) {
-	const patience = 400 * time.Millisecond
+	t.Parallel() // it waits
+	const patience = 3 * time.Second
 	app := newApp(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		if r.URL.Path == "/speak" {
 			w.WriteHeader(200)
 			_ = http.NewResponseController(w).Flush()
-			time.Sleep(3 * patience)
+			time.Sleep(2 * patience)
 		}
 		_, _ = io.Copy(w, r.Body)
 	})
@@ -166,9 +167,9 @@ func TestWhatMovesIsNotCut(t *testing.T) {
 		pause            time.Duration
 		times            int
 	}{
-		{"little by little", "/x", "text/plain", patience / 4, 16},
-		{"a gRPC call that rests", "/x", "application/grpc", 3 * patience, 1},
-		{"an answer that has begun", "/speak", "text/plain", 2 * patience, 1},
+		{"little by little", "/x", "text/plain", patience / 10, 15},
+		{"a gRPC call that rests", "/x", "application/grpc", 2 * patience, 1},
+		{"an answer that has begun", "/speak", "text/plain", 3 * patience / 2, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			body, sent := io.Pipe()
@@ -201,7 +202,7 @@ func TestWhatMovesIsNotCut(t *testing.T) {
 		defer res.Body.Close()
 		n, chunk := 0, make([]byte, 1<<20)
 		for {
-			time.Sleep(patience / 4)
+			time.Sleep(patience / 10)
 			k, err := io.ReadFull(res.Body, chunk)
 			if n += k; err != nil {
 				break
@@ -238,7 +239,7 @@ func TestTargetThatTakesNoBody(t *testing.T) {
 		}
 	}()
 	defer close(hold)
-	plain, _ := impatient(t, time.Minute, proxy.UpstreamOptions{Target: "http://" + l.Addr().String(), Timeout: 300 * time.Millisecond})
+	plain, _ := impatient(t, time.Minute, proxy.UpstreamOptions{Target: "http://" + l.Addr().String(), Timeout: 2 * time.Second})
 	res, err := http.Post(plain.URL+"/x", "text/plain", io.LimitReader(endless{}, 64<<20))
 	if err != nil {
 		t.Fatal(err)
