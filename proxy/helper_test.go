@@ -360,6 +360,19 @@ func (gw *gateway) note(t *testing.T) *web.Note {
 	return nil
 }
 
+// inASecond waits for what ends since began, and fails the test if that took more than a second.
+func inASecond(t *testing.T, what string, began time.Time, ended <-chan time.Time) {
+	t.Helper()
+	select {
+	case at := <-ended:
+		if took := at.Sub(began); took > time.Second {
+			t.Errorf("%s ended after %v, want a second at the latest", what, took)
+		}
+	case <-time.After(10 * time.Second):
+		t.Errorf("%s stays open", what)
+	}
+}
+
 // answer is a response and its body.
 type answer struct {
 	*http.Response

@@ -100,9 +100,9 @@ func TestWebSocketEndsWithItsSession(t *testing.T) { // W-04
 	for name, busy := range map[string]bool{"idle": false, "busy": true} {
 		t.Run(name, func(t *testing.T) {
 			s := newSession()
-			upstreamEnded := make(chan struct{})
+			upstreamEnded := make(chan time.Time, 1)
 			gw := serve(t, alice(s), proxy.Route{}, func(w http.ResponseWriter, r *http.Request) {
-				defer close(upstreamEnded)
+				defer func() { upstreamEnded <- time.Now() }()
 				conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 				if err != nil {
 					return
@@ -121,20 +121,20 @@ func TestWebSocketEndsWithItsSession(t *testing.T) { // W-04
 			if err := (<-s.check)(&auth.Login{}); err != nil {
 				t.Errorf("the rule of the route: got %v, want nil", err)
 			}
-			time.AfterFunc(20*time.Millisecond, s.end)
-			start := time.Now()
+			ended := make(chan time.Time, 1)
+			time.AfterFunc(20*time.Millisecond, func() {
+				ended <- time.Now()
+				s.end()
+			})
 			for err == nil {
 				_, _, err = conn.Read(t.Context())
 			}
+			closed, began := time.Now(), <-ended
 			if status := websocket.CloseStatus(err); !busy && status != proxy.CloseSessionEnded {
 				t.Errorf("got %v, want close code %d", err, proxy.CloseSessionEnded)
 			}
-			select {
-			case <-upstreamEnded:
-			case <-time.After(time.Second):
-				t.Error("the upstream's side stays open")
-			}
-			if took := time.Since(start); took > time.Second {
+			inASecond(t, "the upstream's side", began, upstreamEnded)
+			if took := closed.Sub(began); took > time.Second {
 				t.Errorf("took %v, want under a second", took)
 			}
 		})
@@ -196,10 +196,10 @@ func TestUpgradeThatIsTurnedDown(t *testing.T) { // W-05
 func TestEventStream(t *testing.T) {
 	s := newSession()
 	s.due = fresh
-	ended := make(chan struct{})
+	ended := make(chan time.Time, 1)
 	next := make(chan struct{})
 	gw := serve(t, alice(s), proxy.Route{}, func(w http.ResponseWriter, r *http.Request) {
-		defer close(ended)
+		defer func() { ended <- time.Now() }()
 		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 		w.WriteHeader(200)
 		w.(http.Flusher).Flush()
@@ -226,12 +226,9 @@ func TestEventStream(t *testing.T) {
 		}
 		_, _ = lines.ReadString('\n')
 	}
+	began := time.Now()
 	s.end()
-	select {
-	case <-ended:
-	case <-time.After(time.Second):
-		t.Error("the upstream's side stays open")
-	}
+	inASecond(t, "the upstream's side", began, ended)
 	if _, err := io.ReadAll(lines); err == nil {
 		t.Error("got a clean end, want a broken one, so that the browser reconnects")
 	}

@@ -184,7 +184,7 @@ func TestStreamsEndWithTheGateway(t *testing.T) {
 	events, download := get("/events"), get("/download")
 	time.Sleep(1200 * time.Millisecond) // the download counts as long-lived by now
 	streams.End()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != proxy.CloseRestart {
 		t.Errorf("the WebSocket: got %v, want close code %d", err, proxy.CloseRestart)
