@@ -26,7 +26,7 @@ func TestIdle(t *testing.T) {
 			_, _ = io.WriteString(c, hello)
 		}
 	})
-	line.MaxIdle, line.IdleTimeout = 2, 200*time.Millisecond
+	line.MaxIdle, line.IdleTimeout = 2, 2*time.Second
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
@@ -43,7 +43,7 @@ func TestIdle(t *testing.T) {
 	if got := idleOf(line); got != 2 {
 		t.Errorf("got %d kept connections, want 2", got)
 	}
-	for range 100 {
+	for range 1000 {
 		if idleOf(line) == 0 {
 			break
 		}
@@ -67,7 +67,7 @@ func TestSweepFindsClosed(t *testing.T) {
 	if _, _, err := fetch(t, line, "GET"); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
+	for range 1000 {
 		line.sweep()
 		if idleOf(line) == 0 {
 			return

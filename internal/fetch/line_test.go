@@ -109,15 +109,16 @@ func TestStale(t *testing.T) {
 func TestErrors(t *testing.T) {
 	silent := func(_ int, c net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }
 	_, line := serve(t, silent)
-	_, p, err := line.Do(request(t, "GET"), 30*time.Millisecond)
-	if e, ok := errors.AsType[*TimeoutError](err); !ok || e.After != 30*time.Millisecond || !isTimeout(err) || !p.Wrote || p.Answered {
+	const bound = time.Second
+	_, p, err := line.Do(request(t, "GET"), bound)
+	if e, ok := errors.AsType[*TimeoutError](err); !ok || e.After != bound || !isTimeout(err) || !p.Wrote || p.Answered {
 		t.Errorf("a server that is silent: got %v, %+v", err, p)
 	}
 	_, half := serve(t, func(_ int, c net.Conn, in *bufio.Reader) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConte")
 		_, _ = io.Copy(io.Discard, in)
 	})
-	_, p, err = half.Do(request(t, "GET"), 30*time.Millisecond)
+	_, p, err = half.Do(request(t, "GET"), bound)
 	if !isTimeout(err) || !p.Answered {
 		t.Errorf("half a header: got %v, %+v", err, p)
 	}
@@ -157,17 +158,24 @@ func TestCancel(t *testing.T) {
 	cause := errors.New("the client went away")
 	for _, tt := range []struct{ name, answer string }{{"header", ""}, {"body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"}} {
 		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			goAway := func() { time.AfterFunc(30*time.Millisecond, func() { cancel(cause) }) }
 			closed := make(chan struct{})
 			_, line := serve(t, func(_ int, c net.Conn, in *bufio.Reader) {
 				readHead(in)
+				if tt.answer == "" {
+					goAway()
+				}
 				_, _ = io.WriteString(c, tt.answer)
 				_, _ = io.Copy(io.Discard, in)
 				close(closed)
 			})
-			ctx, cancel := context.WithCancelCause(t.Context())
-			time.AfterFunc(30*time.Millisecond, func() { cancel(cause) })
 			res, _, err := line.Do(request(t, "GET").WithContext(ctx), 0)
 			if err == nil {
+				if _, err := io.ReadFull(res.Body, make([]byte, 2)); err != nil {
+					t.Error(err)
+				}
+				goAway()
 				_, err = io.ReadAll(res.Body)
 				res.Body.Close()
 			}
@@ -201,12 +209,12 @@ func TestSlowBody(t *testing.T) {
 	_, line := serve(t, func(_ int, c net.Conn, in *bufio.Reader) {
 		for readHead(in) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")
-			time.Sleep(150 * time.Millisecond)
+			time.Sleep(2 * time.Second)
 			_, _ = io.WriteString(c, "llo")
 		}
 	})
 	for range 2 {
-		res, _, err := line.Do(request(t, "GET"), 50*time.Millisecond)
+		res, _, err := line.Do(request(t, "GET"), time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
