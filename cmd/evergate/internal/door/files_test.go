@@ -94,7 +94,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	}
 
 	v.set(a.issue(t, 2, end))
-	within(t, 5*time.Second, "the swapped certificate", func() bool { return serial(t, a, s.front) == 2 })
+	within(t, patience, "the swapped certificate", func() bool { return serial(t, a, s.front) == 2 })
 	alive()
 
 	chain, key := a.issue(t, 3, end)
@@ -114,7 +114,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 		}
 		before := log.count("tls.bad")
 		v.set(bad.chain, bad.key)
-		within(t, 5*time.Second, bad.name+" is told", func() bool {
+		within(t, patience, bad.name+" is told", func() bool {
 			err := f.Trouble()
 			return err != nil && strings.Contains(err.Error(), bad.want)
 		})
@@ -130,15 +130,15 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 
 	// Written one after the other: the certificate is there first, then its key.
 	v.set(chain, wrong)
-	within(t, 5*time.Second, "the torn pair is told", func() bool { return strings.Contains(fmt.Sprint(f.Trouble()), "private key does not match") })
+	within(t, patience, "the torn pair is told", func() bool { return strings.Contains(fmt.Sprint(f.Trouble()), "private key does not match") })
 	v.set(chain, key)
-	within(t, 5*time.Second, "the good one", func() bool { return serial(t, a, s.front) == 3 && f.Trouble() == nil })
+	within(t, patience, "the good one", func() bool { return serial(t, a, s.front) == 3 && f.Trouble() == nil })
 	alive()
 
 	if err := os.Remove(filepath.Join(v.dir, "tls.key")); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 5*time.Second, "the missing file is told", func() bool { return f.Trouble() != nil && strings.Contains(f.Trouble().Error(), "read tls.key_file") })
+	within(t, patience, "the missing file is told", func() bool { return f.Trouble() != nil && strings.Contains(f.Trouble().Error(), "read tls.key_file") })
 	if serial(t, a, s.front) != 3 {
 		t.Error("without its file the certificate of before is not served on")
 	}

@@ -171,6 +171,9 @@ func (a *authority) client(protos ...string) *tls.Config {
 	return &tls.Config{RootCAs: a.roots, ServerName: "gate.example", NextProtos: protos}
 }
 
+// patience is for what comes soon where a machine has nothing else to do.
+const patience = 20 * time.Second
+
 // within waits until what is so, or fails.
 func within(t *testing.T, most time.Duration, what string, so func() bool) {
 	t.Helper()

@@ -25,9 +25,12 @@ func dialFrom(t *testing.T, from, to string) net.Conn {
 	return c
 }
 
-// closedAtOnce reports whether the other side ends c without having heard anything.
-func closedAtOnce(c net.Conn) bool {
-	_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
+// closedAtOnce reports whether the other side ends c without having heard anything, and without
+// having waited for it.
+func closedAtOnce(c net.Conn) bool { return closed(c, 5*time.Second) }
+
+func closed(c net.Conn, within time.Duration) bool {
+	_ = c.SetReadDeadline(time.Now().Add(within))
 	_, err := c.Read(make([]byte, 1))
 	return err == io.EOF || err != nil && strings.Contains(err.Error(), "reset")
 }
@@ -79,7 +82,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 	res.Body.Close()
 
 	_ = held[0].Close()
-	within(t, 5*time.Second, "room where one was closed", func() bool {
+	within(t, patience, "room where one was closed", func() bool {
 		c, err := tls.DialWithDialer(&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.2")}}, "tcp", s.front, a.client())
 		if err != nil {
 			return false
@@ -92,7 +95,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 // TestSlowHeader (D-01): who sends a byte now and then is cut off, and nobody else
 // is kept waiting.
 func TestSlowHeader(t *testing.T) {
-	s := serve(t, door.Options{Limits: door.Limits{HeaderTimeout: 300 * time.Millisecond}})
+	s := serve(t, door.Options{Limits: door.Limits{HeaderTimeout: 3 * time.Second}})
 	for range 50 {
 		c := dialFrom(t, "127.0.0.2", s.front)
 		go func() {
@@ -104,10 +107,10 @@ func TestSlowHeader(t *testing.T) {
 			}
 		}()
 		defer func(start time.Time) {
-			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+			_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 			_, _ = io.Copy(io.Discard, c)
-			if took := time.Since(start); took > 3*time.Second {
-				t.Errorf("a slow header was cut off after %v, want 300ms", took)
+			if took := time.Since(start); took > 6*time.Second {
+				t.Errorf("a slow header was cut off after %v, want 3s", took)
 			}
 		}(time.Now())
 	}
@@ -117,7 +120,7 @@ func TestSlowHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > 2500*time.Millisecond {
 		t.Errorf("beside slow ones a request took %v", took)
 	}
 }

@@ -53,7 +53,7 @@ func (c *countedConn) SetWriteDeadline(t time.Time) error {
 // good as never set. A request that goes on is watched, even where nobody comes by any more.
 func TestQuickRequestsAreSpared(t *testing.T) {
 	l := &counting{Listener: listen(t)}
-	spared, end := door.Spare(l, 20*time.Millisecond)
+	spared, end := door.Spare(l, 500*time.Millisecond)
 	gone := make(chan bool)
 	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

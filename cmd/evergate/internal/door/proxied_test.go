@@ -97,7 +97,7 @@ func TestProxyProtocol(t *testing.T) {
 			}
 		})
 	}
-	for end := time.Now().Add(5 * time.Second); s.log.count("door.no_proxy_header") == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) { // it is told after the connection has closed
+	for end := time.Now().Add(patience); s.log.count("door.no_proxy_header") == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) { // it is told after the connection has closed
 	}
 	if got := s.log.count("door.no_proxy_header"); got != 1 || !strings.Contains(s.log.String(), "proxy="+proxyAddress) {
 		t.Errorf("got %d lines about missing headers, want one:\n%s", got, s.log)
@@ -168,29 +168,29 @@ func TestProxyProtocolBeforeTLS(t *testing.T) {
 // TestSlowProxyHeader: it is read where the connection is served, so nobody waits for it,
 // and it has a deadline of its own.
 func TestSlowProxyHeader(t *testing.T) {
-	s := serve(t, behindProxy(door.Limits{HeaderTimeout: time.Second}))
+	s := serve(t, behindProxy(door.Limits{HeaderTimeout: 5 * time.Second}))
 	var slow []net.Conn
+	start := time.Now()
 	for range 20 {
 		c := dialFrom(t, proxyAddress, s.front)
 		fmt.Fprint(c, version2(t, proxyproto.PROXY, "203.0.113.7:4711")[:14])
 		slow = append(slow, c)
 	}
-	start := time.Now()
 	for range 20 {
 		if status, body := ask(dialFrom(t, stranger, s.front), get); status != 200 {
 			t.Fatalf("beside slow ones: got %d, %s", status, body)
 		}
 	}
-	if took := time.Since(start); took > 900*time.Millisecond {
+	if took := time.Since(start); took > 4500*time.Millisecond {
 		t.Errorf("20 requests beside slow headers took %v: they wait for them", took)
 	}
 	for _, c := range slow {
-		if !closedAtOnce(c) {
+		if !closed(c, 10*time.Second) {
 			t.Fatal("a header that does not come is waited for without end")
 		}
 	}
-	if took := time.Since(start); took < 900*time.Millisecond || took > 4*time.Second {
-		t.Errorf("half a header was waited for %v, want 1s", took)
+	if took := time.Since(start); took < 4900*time.Millisecond || took > 8*time.Second {
+		t.Errorf("half a header was waited for %v, want 5s", took)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestConnectionsOfAClientBehindAProxy(t *testing.T) {
 		t.Errorf("another client: got %d, want 200", status)
 	}
 	_ = held[0].Close()
-	within(t, 5*time.Second, "room where one was closed", func() bool {
+	within(t, patience, "room where one was closed", func() bool {
 		status, _ := ask(through("203.0.113.7"), get)
 		return status == 200
 	})

@@ -31,17 +31,17 @@ func dial(t testing.TB, to string) *net.TCPConn {
 // TestClientGoesAway: whoever serves a request is told, however the client goes, at once or
 // after a while, and also where more requests were answered before.
 func TestClientGoesAway(t *testing.T) {
-	ended := make(chan error, 1)
+	ended := make(chan time.Time, 1)
 	s := serve(t, door.Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			return
 		}
 		select {
 		case <-r.Context().Done():
-			ended <- nil
 		case <-time.After(10 * time.Second):
-			ended <- errors.New("nobody was told")
+			t.Error("nobody was told")
 		}
+		ended <- time.Now()
 	})})
 	for name, leave := range map[string]func(*net.TCPConn){
 		"closes":      func(c *net.TCPConn) { _ = c.Close() },
@@ -59,10 +59,7 @@ func TestClientGoesAway(t *testing.T) {
 				time.Sleep(after)
 				began := time.Now()
 				leave(c)
-				if err := <-ended; err != nil {
-					t.Fatal(err)
-				}
-				if took := time.Since(began); took > time.Second {
+				if took := (<-ended).Sub(began); took > time.Second {
 					t.Errorf("it was told after %v, want 40 ms", took)
 				}
 			})
@@ -201,10 +198,14 @@ func TestTakenOver(t *testing.T) {
 // TestDeadlines: a client that is silent is cut off, between requests and within a body; and a
 // deadline that comes while somebody reads ends that.
 func TestDeadlines(t *testing.T) {
-	late := make(chan error, 1)
-	s := serve(t, door.Options{Limits: door.Limits{IdleTimeout: 200 * time.Millisecond},
+	type cut struct {
+		err  error
+		took time.Duration
+	}
+	late := make(chan cut, 1)
+	s := serve(t, door.Options{Limits: door.Limits{IdleTimeout: 2 * time.Second},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			control := http.NewResponseController(w)
+			control, began := http.NewResponseController(w), time.Now()
 			switch r.URL.Path {
 			case "/before":
 				_ = control.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
@@ -214,32 +215,32 @@ func TestDeadlines(t *testing.T) {
 				return
 			}
 			_, err := io.ReadAll(r.Body)
-			late <- err
+			late <- cut{err, time.Since(began)}
 		})})
 	for _, path := range []string{"/before", "/meanwhile"} {
 		c := dial(t, s.front)
 		askOver(t, c, bufio.NewReader(c), "/")
 		_, _ = io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: gate.example\r\nContent-Length: 10\r\n\r\nhalf")
-		began := time.Now()
-		if err := <-late; !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: got %v, want its deadline", path, err)
+		got := <-late
+		if !errors.Is(got.err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: got %v, want its deadline", path, got.err)
 		}
-		if took := time.Since(began); took < 80*time.Millisecond || took > time.Second {
-			t.Errorf("%s: it was cut off after %v, want 100 ms", path, took)
+		if got.took < 80*time.Millisecond || got.took > time.Second {
+			t.Errorf("%s: it was cut off after %v, want 100 ms", path, got.took)
 		}
 	}
 	c := dial(t, s.front)
 	in := bufio.NewReader(c)
 	for range 3 {
 		askOver(t, c, in, "/")
-		time.Sleep(100 * time.Millisecond) // no request is shortened by what stood before it
+		time.Sleep(time.Second) // no request is shortened by what stood before it
 	}
 	began := time.Now()
 	if _, err := in.ReadByte(); err != io.EOF {
 		t.Errorf("an idle connection: got %v, want it closed", err)
 	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("an idle connection was closed after %v, want 100 ms", took)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("an idle connection was closed after %v, want 1 s", took)
 	}
 }
 
