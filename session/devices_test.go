@@ -114,13 +114,14 @@ func TestOwnDevices(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = s.Close() })
-			for range 100 {
+			for range 1000 {
 				if _, err = s.Now(t.Context()); err == nil {
-					break
+					return s
 				}
 				time.Sleep(20 * time.Millisecond)
 			}
-			return s
+			t.Fatal(err)
+			return nil
 		},
 	} {
 		t.Run(name, func(t *testing.T) { examineDevices(newDeviceBed(t, open(t))) })

@@ -154,6 +154,8 @@ func TestRefreshFollowsTheUsers(t *testing.T) {
 
 func TestFloodOfSignInsIsBounded(t *testing.T) {
 	var running, most atomic.Int32
+	full, someoneIsSentAway := context.WithTimeout(t.Context(), 5*time.Second)
+	defer someoneIsSentAway()
 	h := local.SlowHasher(4, func() {
 		n := running.Add(1)
 		for {
@@ -162,6 +164,7 @@ func TestFloodOfSignInsIsBounded(t *testing.T) {
 				break
 			}
 		}
+		<-full.Done()
 		time.Sleep(5 * time.Millisecond)
 		running.Add(-1)
 	})
@@ -175,6 +178,7 @@ func TestFloodOfSignInsIsBounded(t *testing.T) {
 			_, err := m.Login(t.Context(), auth.Asker{Addr: addr}, fmt.Sprintf("user%d", i), password)
 			if u, ok := errors.AsType[*auth.Unavailable](err); ok && u.RetryAfter > 0 {
 				busy.Add(1)
+				someoneIsSentAway()
 			} else {
 				looked.Add(1)
 			}

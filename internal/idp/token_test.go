@@ -258,7 +258,7 @@ func TestAnswersThatNeverCome(t *testing.T) {
 			x := &world{t: t, p: x.p, issuer: x.issuer, browser: newBrowser(t)}
 			token := x.tokens().str("refresh_token")
 			x.p.Turn(row.turn)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // in which the provider has spent it
 			defer cancel()
 			req := x.request("/token", renewal(token)).WithContext(ctx)
 			req.SetBasicAuth("rp", url.QueryEscape(secret))

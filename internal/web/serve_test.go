@@ -49,7 +49,7 @@ func (b *logBook) lines(t *testing.T) []map[string]any {
 // handler has returned.
 func (b *logBook) access(t *testing.T) map[string]any {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		var found []map[string]any
 		for _, l := range b.lines(t) {
 			if l["msg"] == "request" {
@@ -63,7 +63,7 @@ func (b *logBook) access(t *testing.T) map[string]any {
 			return found[0]
 		}
 	}
-	t.Fatal("got no access line within 5 s")
+	t.Fatal("got no access line within 20 s")
 	return nil
 }
 
