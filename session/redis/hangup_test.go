@@ -45,6 +45,18 @@ func TestOneWhoHangsUpFailsNobodyElse(t *testing.T) {
 	}
 }
 
+// hasty hangs up soon after somebody asked whether they have.
+type hasty struct {
+	context.Context
+	hangUp context.CancelFunc
+	once   sync.Once
+}
+
+func (h *hasty) Err() error {
+	h.once.Do(func() { time.AfterFunc(50*time.Millisecond, h.hangUp) })
+	return h.Context.Err()
+}
+
 // TestPutOfSomebodyWhoHangsUpIsBroughtToAnEnd: half of it may be done.
 func TestPutOfSomebodyWhoHangsUpIsBroughtToAnEnd(t *testing.T) {
 	server := redistest.Start(t)
@@ -54,8 +66,8 @@ func TestPutOfSomebodyWhoHangsUpIsBroughtToAnEnd(t *testing.T) {
 	}
 	server.CLI("client", "pause", "300", "ALL")
 	ctx, hangUp := context.WithCancel(context.Background())
-	time.AfterFunc(50*time.Millisecond, hangUp)
-	err := s.Put(ctx, session.Key{1}, 0, record(t, s, 1))
+	defer hangUp()
+	err := s.Put(&hasty{Context: ctx, hangUp: hangUp}, session.Key{1}, 0, record(t, s, 1))
 	if _, missing := s.Get(t.Context(), session.Key{1}, 0); err != nil || missing != nil {
 		t.Errorf("put: got %v, and then %v; want it written, and said so", err, missing)
 	}

@@ -77,7 +77,7 @@ func (s *Server) Run() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for range 200 {
+	for range 1200 {
 		if c, err := net.Dial("tcp", s.Address()); err == nil {
 			_ = c.Close()
 			return
@@ -134,7 +134,7 @@ func Cluster(t testing.TB) []*Server {
 	var nodes []*Server
 	for range 3 {
 		// The default bus port is 10,000 above, which may be none.
-		nodes = append(nodes, Start(t, "cluster-enabled", "yes", "cluster-port", fmt.Sprint(FreePort(t)), "cluster-node-timeout", "2000"))
+		nodes = append(nodes, Start(t, "cluster-enabled", "yes", "cluster-port", fmt.Sprint(FreePort(t)), "cluster-node-timeout", "15000"))
 	}
 	for i, n := range nodes {
 		n.CLI("cluster", "addslotsrange", fmt.Sprint(i*5462), fmt.Sprint(min((i+1)*5462-1, 16383)))
@@ -149,7 +149,7 @@ func Cluster(t testing.TB) []*Server {
 		}
 		n.CLI("cluster", "meet", "127.0.0.1", fmt.Sprint(nodes[0].port), bus)
 	}
-	for range 400 {
+	for range 1200 {
 		ready := 0
 		for _, n := range nodes {
 			info := n.CLI("cluster", "info")
@@ -166,7 +166,8 @@ func Cluster(t testing.TB) []*Server {
 	return nil
 }
 
-// Sentinels starts a master, a replica and three Sentinels that know the master by name.
+// Sentinels starts a master, a replica and three Sentinels that know the master by name. They
+// are slow to take it for dead, as a busy machine is to answer, until they are set to be quick.
 func Sentinels(t testing.TB, name string) (master, replica *Server, sentinels []*Server) {
 	t.Helper()
 	path := Find(t, "redis-sentinel")
@@ -175,7 +176,7 @@ func Sentinels(t testing.TB, name string) (master, replica *Server, sentinels []
 	for range 3 {
 		s := &Server{t: t, bin: path, dir: t.TempDir(), port: FreePort(t)}
 		file := filepath.Join(s.dir, "sentinel.conf")
-		conf := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %d 2\nsentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 5000\n",
+		conf := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %d 2\nsentinel down-after-milliseconds %s 60000\nsentinel failover-timeout %s 5000\n",
 			s.port, s.dir, name, master.port, name, name)
 		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 			t.Fatal(err)
@@ -185,7 +186,7 @@ func Sentinels(t testing.TB, name string) (master, replica *Server, sentinels []
 		s.Run()
 		sentinels = append(sentinels, s)
 	}
-	for range 400 {
+	for range 1200 {
 		ready := 0
 		for _, s := range sentinels {
 			info := s.CLI("sentinel", "master", name)
