@@ -126,18 +126,22 @@ func TestACollectorThatHangs(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	slowest := time.Duration(0)
+	slowest, late := time.Duration(0), 0
 	for range many {
 		s := begin(tracer)
 		s.Text(span.URLPath, "/some/page")
 		at := time.Now()
 		s.End()
-		slowest = max(slowest, time.Since(at))
+		took := time.Since(at)
+		if slowest = max(slowest, took); took > 200*time.Millisecond {
+			late++
+		}
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if slowest > 5*time.Second { // a busy machine has its pauses, and the collector has a minute
-		t.Errorf("an End took %s", slowest)
+	// A busy machine has its pauses now and then; the collector has a minute.
+	if late > 5 || slowest > 5*time.Second {
+		t.Errorf("%d times an End took more than 200 ms, once %s", late, slowest)
 	}
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
 		t.Errorf("the heap has grown by %d bytes", grown)
