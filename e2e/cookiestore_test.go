@@ -21,6 +21,9 @@ func TestCookieStore(t *testing.T) {
 	who := newPerson(t)
 	who.signIn(g.url+"/", alice).told(t)
 	total, slowest := who.storm(g.url+"/storm", 100, 20*time.Second)
+	for begin := time.Now(); p.stats(t).Grants["refresh_token"] < 3 && time.Since(begin) < patience; {
+		who.storm(g.url+"/storm", 100, 5*time.Second) // a busy machine takes its time for each
+	}
 	s := p.stats(t)
 	t.Logf("%d requests, the slowest took %v; the provider counted %+v", total, slowest, s)
 	if s.Revoked != 0 || len(s.Errors) != 0 || s.MostRefreshing > 1 || s.Grants["refresh_token"] < 3 {

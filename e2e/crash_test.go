@@ -15,12 +15,13 @@ func TestReplicasAreKilled(t *testing.T) {
 	pressing.take(t)
 	f := newFleet(t, 6)
 	c := f.newCrowd(5, 20)
-	var kills []time.Time
+	var kills []kill
 	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); {
 		time.Sleep(4 * time.Second)
 		i := len(kills) % gateways
-		kills = append(kills, time.Now())
+		began := time.Now()
 		f.kill(i)
+		kills = append(kills, kill{began, time.Now()})
 		time.Sleep(time.Second)
 		f.replicas[i].serve()
 	}
@@ -40,10 +41,13 @@ func TestReplicasAreKilled(t *testing.T) {
 	}
 }
 
+// kill is when a gateway was killed: at some time between the two.
+type kill struct{ began, ended time.Time }
+
 // midWire returns whose grants were on their way at one of the kills, and how many:
 // the provider made these and no gateway has what came of them, so that it may take
 // the next try for a theft.
-func (f *fleet) midWire(kills []time.Time) map[string]int {
+func (f *fleet) midWire(kills []kill) map[string]int {
 	f.t.Helper()
 	stored := map[string][]time.Time{}
 	for _, line := range f.logged("session.renewed") {
@@ -52,14 +56,14 @@ func (f *fleet) midWire(kills []time.Time) map[string]int {
 	unclear := map[string]int{}
 	for _, r := range f.provider.renewals(f.t) {
 		began, ended := time.UnixMilli(r.Began-1), time.UnixMilli(r.Ended+1)
-		from := func(at time.Time) bool { return at.After(began) && at.Before(ended.Add(time.Second)) }
+		from := func(k kill) bool { return k.ended.After(began) && k.began.Before(ended.Add(time.Second)) }
 		// A gateway that is busy writes later what it was given; the next renewal comes after five seconds.
 		late := func(at time.Time) bool { return at.After(began) && at.Before(ended.Add(4*time.Second)) }
 		switch {
 		case r.Status != http.StatusOK || slices.ContainsFunc(stored[r.User], late):
 		case slices.ContainsFunc(kills, from):
 			unclear[r.User]++
-			at := kills[slices.IndexFunc(kills, from)]
+			at := kills[slices.IndexFunc(kills, from)].began
 			f.t.Logf("the grant of %s came to the provider %v before a kill and was answered %v after it", r.User,
 				at.Sub(time.UnixMilli(r.Began)), time.UnixMilli(r.Ended).Sub(at))
 		default:

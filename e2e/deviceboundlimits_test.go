@@ -114,7 +114,7 @@ func TestRouteThatRequiresADevice(t *testing.T) {
 	p.faultless("403")
 
 	// A browser that cannot is told so, once it is clear.
-	without.until("the page that says so", time.Until(began.Add(time.Minute+patience)), `document.body.innerText.includes("sign in again")`)
+	without.until("the page that says so", max(patience, time.Until(began.Add(time.Minute+patience))), `document.body.innerText.includes("sign in again")`)
 	without.everyLook("bound-required")
 	without.open(g.url("apps") + "/")
 	without.atApp(g.url("apps") + "/")

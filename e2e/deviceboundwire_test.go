@@ -84,13 +84,16 @@ func TestWhatABrowserSendsToProveItsKey(t *testing.T) {
 	said := p.bindings()
 	home := g.url("apps") + "/"
 	g.signInBound(p, said, home)
+	sent := w.taken()
 	p.open("about:blank")
 	untilOver()
+	w.taken() // ahead of the end, where a page was on its way as the session was bound
+	before := said.count("refreshed Refreshed")
 	p.open(home)
 	p.atApp(home)
-	said.until(t, "refreshed Refreshed", 1)
+	said.until(t, "refreshed Refreshed", before+1)
 
-	sent := w.taken()
+	sent = append(sent[:min(1, len(sent))], w.taken()...)
 	if len(sent) < 2 || sent[0].path != "POST /.evergate/dbsc/register" || sent[1].path != "POST /.evergate/dbsc/refresh" {
 		t.Fatalf("the browser sent %v, want one registration, and one proof with the challenge that it had", sent)
 	}

@@ -51,7 +51,7 @@ func TestThousandRequestsAtEachOfThirtyExpiries(t *testing.T) {
 		if s := f.provider.stats(t); s.Grants["refresh_token"] < round+1 || s.Revoked != 0 || len(s.Errors) != 0 {
 			t.Fatalf("expiry %d: the provider counted %+v, want %d grants and none refused", round+1, s, round+1)
 		}
-		f.onceForEachExpiry()
+		f.provider.onceForEachExpiry(t, 0, 4*time.Second)
 	}
 	s := f.provider.stats(t)
 	t.Logf("%d requests at %d expiries: %v; the longest burst took %v; the provider counted %+v; rotations %d, probes %d",

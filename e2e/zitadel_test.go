@@ -42,19 +42,29 @@ routes:
 	if told["user"] != "test-user2" || told["email"] != "test-user2@zitadel.ch" {
 		t.Errorf("the app was told %v", told)
 	}
+	refreshed := func() int {
+		t.Helper()
+		var stats map[string]int
+		res, err := http.Get(issuer + "test/stats")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if err := json.NewDecoder(res.Body).Decode(&stats); err != nil {
+			t.Fatal(err)
+		}
+		return stats["refreshed"]
+	}
+	began := time.Now()
 	total, _ := who.storm(gw+"/storm", 100, 20*time.Second)
-	var stats map[string]int
-	res, err := http.Get(issuer + "test/stats")
-	if err != nil {
-		t.Fatal(err)
+	for refreshed() < 3 && time.Since(began) < patience { // a busy machine takes its time for each
+		more, _ := who.storm(gw+"/storm", 100, 5*time.Second)
+		total += more
 	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&stats); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d requests, %d renewals", total, stats["refreshed"])
-	if n := stats["refreshed"]; n < 3 || n > 7 {
-		t.Errorf("got %d renewals in 20 s of 5 s tokens, want one for each expiry", n)
+	n, took := refreshed(), time.Since(began)
+	t.Logf("%d requests, %d renewals in %v", total, n, took)
+	if most := int(took/(3*time.Second)) + 1; n < 3 || n > most { // a token is good for 3.5 s at least
+		t.Errorf("got %d renewals of 5 s tokens in %v, want one for each expiry, %d at most", n, took, most)
 	}
 	out := who.submit(who.get(gw+"/.evergate/logout"), nil)
 	if out.url.Path != "/.evergate/logout" || !strings.Contains(out.body, "Signed out") {
