@@ -60,7 +60,7 @@ func (l *lab) signinSaw(want traces) []*got {
 	l.t.Helper()
 	slices.Sort(want.events)
 	var events []string
-	for range 100 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		events = nil
 		for _, e := range l.events()[l.before.audit:] {
 			name := fmt.Sprint(e["event"])
@@ -74,7 +74,6 @@ func (l *lab) signinSaw(want traces) []*got {
 		if slices.Sort(events); slices.Equal(events, want.events) {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	if !slices.Equal(events, want.events) {
 		l.t.Errorf("the audit log has %q, want %q", events, want.events)
