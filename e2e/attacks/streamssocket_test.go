@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -91,10 +92,10 @@ func (s *streamsSocket) streamsEchoes(t *testing.T) {
 // streamsEnds returns how the connection ends: by a close frame with a code, or 0 without one.
 func (s *streamsSocket) streamsEnds(t *testing.T) (code int) {
 	t.Helper()
-	_ = s.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = s.SetReadDeadline(time.Now().Add(patience))
 	rest, err := io.ReadAll(s.in)
 	if isTimeout(err) {
-		t.Fatal("it is open after 5 s")
+		t.Fatalf("it is open after %v", patience)
 	}
 	if len(rest) >= 4 && rest[0] == 0x88 {
 		return int(rest[2])<<8 | int(rest[3])
@@ -161,16 +162,48 @@ func streamsEnd(t *testing.T, l *lab) {
 			if code := open.streamsEnds(t); code != 4401 {
 				t.Errorf("the WebSocket ends with %d, want 4401", code)
 			}
-			_ = events.SetReadDeadline(time.Now().Add(time.Second))
+			_ = events.SetReadDeadline(time.Now().Add(patience))
 			if rest, err := io.ReadAll(hears); isTimeout(err) || strings.Contains(string(rest), "\r\n0\r\n") {
 				t.Errorf("the event stream goes on, or ends as if that were all of it: %q, %v", rest, err)
 			}
 			_, _ = open.Write(streamsFrame("too late"))
 			of.streamsOpen(t, c.after, path, cookie)
 			of.saw(traces{app: 2, sessions: c.sessions, events: c.events})
+			if len(c.events) > 0 {
+				if took := of.streamsOver().Sub(streamsTime(t, of.events()[of.before.audit])); took > 5*time.Second {
+					t.Errorf("they were open for %v, by the gateway's own clock", took)
+				}
+			}
 		})
 	}
 	l.looked = true
+}
+
+// streamsOver is when the last of a WebSocket and an event stream was over, as the access log has it.
+func (l *lab) streamsOver() (last time.Time) {
+	l.t.Helper()
+	l.eventually("the access log has the end of both", func() bool {
+		ends := 0
+		for line := range strings.Lines(l.out.from(l.before.log)) {
+			var e map[string]any
+			if json.Unmarshal([]byte(line), &e) != nil || e["msg"] != "request" || e["status"] != 101.0 && !strings.HasSuffix(fmt.Sprint(e["path"]), "/events") {
+				continue
+			}
+			ends++
+			if at := streamsTime(l.t, e); at.After(last) {
+				last = at
+			}
+		}
+		return ends == 2
+	})
+	return last
+}
+
+// streamsTime is the time of a line of a log.
+func streamsTime(t *testing.T, e map[string]any) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(e["time"]))
+	return must(t, at, err)
 }
 
 // streamsRevoke ends the sessions of a user as the operator does.
