@@ -97,13 +97,12 @@ func diffCase(id, name, program string) attack {
 			}
 			sent := diffSend(t, func() (net.Conn, error) { return l.dial(gatewayHost), nil }, s.host(), seed, first, n)
 			decided, told := map[string]*diffLine{}, []*diffReading(nil)
-			for range 100 { // both sides write beside
+			for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(30 * time.Millisecond) { // both sides write beside
 				// A request meant for one may name the host of another, so all of the log counts.
 				decided, told = diffDecided(t, l.out.from(0)), s.told()
 				if found := diffMeet(s, decided, told); len(found.missing)+len(found.faults[diffUnknown]) == 0 {
 					break
 				}
-				time.Sleep(30 * time.Millisecond)
 			}
 			found := diffMeet(s, decided, told)
 			own := diffDecided(t, l.out.from(l.before.log))
@@ -130,30 +129,41 @@ func diffCase(id, name, program string) attack {
 func diffLeak(t *testing.T, l *lab) {
 	const seed = 1 // whatever the day: what there is to be found is known
 	gateways := diffDecided(t, l.out.from(0))
-	var mu sync.Mutex // guards total
-	total := map[string]int{}
+	stands, said := map[string]*diffStandIn{}, map[string]map[string]int{} // by server; how often the judge says what
 	var all sync.WaitGroup
 	for name, s := range diffServers {
-		all.Go(func() {
-			p := newDiffStandIn(t, s)
-			sent := diffSend(t, p.dial, s.host(), seed, 0, 300)
-			time.Sleep(100 * time.Millisecond) // what it has written
-			told := slices.DeleteFunc(s.told(), func(r *diffReading) bool { return gateways[r.ID] != nil })
-			found, kinds := diffMeet(s, p.decided(), told), map[string]int{}
-			mu.Lock()
-			defer mu.Unlock()
-			for kind, all := range found.faults {
-				kinds[kind] = len(all)
-				total[kind] += len(all)
-			}
-			t.Logf("%s: %d answers, and the judge says %v", name, sent.answers, kinds)
-			if kinds[diffUnknown] == 0 || kinds[diffPlace] == 0 || kinds[diffHeader] == 0 {
-				t.Errorf("%s behind a proxy that forwards bytes: the judge says %v, want it to see requests, places and headers", name, kinds)
-			}
-		})
+		p := newDiffStandIn(t, s)
+		stands[name] = p
+		all.Go(func() { t.Logf("%s: %d answers", name, diffSend(t, p.dial, s.host(), seed, 0, 300).answers) })
 	}
 	all.Wait()
-	if total[diffHost] == 0 {
+	hosts := 0
+	sees := func(kinds map[string]int) bool {
+		return kinds[diffUnknown] > 0 && kinds[diffPlace] > 0 && kinds[diffHeader] > 0
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) { // servers write beside
+		missed := false
+		hosts = 0
+		for name, p := range stands {
+			told := slices.DeleteFunc(p.up.told(), func(r *diffReading) bool { return gateways[r.ID] != nil })
+			said[name] = map[string]int{}
+			for kind, all := range diffMeet(p.up, p.decided(), told).faults {
+				said[name][kind] = len(all)
+			}
+			hosts += said[name][diffHost]
+			missed = missed || !sees(said[name])
+		}
+		if !missed && hosts > 0 || time.Now().After(end) {
+			break
+		}
+	}
+	for name, kinds := range said {
+		t.Logf("%s: the judge says %v", name, kinds)
+		if !sees(kinds) {
+			t.Errorf("%s behind a proxy that forwards bytes: the judge says %v, want it to see requests, places and headers", name, kinds)
+		}
+	}
+	if hosts == 0 {
 		t.Errorf("the judge does not see %q at any server", diffHost)
 	}
 	l.saw(traces{})

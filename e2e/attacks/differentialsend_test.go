@@ -35,6 +35,8 @@ const (
 	// diffQuiet is how long a silence is an end, where it is open what is still to come.
 	diffQuiet  = 150 * time.Millisecond
 	diffAtOnce = 12
+	// diffAnswer is how long the stand-in waits for the answer to one request: some never get any.
+	diffAnswer = time.Second
 )
 
 // diffSend sends n requests from the first on. Those that end where they end are pipelined,
@@ -215,10 +217,9 @@ func (p *diffStandIn) serve(c net.Conn) {
 		return
 	}
 	defer up.Close()
-	_ = c.SetDeadline(time.Now().Add(2 * diffQuiet))
-	_ = up.SetDeadline(time.Now().Add(2 * diffQuiet))
 	in, out := bufio.NewReader(c), bufio.NewReader(up)
 	for {
+		_ = c.SetDeadline(time.Now().Add(2 * diffQuiet)) // all that is to come was sent at once
 		var head strings.Builder
 		for !strings.HasSuffix(head.String(), "\r\n\r\n") && !strings.HasSuffix(head.String(), "\n\n") {
 			b, err := in.ReadByte()
@@ -254,6 +255,8 @@ func (p *diffStandIn) serve(c net.Conn) {
 		id := fmt.Sprintf("stand-in-%s-%d", p.up.name, len(p.lines))
 		p.lines[id] = d
 		p.mu.Unlock()
+		_ = c.SetDeadline(time.Now().Add(diffAnswer))
+		_ = up.SetDeadline(time.Now().Add(diffAnswer))
 		first, rest, _ := strings.Cut(head.String(), "\n")
 		if _, err := io.WriteString(up, first+"\nX-Request-Id: "+id+"\r\n"+rest+string(body)); err != nil {
 			return
