@@ -227,6 +227,21 @@ func (l *lab) clears(r *reply, name string) {
 	l.t.Errorf("the cookie %s is not deleted: got %q", name, r.Header["Set-Cookie"])
 }
 
+// within does f in no more time than that. Where it took longer it does it again, three times in all:
+// what is to be excluded takes its time every time, and a busy machine does not.
+func within(t *testing.T, most time.Duration, what string, f func()) {
+	t.Helper()
+	var took time.Duration
+	for range 3 {
+		began := time.Now()
+		f()
+		if took = time.Since(began); took <= most {
+			return
+		}
+	}
+	t.Errorf("%s took %v, and more than %v three times", what, took, most)
+}
+
 // line is one connection that many requests go over: thousands would spend their time on handshakes.
 type line struct {
 	l  *lab

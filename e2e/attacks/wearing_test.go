@@ -23,7 +23,15 @@ var wearProvider struct {
 func TestWearing(t *testing.T) {
 	t.Parallel()
 	wearProvider.lab, wearProvider.wearFront = newWearProvider(t)
-	wearing.try(t, newLab(t, setup{more: "limits: { header_timeout: 1s, request_timeout: 2s, stall_timeout: 1s }\n", routes: `  - match: { path: /public/ }
+	// A short limit is for the cases that are about it: a busy machine is slow to others too.
+	limited := func(limit string) *lab {
+		return newLab(t, setup{more: "limits: { " + limit + " }\n", routes: wearRoutes})
+	}
+	stalls := limited("stall_timeout: 1s")
+	wearing.tryOn(t, newLab(t, setup{routes: wearRoutes}), map[string]*lab{"D-01": limited("header_timeout: 1s"), "D-02": limited("request_timeout: 2s"), "D-03": stalls, "D-11": stalls})
+}
+
+const wearRoutes = `  - match: { path: /public/ }
     public: true
     upstream: %[1]q
   - match: { path: /long/ }
@@ -38,8 +46,7 @@ func TestWearing(t *testing.T) {
     public: true
     upstream: %[1]q
   - upstream: %[1]q
-`}))
-}
+`
 
 // wearing is what costs its sender little and the gateway much.
 var wearing = &section{name: "Wearing it out", test: "TestWearing", attacks: []attack{
@@ -63,6 +70,7 @@ var wearing = &section{name: "Wearing it out", test: "TestWearing", attacks: []a
 
 func wearSlowHeaders(t *testing.T, l *lab) {
 	n := wearCount(t, "slow connections", 200, 5000)
+	var took wearTimes
 	served := l.wearBeside(64+n/50, func() {
 		wearAll(n, func(i int) {
 			c, err := l.wearDial(i)
@@ -72,7 +80,6 @@ func wearSlowHeaders(t *testing.T, l *lab) {
 			}
 			defer c.Close()
 			start := time.Now()
-			_ = c.SetDeadline(start.Add(patience))
 			switch i % 4 {
 			case 0: // nothing
 			case 1: // the beginning of a handshake
@@ -93,18 +100,23 @@ func wearSlowHeaders(t *testing.T, l *lab) {
 					}
 				}()
 			}
-			_, _ = io.Copy(io.Discard, c)
-			if took := time.Since(start); took > 4*time.Second {
-				t.Errorf("connection %d was closed after %v, want about a second", i, took)
+			_ = c.SetDeadline(start.Add(patience))
+			if _, err := io.Copy(io.Discard, c); isTimeout(err) {
+				t.Errorf("connection %d is open after %v", i, patience)
 			}
+			took.add(time.Since(start))
 		})
 	})
+	if most := took.most(90); most > 4*time.Second {
+		t.Errorf("it took %v until 90 of 100 were closed, want about a second", most)
+	}
 	l.saw(traces{app: served})
 }
 
 func wearSlowBodies(t *testing.T, l *lab) {
 	n := wearCount(t, "slow bodies", 100, 2000)
 	var answered atomic.Int64
+	var took wearTimes
 	served := l.wearBeside(64+n/20, func() {
 		wearAll(n, func(i int) {
 			target := "/public/slow"
@@ -121,6 +133,7 @@ func wearSlowBodies(t *testing.T, l *lab) {
 				return
 			}
 			start := time.Now()
+			_ = c.SetDeadline(start.Add(patience))
 			go func() {
 				for {
 					if _, err := io.WriteString(c, "a"); err != nil {
@@ -134,12 +147,15 @@ func wearSlowBodies(t *testing.T, l *lab) {
 				if res.StatusCode != http.StatusRequestTimeout && res.StatusCode != http.StatusBadRequest {
 					t.Errorf("%s: got %d, want 408, or 400 of a form that is not all there", target, res.StatusCode)
 				}
+			} else if isTimeout(err) {
+				t.Errorf("%s: a body that comes slowly is waited for after %v", target, patience)
 			}
-			if took := time.Since(start); took > 5*time.Second {
-				t.Errorf("%s: a body that comes slowly was waited for %v, want about 2 s", target, took)
-			}
+			took.add(time.Since(start))
 		})
 	})
+	if most := took.most(90); most > 5*time.Second {
+		t.Errorf("90 of 100 bodies were waited for up to %v, want about 2 s", most)
+	}
 	t.Logf("%d of %d got an answer", answered.Load(), n)
 	l.saw(traces{app: served + (n+1)/2})
 }
@@ -170,10 +186,7 @@ func wearSlowReaders(t *testing.T, l *lab) {
 			}
 		}
 		// The access line comes when the answer is over.
-		for range 200 {
-			if strings.Count(l.out.from(l.before.log), `"path":"/public/large"`) >= n {
-				break
-			}
+		for end := time.Now().Add(patience); time.Now().Before(end) && strings.Count(l.out.from(l.before.log), `"path":"/public/large"`) < n; {
 			time.Sleep(50 * time.Millisecond)
 		}
 		if got := strings.Count(l.out.from(l.before.log), `"path":"/public/large"`); got != n {
@@ -247,15 +260,13 @@ func wearCookies(t *testing.T, l *lab) {
 			{strings.Repeat("=", 50_000), "/public/", 200},
 			{many("c%d=v") + "last=1", "/.evergate/login", 200},
 		} {
-			start := time.Now()
-			r := l.get(c.target, "Cookie: "+c.cookies, "Accept: application/json")
-			if took := time.Since(start); took > time.Second {
-				t.Errorf("%s with %.40s… took %v", c.target, c.cookies, took)
-			}
-			r.status(t, c.want)
-			if r.StatusCode == 200 && !strings.HasPrefix(c.target, "/.evergate/") {
-				own++
-			}
+			within(t, time.Second, fmt.Sprintf("%s with %.40s…", c.target, c.cookies), func() {
+				r := l.get(c.target, "Cookie: "+c.cookies, "Accept: application/json")
+				r.status(t, c.want)
+				if r.StatusCode == 200 && !strings.HasPrefix(c.target, "/.evergate/") {
+					own++
+				}
+			})
 		}
 	})
 	for _, g := range l.saw(traces{app: served + own}) {
@@ -309,19 +320,13 @@ func wearBacktracking(t *testing.T, l *lab) {
 			{alice, "X-A: " + strings.Repeat("a", 30) + "!"},
 		} {
 			for _, target := range []string{"/long/" + strings.Repeat("a", 8000) + "!", "/long/x"} {
-				start := time.Now()
-				l.get(target, lines...).status(t, 403)
-				if took := time.Since(start); took > time.Second {
-					t.Errorf("%.20s… with %.20s…: took %v", target, lines[1], took)
-				}
+				within(t, time.Second, fmt.Sprintf("%.20s… with %.20s…", target, lines[1]), func() { l.get(target, lines...).status(t, 403) })
 			}
 		}
 	})
-	start := time.Now()
-	l.get("/stars/"+strings.Repeat("a/", 4000)+"z", "Accept: application/json").status(t, 401)
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("a path of 4,000 segments took %v", took)
-	}
+	within(t, time.Second, "a path of 4,000 segments", func() {
+		l.get("/stars/"+strings.Repeat("a/", 4000)+"z", "Accept: application/json").status(t, 401)
+	})
 	l.get("/long/x", alice, "X-A: aaa").status(t, 200)
 	l.saw(traces{app: served + 1})
 }

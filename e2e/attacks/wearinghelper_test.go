@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,18 +59,18 @@ func (l *lab) wearForget() {
 }
 
 // wearBeside does f while somebody else uses the app, from another address: they are to be
-// answered, each within seconds, and the gateway may grow by that many MiB and no more. It
+// answered, within seconds, and the gateway may grow by that many MiB and no more. It
 // returns how many requests of theirs the app got.
 func (l *lab) wearBeside(mib int, f func()) (served int) {
 	l.t.Helper()
 	client := l.wearClient("127.0.0.99")
 	defer client.CloseIdleConnections()
 	stop, failed := make(chan struct{}), ""
-	var slowest time.Duration
+	var took wearTimes
 	ask := func() {
 		start := time.Now()
 		status, err := l.wearGet(client, "/public/beside")
-		slowest = max(slowest, time.Since(start))
+		took.add(time.Since(start))
 		served++
 		if err != nil || status != http.StatusOK {
 			failed = fmt.Sprintf("%d %v", status, err)
@@ -94,7 +95,8 @@ func (l *lab) wearBeside(mib int, f func()) (served int) {
 	close(stop)
 	beside.Wait()
 	now, most := l.wearMemory()
-	l.t.Logf("it took %v; beside it %d requests were served, the slowest in %v; memory %d MiB before, %d MiB at most, %d MiB in use now", time.Since(began).Round(time.Millisecond), served, slowest.Round(time.Millisecond), before, most, now)
+	slowest := took.most(95) // a single one may meet with a stall of the machine
+	l.t.Logf("it took %v; beside it %d requests were served, 95 of 100 within %v; memory %d MiB before, %d MiB at most, %d MiB in use now", time.Since(began).Round(time.Millisecond), served, slowest.Round(time.Millisecond), before, most, now)
 	if failed != "" {
 		l.t.Errorf("somebody else got %s meanwhile", failed)
 	}
@@ -105,6 +107,29 @@ func (l *lab) wearBeside(mib int, f func()) (served int) {
 		l.t.Errorf("the gateway grew from %d MiB to %d MiB, want %d MiB more at most", before, most, mib)
 	}
 	return served
+}
+
+// wearTimes are how long many of a kind took.
+type wearTimes struct {
+	mu  sync.Mutex // guards all
+	all []time.Duration
+}
+
+func (w *wearTimes) add(took time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = append(w.all, took)
+}
+
+// most is what so many of a hundred took at most; zero where there are none.
+func (w *wearTimes) most(percent int) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.all) == 0 {
+		return 0
+	}
+	slices.Sort(w.all)
+	return w.all[(len(w.all)-1)*percent/100]
 }
 
 // wearClient is one that comes from an address.
@@ -139,26 +164,33 @@ func (l *lab) wearDial(i int) (net.Conn, error) {
 	return d.Dial("tcp", l.address)
 }
 
-// wearShakes has few shake hands at a time: the gateway gives each of them header_timeout.
+// wearShakes has few shake hands at a time: the gateway gives each of them header_timeout. On a busy
+// machine one of a second is over all the same, so that it takes another try.
 var wearShakes = make(chan struct{}, 8)
 
 // wearTLS is wearDial with the handshake done; nil where the case has failed.
 func (l *lab) wearTLS(t *testing.T, i int) net.Conn {
 	wearShakes <- struct{}{}
 	defer func() { <-wearShakes }()
-	raw, err := l.wearDial(i)
-	if err != nil {
-		t.Error(err)
-		return nil
-	}
-	_ = raw.SetDeadline(time.Now().Add(patience))
-	c := tls.Client(raw, l.tlsConfig(gatewayHost, "http/1.1"))
-	if err := c.Handshake(); err != nil {
+	for tries := 1; ; tries++ {
+		raw, err := l.wearDial(i)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		start := time.Now()
+		_ = raw.SetDeadline(start.Add(patience))
+		c := tls.Client(raw, l.tlsConfig(gatewayHost, "http/1.1"))
+		err = c.Handshake()
+		if err == nil {
+			return c
+		}
 		raw.Close()
-		t.Errorf("handshake: %v", err)
-		return nil
+		if took := time.Since(start); took < 900*time.Millisecond || tries == 5 {
+			t.Errorf("handshake: %v after %v", err, took)
+			return nil
+		}
 	}
-	return c
 }
 
 // wearStatus sends bytes and reads the answer while it does, for the gateway may have had enough
