@@ -95,12 +95,20 @@ var theft = &section{name: "Theft", test: "TestTheft", attacks: []attack{
 		func(t *testing.T, l *lab) {
 			owner := l.newJar("the owner's browser")
 			owner.enter("alice", oidctest.Alice.Password)
-			renewalOver() // so that the token is as fresh as one can be
-			owner.get("/").status(t, 200)
-			token, _ := renewalToken(t, l.saw(traces{app: 1})[0])
-			taken := time.Now()
-			if !theftGood(t, l, token) {
-				t.Fatal("the app does not take its own token")
+			var token string
+			var taken time.Time
+			tries := 0
+			for good := false; !good; {
+				renewalOver() // so that the token is as fresh as one can be
+				began := time.Now()
+				owner.get("/").status(t, 200)
+				tries++
+				token, _ = renewalToken(t, l.saw(traces{app: tries})[tries-1])
+				good, taken = theftGood(t, l, token), time.Now()
+				// Where all that took a token's life, which is told in whole seconds, it says nothing.
+				if !good && (tries == 5 || taken.Sub(began) < renewalLife-time.Second) {
+					t.Fatal("the app does not take its own token")
+				}
 			}
 			bearer := "Authorization: Bearer " + token
 			l.denied(l.get("/", bearer))
@@ -109,14 +117,14 @@ var theft = &section{name: "Theft", test: "TestTheft", attacks: []attack{
 			l.denied(l.get("/?access_token=" + token))
 			l.denied(l.get("/admin/x", bearer, "X-Forwarded-User: alice"))
 			owner.signOut()
-			l.saw(traces{app: 1, sessions: -1, events: []string{"session.ended/signed_out"}})
+			l.saw(traces{app: tries, sessions: -1, events: []string{"session.ended/signed_out"}})
 			for theftGood(t, l, token) {
 				if time.Since(taken) > 2*renewalLife {
 					t.Fatalf("%v later the token is good still", time.Since(taken))
 				}
 				time.Sleep(50 * time.Millisecond)
 			}
-			l.saw(traces{app: 1, sessions: -1, events: []string{"session.ended/signed_out"}}) // and no more
+			l.saw(traces{app: tries, sessions: -1, events: []string{"session.ended/signed_out"}}) // and no more
 		}},
 	{"TD-5", "critical", "a handle that has been replaced, as a backup of a browser's profile or an old log has it: by a program without a jar, and in a browser",
 		"the program is not served and does no harm, but `session.reuse_suspected`; the browser is told apart from a late request, and the session ends for both",
