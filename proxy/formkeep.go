@@ -95,11 +95,11 @@ func (v *visit) forget(ctx context.Context, held jar) {
 func (v *visit) change(ctx context.Context, held jar, change func(jar) (jar, bool)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), formTime)
 	defer cancel()
-	atLeast, err := auth.Newest, error(nil)
+	var err error
 	for range keepTries {
 		var now jar
 		var version uint64
-		if now, version, err = v.load(ctx, atLeast); err != nil {
+		if now, version, err = v.load(ctx, auth.Newest); err != nil {
 			break
 		}
 		if now.Made != held.Made {
@@ -112,7 +112,6 @@ func (v *visit) change(ctx context.Context, held jar, change func(jar) (jar, boo
 		if err = v.save(ctx, &next, version); !errors.Is(err, auth.ErrChanged) {
 			break
 		}
-		atLeast = version + 1
 	}
 	if err != nil {
 		v.c.log.Warn("the cookies of an app could not be kept", "request_id", v.c.note.ID, "route", v.c.route.label, "err", err)

@@ -93,7 +93,7 @@ func (v *visit) lead(ctx context.Context, req *http.Request, key, over string) (
 			break
 		}
 		var now jar
-		if now, version, err = v.load(ctx, version+1); err != nil {
+		if now, version, err = v.load(ctx, auth.Newest); err != nil {
 			break
 		}
 		if now.Made != over && now.usable(v.user, time.Now()) {

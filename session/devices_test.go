@@ -20,6 +20,7 @@ import (
 	"github.com/evergate/evergate/session/memory"
 	"github.com/evergate/evergate/session/redis"
 	"github.com/evergate/evergate/session/redis/redistest"
+	"github.com/evergate/evergate/session/sessiontest"
 )
 
 // deviceBed is a Manager over a real store, with people of two providers.
@@ -249,7 +250,7 @@ func TestDevicesOfNobody(t *testing.T) {
 // brokenStore answers nothing that is asked by a tag, or deletes nothing.
 // TestDevicesAreThoseOfNow: whoever signs in once more with the same browser has one session of it.
 func TestDevicesAreThoseOfNow(t *testing.T) {
-	b := newDeviceBed(t, lateStore{memory.New(), map[session.Key]session.Record{}})
+	b := newDeviceBed(t, sessiontest.NewLate(memory.New()))
 	j := jar{}
 	for range 2 {
 		if got := b.agents(b.signIn(j, "local", "alice", "alice", "laptop")); got != "laptop" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evergate/evergate/auth"
 	"github.com/evergate/evergate/session"
+	"github.com/evergate/evergate/session/sessiontest"
 )
 
 // endings is what Ended was told.
@@ -103,29 +104,11 @@ func TestKeptThingsAreSharedAndJudged(t *testing.T) {
 	})
 }
 
-// lateStore is a store that hears of no change itself: what it read first is what it answers whoever
-// does not ask for more.
-type lateStore struct {
-	session.Store
-	first map[session.Key]session.Record
-}
-
-func (s lateStore) Get(ctx context.Context, key session.Key, atLeast uint64) (session.Record, error) {
-	if rec, ok := s.first[key]; ok && rec.Version >= atLeast {
-		return rec, nil
-	}
-	rec, err := s.Store.Get(ctx, key, atLeast)
-	if _, ok := s.first[key]; !ok && err == nil {
-		s.first[key] = rec
-	}
-	return rec, err
-}
-
 // TestAppsAreLeftWithWhatIsKeptNow: who is told of an end is not given older cookies of an app.
 func TestAppsAreLeftWithWhatIsKeptNow(t *testing.T) {
 	run(t, func(b *bed) {
 		heard := b.listen()
-		b.store.Store = lateStore{b.store.Store, map[session.Key]session.Record{}}
+		b.store.Store = sessiontest.NewLate(b.store.Store)
 		j := b.signIn()
 		s := b.mustServe(j).Session
 		mustKeep(t, s, "jar", "app=1", 0)

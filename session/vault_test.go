@@ -1,7 +1,6 @@
 package session_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/evergate/evergate/internal/secret"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/session/memory"
+	"github.com/evergate/evergate/session/sessiontest"
 )
 
 func TestVault(t *testing.T) {
@@ -115,27 +115,6 @@ func TestResealedThingOutlivesTheOldKey(t *testing.T) {
 	})
 }
 
-// behind answers with what was written first, until it is asked for something newer, as a store may
-// whose copy at hand is out of date.
-type behind struct {
-	session.Store
-	copy session.Record
-}
-
-func (b *behind) Put(ctx context.Context, key session.Key, prev uint64, rec session.Record) error {
-	if prev == 0 {
-		b.copy = rec
-	}
-	return b.Store.Put(ctx, key, prev, rec)
-}
-
-func (b *behind) Get(ctx context.Context, key session.Key, atLeast uint64) (session.Record, error) {
-	if atLeast <= b.copy.Version {
-		return b.copy, nil
-	}
-	return b.Store.Get(ctx, key, atLeast)
-}
-
 func TestResealKnowsACopyThatIsOutOfDate(t *testing.T) {
 	k1, k2 := session.NewKey(time.Now().Add(-time.Hour)), session.NewKey(time.Now().Add(-time.Hour))
 	ring := func(keys ...secret.Text) *session.Ring {
@@ -145,11 +124,14 @@ func TestResealKnowsACopyThatIsOutOfDate(t *testing.T) {
 		}
 		return r
 	}
-	store, ctx := &behind{Store: memory.New()}, t.Context()
+	store, ctx := sessiontest.NewLate(memory.New()), t.Context()
 	v := session.Vault{Store: store, Ring: ring(k1)}
 	for i, value := range []string{"first", "second"} {
 		if err := v.Save(ctx, "keys", uint64(i), []byte(value), 0); err != nil {
 			t.Fatal(err)
+		}
+		if got, _, err := v.Load(ctx, "keys"); err != nil || string(got) != "first" {
+			t.Fatalf("the copy at hand: got %q, %v, want what was there first", got, err)
 		}
 	}
 	if err := (session.Vault{Store: store, Ring: ring(k2, k1)}).Reseal(ctx, "keys"); err != nil {

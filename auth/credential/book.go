@@ -95,9 +95,8 @@ func (b *Book) Edit(ctx context.Context, user string, change func(*Record) error
 // each time with what lies there then, until nobody else's change came in between; false has it
 // stay as it is: for what lies there now, since nobody finds out afterwards that it was older.
 func (b *Book) swap(ctx context.Context, name string, ttl time.Duration, next func(was []byte) (value []byte, change bool, err error)) error {
-	atLeast := auth.Newest
 	for n := range tries {
-		was, version, err := b.cabinet.Load(ctx, name, atLeast)
+		was, version, err := b.cabinet.Load(ctx, name, auth.Newest)
 		if err != nil {
 			return err
 		}
@@ -109,7 +108,6 @@ func (b *Book) swap(ctx context.Context, name string, ttl time.Duration, next fu
 		if ok || err != nil {
 			return err
 		}
-		atLeast = version + 1
 		if err := pause(ctx, n); err != nil {
 			return err
 		}

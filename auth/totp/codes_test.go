@@ -11,6 +11,7 @@ import (
 	"github.com/evergate/evergate/auth/credential"
 	"github.com/evergate/evergate/session"
 	"github.com/evergate/evergate/session/memory"
+	"github.com/evergate/evergate/session/sessiontest"
 )
 
 // vault is a credential.Cabinet in a session store.
@@ -33,23 +34,6 @@ type away struct{ session.Store }
 
 func (away) Get(context.Context, session.Key, uint64) (session.Record, error) {
 	return session.Record{}, errors.New("no route to it")
-}
-
-// late is a store that hears of no change itself: what it read once is what it answers.
-type late struct {
-	session.Store
-	first map[session.Key]session.Record
-}
-
-func (l late) Get(ctx context.Context, key session.Key, atLeast uint64) (session.Record, error) {
-	if copied, ok := l.first[key]; ok && copied.Version >= atLeast {
-		return copied, nil
-	}
-	rec, err := l.Store.Get(ctx, key, atLeast)
-	if _, ok := l.first[key]; !ok && err == nil {
-		l.first[key] = rec
-	}
-	return rec, err
 }
 
 // desk is Codes with a clock that stands still, and alice, whose app has a secret.
@@ -238,7 +222,7 @@ func TestWhatIsChangedIsWhatThereIs(t *testing.T) {
 	if removed, err := d.Remove(t.Context(), "alice", false); !removed || err != nil {
 		t.Fatalf("got %t, %v", removed, err)
 	}
-	d.Book = credential.NewBook(vault{session.Vault{Store: late{d.store, map[session.Key]session.Record{}}, Ring: d.ring}})
+	d.Book = credential.NewBook(vault{session.Vault{Store: sessiontest.NewLate(d.store), Ring: d.ring}})
 	if r, err := d.Book.Load(t.Context(), "alice"); err != nil || r.HasSecond() {
 		t.Fatalf("got %+v, %v, want nothing set up", r, err)
 	}
